@@ -1,0 +1,181 @@
+/* rnet.h: the runtime. What compiled code calls and what a training program needs around it: random numbers, threads, BLAS,
+   data, checkpoints, logs. Knows nothing of the compiler and never links LLVM. C ABI; every name begins with rnet_.
+
+   Errors: a function that can fail takes `struct rnet_error *`, fills it and returns false or NULL. */
+#ifndef RNET_H
+#define RNET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses of every command. */
+enum rnet_status {
+    RNET_DONE = 0,
+    RNET_FAILED = 1,
+    RNET_USAGE = 2,
+    RNET_SOURCE = 3,
+    RNET_DATA = 4,
+    RNET_NONFINITE = 5,
+    RNET_INTERRUPTED = 130
+};
+
+struct rnet_error {
+    enum rnet_status status;
+    char message[1000]; /* "train-images.gz: byte 16: expected ..., found ..." */
+};
+/* Always returns false. */
+bool rnet_fail(struct rnet_error *error, enum rnet_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- the step: what compiled code is called with. Base pointers; every offset is a constant of the code. ---- */
+
+struct rnet_pool;
+struct rnet_step {
+    char *parameters, *state, *arena, *inputs; /* 64-byte aligned */
+    const double *scalars;                     /* one double for each IR_SCALAR leaf, in program order */
+    const uint64_t *keys;                      /* one Philox key for each IR_DRAW leaf, in program order: rnet_draw_key */
+    uint64_t position;                         /* number of the batch's first sample in its stream */
+    uint64_t step;                             /* from 1 */
+    struct rnet_pool *pool;
+};
+/* RNET_DONE, or RNET_NONFINITE with parameters and state untouched. */
+typedef int (*rnet_step_function)(struct rnet_step *);
+
+/* ---- philox.c: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") ---- */
+
+/* Philox4x32-10. */
+void rnet_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* XXH3_64bits of the site's dotted path with the run's seed. */
+uint64_t rnet_draw_key(const char *site, uint64_t seed);
+
+enum rnet_draw { RNET_UNIFORM16, RNET_UNIFORM32, RNET_NORMAL };
+/* The mapping from an element to bits. Counter: word 0 = block, word 1 = mapped (linearised time and mapped indices), words 2
+   and 3 = position, low and high. Element e of a 32-bit draw: block (e / 64) * 16 + e % 16, output word (e / 16) % 4. Of a
+   16-bit draw: block (e / 128) * 16 + e % 16, half h = (e / 16) % 8: word h / 2, low half first. A normal is a 32-bit draw
+   whose words pair up: (0, 1) and (2, 3) of one block give two normals by Box and Muller.
+   Numbers: uniform16 = k / 65536. uniform32 = (w >> 8) / 2^24. Both in [0, 1), exact in f32. Normals are computed in f32 by
+   operations without contraction, so that every implementation gives the same bits.
+   Fills out[0 .. count - 1] with elements first .. first + count - 1. */
+void rnet_draw_fill(enum rnet_draw draw, uint64_t key, uint32_t mapped, uint64_t position, uint64_t first, int64_t count,
+                    float *out);
+
+/* ---- pool.c: threads that wait by spinning, then sleep. Denormals are flushed (FTZ, DAZ) in each from its creation. ---- */
+
+/* threads >= 1, the caller included. The caller's denormals are flushed too. */
+struct rnet_pool *rnet_pool_new(int threads);
+void rnet_pool_free(struct rnet_pool *pool);
+int rnet_pool_threads(const struct rnet_pool *pool);
+/* Calls part(context, i) for every i in 0 .. parts - 1, whole parts to a thread, and waits. Never allocates. */
+void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t index), void *context, int64_t parts);
+
+/* ---- blas.c: OpenBLAS, opened with the core type that this processor has; one thread inside each call ---- */
+
+bool rnet_blas_open(struct rnet_error *error);
+const char *rnet_blas_core(void); /* "SkylakeX", as OpenBLAS names what it runs; "none" before rnet_blas_open */
+/* C[m, n] = alpha * A B + beta * C, row-major; a_transposed: A is stored k x m. */
+void rnet_gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                   int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+void rnet_gemm_f64(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
+                   int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
+
+/* ---- scalar functions that compiled code calls where no vector code is emitted ---- */
+/* libm's, in f32 and f64: rnet_erf_f32, rnet_erf_f64, sin, cos, pow, log1p, expm1. Declared in math.h of this folder. */
+
+/* ---- array.c: data in memory, row-major, the first axis counts samples ---- */
+
+enum rnet_type { RNET_U8, RNET_I32, RNET_I64, RNET_F32, RNET_F64 };
+size_t rnet_type_size(enum rnet_type type);
+enum { RNET_MAX_RANK = 8 };
+struct rnet_array {
+    enum rnet_type type;
+    int rank;
+    int64_t shape[RNET_MAX_RANK];
+    void *data; /* malloc; freed by rnet_array_free */
+};
+void rnet_array_free(struct rnet_array *array);
+int64_t rnet_array_elements(const struct rnet_array *array);
+
+/* ---- data.c: readers. Messages name the file and the byte, or the line. Plain files and gzip, told apart by content. ---- */
+
+/* http://yann.lecun.com/exdb/mnist: u8, i8, i16, i32, f32, f64, big-endian. */
+bool rnet_read_idx(const char *path, struct rnet_array *out, struct rnet_error *error);
+/* NumPy's .npy, format 1.0 to 3.0, C or Fortran order (turned to C), little-endian u1 b1 i1 i2 i4 i8 f4 f8. */
+bool rnet_read_npy(const char *path, struct rnet_array *out, struct rnet_error *error);
+bool rnet_write_npy(const char *path, const struct rnet_array *array, struct rnet_error *error);
+/* Columns first .. first + count - 1 (count 0: one column, rank 1). A first line that holds no number is a header.
+   I32 if every value is a whole number, else F64. */
+bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *out, struct rnet_error *error);
+
+/* ---- shuffle.c: the order in which samples are seen. The stream of training is permutations end to end. ---- */
+
+/* Item of the data at place `position` of the stream. Position p is place p % items of permutation p / items, which depends
+   only on (seed, name, p / items, items). Keeps the current permutation; resuming anywhere gives the same items. */
+struct rnet_stream;
+struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, bool sequential);
+void rnet_stream_free(struct rnet_stream *stream);
+int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position);
+
+/* ---- safetensors.c: https://github.com/huggingface/safetensors. Written to a temporary file, synced, renamed. ---- */
+
+struct rnet_tensor {
+    const char *name;
+    enum rnet_type type; /* U8 F32 F64 I32 I64 */
+    int rank;
+    int64_t shape[RNET_MAX_RANK];
+    void *data;
+};
+struct rnet_pair { const char *key, *value; };
+/* On failure an earlier file of that name is as it was. Tensors in the file: descending width of type, then name. */
+bool rnet_safetensors_write(const char *path, const struct rnet_tensor *tensors, int count, const struct rnet_pair *metadata,
+                            int pairs, struct rnet_error *error);
+struct rnet_safetensors {
+    int count, pairs;
+    struct rnet_tensor *tensors;
+    struct rnet_pair *metadata;
+    void *memory;
+};
+bool rnet_safetensors_read(const char *path, struct rnet_safetensors *out, struct rnet_error *error);
+void rnet_safetensors_free(struct rnet_safetensors *file);
+const struct rnet_tensor *rnet_safetensors_find(const struct rnet_safetensors *file, const char *name);
+const char *rnet_safetensors_value(const struct rnet_safetensors *file, const char *key);
+
+/* ---- log.c: one JSON object a line; non-finite numbers as null with a flag "NAME_nonfinite": "nan" | "inf" | "-inf" ---- */
+
+struct rnet_log;
+/* append: of a resumed run. Lines whose "step" is beyond `after_step` are cut off then (they will be written again). */
+struct rnet_log *rnet_log_open(const char *path, bool append, uint64_t after_step, struct rnet_error *error);
+void rnet_log_begin(struct rnet_log *log);
+void rnet_log_number(struct rnet_log *log, const char *key, double value);
+void rnet_log_whole(struct rnet_log *log, const char *key, int64_t value);
+void rnet_log_string(struct rnet_log *log, const char *key, const char *value);
+bool rnet_log_end(struct rnet_log *log, struct rnet_error *error);
+bool rnet_log_close(struct rnet_log *log, struct rnet_error *error);
+
+/* ---- progress.c: a line on stderr that is redrawn on a terminal and printed now and then elsewhere ---- */
+
+struct rnet_progress;
+struct rnet_progress *rnet_progress_new(void);
+/* The text without line end. Redraws at most 10 times a second on a terminal, prints at most every 5 s elsewhere. */
+void rnet_progress_show(struct rnet_progress *progress, const char *line);
+/* Ends the line, if one is being shown, so that other text can follow. */
+void rnet_progress_end(struct rnet_progress *progress);
+void rnet_progress_free(struct rnet_progress *progress);
+
+/* ---- interrupt.c: the first SIGINT or SIGTERM asks, the second ends the process at once with status 130 ---- */
+
+void rnet_interrupt_install(void);
+bool rnet_interrupt_asked(void);
+
+/* ---- machine.c: what numbers rest on ---- */
+
+struct rnet_machine {
+    char cpu[100]; /* "Intel(R) Xeon(R) Processor" */
+    char isa[20];  /* "avx512", "avx2", "sse2" */
+    int cores;     /* this process may use */
+    int64_t memory_bytes;
+};
+void rnet_machine(struct rnet_machine *out);
+double rnet_seconds(void); /* monotonic */
+
+#endif

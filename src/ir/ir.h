@@ -1,0 +1,258 @@
+/* ir.h: the tensor IR. A program is a list of tensors in an order in which each follows what it reads; a tensor is a leaf or
+   an equation; an equation is one scalar expression over indices, mapped over its output indices and perhaps reduced.
+
+       W_new[i, o] = W[i, o] - rate * g[i, o]                  a map
+       z[n, o]     = sum[i: 784] x[n, i] * W[i, o]             a contraction
+
+   Forward, backward and update are equations alike. An expression holds no reduction: sema makes each an equation of its own.
+   Everything lives in the program's arena and is immutable after it is made, except the fields that a pass is said to set.
+   Expressions and forms are hash-consed: equal means the same pointer, within one program. */
+#ifndef RNET_IR_H
+#define RNET_IR_H
+
+#include <stdio.h>
+
+#include "base.h"
+
+/* ---- indices and forms ---- */
+
+/* A loop variable 0 .. extent - 1. Identity is the pointer. The index of the samples is an ordinary one with a flag. */
+struct ir_index {
+    const char *name;
+    int64_t extent;
+    bool batch;
+    int number; /* order of creation in the program */
+};
+
+/* A whole number computed from indices: constant + sum of coefficient * atom, normalised (ADJOINTS.md, section 1):
+   terms are sorted by the atoms' structure, no atom occurs twice, no coefficient is 0. */
+enum ir_atom_kind {
+    IR_ATOM_INDEX,     /* index */
+    IR_ATOM_QUOTIENT,  /* form // divisor, rounding down, divisor > 1 */
+    IR_ATOM_REMAINDER, /* form % divisor, in [0, divisor) */
+    IR_ATOM_VALUE      /* a whole-number expression that is no form: a read of a whole tensor, an if, a product of indices */
+};
+struct ir_form;
+struct ir_expr;
+struct ir_atom {
+    enum ir_atom_kind kind;
+    struct ir_index *index;
+    const struct ir_form *form;
+    int64_t divisor;
+    const struct ir_expr *value;
+    int64_t low, high; /* its interval */
+};
+struct ir_term {
+    int64_t coefficient;
+    const struct ir_atom *atom;
+};
+struct ir_form {
+    int64_t constant;
+    int count;
+    const struct ir_term *terms;
+    int64_t low, high; /* interval over all values of its atoms */
+    uint64_t hash;
+};
+
+/* ---- expressions ---- */
+
+enum ir_op {
+#define OP(name, ...) IR_##name,
+#include "ops.def"
+#undef OP
+    IR_OP_COUNT
+};
+
+enum ir_expr_kind {
+    IR_CONSTANT, /* number */
+    IR_FORM,     /* form, as a whole number */
+    IR_READ,     /* tensor[forms...]; every subscript provably inside, or otherwise != NULL says the value outside */
+    IR_APPLY     /* op(arguments) */
+};
+struct ir_tensor;
+struct ir_expr {
+    enum ir_expr_kind kind;
+    bool whole;        /* a whole number, in [low, high]; a real one otherwise */
+    int64_t low, high; /* INT64_MIN / INT64_MAX: unbounded */
+    double number;
+    const struct ir_form *form;
+    struct ir_tensor *tensor;
+    const struct ir_form **subscripts; /* one for each axis of tensor */
+    const struct ir_expr *otherwise;
+    enum ir_op op;
+    const struct ir_expr *arguments[3];
+    uint64_t hash; /* of structure: the same in every run */
+};
+
+/* ---- tensors ---- */
+
+enum ir_kind {
+    IR_INPUT,     /* a field of the data: one row a sample (first axis batch), or shared */
+    IR_PARAMETER, /* trained; */
+    IR_STATE,     /* kept from step to step: running statistics, moments */
+    IR_SCALAR,    /* rank 0, a double filled anew for each step: step, epoch, settings, schedules */
+    IR_DRAW,      /* standard random numbers, see enum ir_draw */
+    IR_EQUATION
+};
+/* A draw is raw: distributions with arguments are equations over it. Bernoulli(p) is `u < p` with u of IR_UNIFORM16.
+   Bits to numbers: runtime/philox.h. Each value is exact in f32. */
+enum ir_draw { IR_UNIFORM16, IR_UNIFORM32, IR_NORMAL };
+/* What the stream position in the Philox counter is: the sample's number, the step's number, 0, the item's number. */
+enum ir_scope { IR_PER_SAMPLE, IR_PER_STEP, IR_PER_RUN, IR_PER_ITEM };
+enum ir_reduction { IR_MAP, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMAX, IR_ARGMIN };
+
+/* Where a tensor comes from, for diagnostics and explain: dotted path of the instance, source range, call chain. */
+struct ir_origin {
+    const char *path;              /* "classifier.dense_2" */
+    const char *file;
+    int line, column;              /* 1-based; 0: made by the compiler */
+    int begin, end;                /* bytes */
+    const struct ir_origin *caller; /* the use of the layer that this stands in, or NULL */
+};
+
+/* Where plan_memory put a tensor: a region of struct rnet_step (runtime/rnet.h) and a byte offset in it. */
+enum ir_region { IR_NOWHERE, IR_LOCAL, IR_IN_ARENA, IR_IN_PARAMETERS, IR_IN_STATE, IR_IN_INPUTS, IR_IN_SCALARS };
+enum ir_storage { IR_F32, IR_F64, IR_I32, IR_U8 };
+
+struct ir_tensor {
+    const char *name; /* unique in the program; parameters and states have their dotted path */
+    int number;       /* place in program->tensors */
+    enum ir_kind kind;
+    bool whole;
+    int64_t low, high;       /* range of a whole tensor */
+    int rank;
+    struct ir_index **axes;  /* an equation's are its output indices, in order; a leaf's are its own */
+    const struct ir_origin *origin;
+
+    enum ir_draw draw;
+    enum ir_scope scope;
+    int mapped;              /* of a draw: how many axes after the batch axis are linearised into counter word 1 */
+
+    enum ir_reduction reduction;
+    int reduced_count;
+    struct ir_index **reduced; /* in written order, row-major for argmax */
+    const struct ir_expr *value;
+    bool single;             /* each operation is rounded to f32, no fma, whatever the program's precision: arguments of draws */
+
+    enum ir_storage storage; /* set by plan_memory */
+    enum ir_region region;   /* set by plan_memory (IR_LOCAL by fuse: lives only inside its kernel) */
+    int64_t offset;
+};
+
+struct ir_update { struct ir_tensor *leaf, *value; };            /* at the step's end: leaf <- value, same shape */
+struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
+/* guard: a rank-0 output that must be finite before any leaf is written; else the step returns RNET_NONFINITE. */
+
+/* ---- kernels: what fuse makes of a program ---- */
+
+/* NEST: for each point of `parallel`, stage after stage; a stage loops over its inner indices and computes its equations in
+   order at each point. Equations of a kernel share index objects: an equation's outputs and reduced indices are among
+   parallel and its stage's inner. An equation that reduces over parallel indices reduces over all of them and its outputs
+   are inner indices or none: it is made in parts and joined.
+   PRODUCT: one contraction of two reads, lowered to BLAS (codegen/product.c decides with product_match). */
+enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL };
+struct ir_stage {
+    LIST(struct ir_index *) inner;
+    LIST(struct ir_tensor *) equations;
+};
+struct ir_kernel {
+    const char *name; /* unique, C identifier */
+    enum ir_kernel_kind kind;
+    LIST(struct ir_index *) parallel;
+    LIST(struct ir_stage *) stages;
+    const char *stopped; /* why fusion stopped here, for explain */
+};
+
+enum ir_precision { IR_SINGLE, IR_DOUBLE };
+struct ir_program {
+    struct arena *arena;
+    const char *name;
+    enum ir_precision precision;
+    LIST(struct ir_tensor *) tensors;
+    LIST(struct ir_update) updates;
+    LIST(struct ir_output) outputs;
+    LIST(struct ir_kernel *) kernels; /* set by fuse, in order of execution */
+    int64_t arena_bytes, parameter_bytes, state_bytes, input_bytes; /* set by plan_memory; scalars: 8 bytes each, by number */
+    struct ir_tables *tables; /* hash-consing */
+};
+
+/* ---- build.c: the only way to make any of this ---- */
+
+struct ir_program *ir_program_new(struct arena *arena, const char *name, enum ir_precision precision);
+struct ir_index *ir_index(struct ir_program *p, const char *name, int64_t extent, bool batch);
+
+const struct ir_form *ir_form_constant(struct ir_program *p, int64_t value);
+const struct ir_form *ir_form_index(struct ir_program *p, struct ir_index *index);
+const struct ir_form *ir_form_add(struct ir_program *p, const struct ir_form *a, const struct ir_form *b);
+const struct ir_form *ir_form_scale(struct ir_program *p, const struct ir_form *a, int64_t by);
+const struct ir_form *ir_form_quotient(struct ir_program *p, const struct ir_form *a, int64_t divisor);
+const struct ir_form *ir_form_remainder(struct ir_program *p, const struct ir_form *a, int64_t divisor);
+/* Any whole expression as a form: arithmetic of forms by constants is worked out, the rest becomes an atom. */
+const struct ir_form *ir_form_of(struct ir_program *p, const struct ir_expr *whole);
+/* The only index of a form that is just that index, else NULL. */
+struct ir_index *ir_form_bare(const struct ir_form *form);
+/* Coefficient of the index as a plain term; 0 if it has none. */
+int64_t ir_form_coefficient(const struct ir_form *form, const struct ir_index *index);
+/* Does the index occur anywhere in it, inside quotients, remainders and values included? */
+bool ir_form_mentions(const struct ir_form *form, const struct ir_index *index);
+
+const struct ir_expr *ir_number(struct ir_program *p, double value); /* whole if it has no fraction and |value| < 2^53 */
+const struct ir_expr *ir_real(struct ir_program *p, double value);
+const struct ir_expr *ir_of_form(struct ir_program *p, const struct ir_form *form);
+/* requires: count == tensor->rank; each subscript inside its axis by its interval, or otherwise != NULL (dropped if inside) */
+const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, const struct ir_form **subscripts, int count,
+                              const struct ir_expr *otherwise);
+/* Folds constants and the laws of ops.def that hold for every number, infinities and NaN included; nothing else.
+   Whole arithmetic on forms with constants gives a form. */
+const struct ir_expr *ir_apply(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b,
+                               const struct ir_expr *c);
+/* The expression with each index from[i] replaced by the form to[i], all at once. */
+const struct ir_expr *ir_substitute(struct ir_program *p, const struct ir_expr *e, struct ir_index **from,
+                                    const struct ir_form **to, int count);
+const struct ir_form *ir_form_substitute(struct ir_program *p, const struct ir_form *f, struct ir_index **from,
+                                         const struct ir_form **to, int count);
+/* The expression with every read of tensor from[i] made a read of to[i] at the same subscripts. */
+const struct ir_expr *ir_retarget(struct ir_program *p, const struct ir_expr *e, struct ir_tensor **from,
+                                  struct ir_tensor **to, int count);
+/* Adds the indices that occur free in e to the set, in order of first occurrence, each once. */
+typedef LIST(struct ir_index *) ir_index_list;
+void ir_indices(struct arena *arena, const struct ir_expr *e, ir_index_list *set);
+/* Calls visit for every read in e (subscripts' and otherwise's reads included), each distinct node once. */
+void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read, void *context), void *context);
+
+/* Names are made unique by a suffix _2, _3, ...  */
+struct ir_tensor *ir_leaf(struct ir_program *p, enum ir_kind kind, const char *name, struct ir_index **axes, int rank,
+                          bool whole, int64_t low, int64_t high, const struct ir_origin *origin);
+struct ir_tensor *ir_draw_leaf(struct ir_program *p, const char *site, enum ir_draw draw, enum ir_scope scope, int mapped,
+                               struct ir_index **axes, int rank, const struct ir_origin *origin);
+/* requires: every index of value is in outputs or reduced, each of which is distinct. */
+struct ir_tensor *ir_equation(struct ir_program *p, const char *name, struct ir_index **outputs, int rank,
+                              enum ir_reduction reduction, struct ir_index **reduced, int reduced_count,
+                              const struct ir_expr *value, bool single, const struct ir_origin *origin);
+void ir_add_update(struct ir_program *p, struct ir_tensor *leaf, struct ir_tensor *value);
+void ir_add_output(struct ir_program *p, const char *name, struct ir_tensor *tensor, bool guard);
+struct ir_tensor *ir_find(const struct ir_program *p, const char *name);
+int64_t ir_elements(const struct ir_tensor *tensor);
+int64_t ir_extent_product(struct ir_index *const *indices, int count);
+
+/* ---- print.c, parse.c: text and back. What is printed parses to a program that prints the same. ---- */
+void ir_print(struct text *out, const struct ir_program *p);
+void ir_print_expr(struct text *out, const struct ir_expr *e);
+void ir_print_form(struct text *out, const struct ir_form *f);
+void ir_print_tensor(struct text *out, const struct ir_tensor *t); /* its defining line, without a newline */
+/* NULL on an error; *error is then "line N: what was expected", in the arena. */
+struct ir_program *ir_parse(struct arena *arena, const char *source, const char **error);
+
+/* ---- verify.c: the laws of a well-formed program; NULL, or what is broken and where (in the program's arena) ---- */
+const char *ir_verify(const struct ir_program *p);
+
+/* ---- evaluate.c: the oracle. Plain loops, double precision, one equation after the other. ---- */
+struct ir_values { double **at; };                      /* by tensor->number; row-major; leaves except draws set by the caller */
+struct ir_run { uint64_t seed, position, step; };       /* position: number of the first sample in its stream; step from 1 */
+struct ir_values ir_values_new(struct arena *arena, const struct ir_program *p); /* zeroed */
+/* Evaluates every draw and equation, then carries out the updates. Traps (bug) on a read outside without an otherwise. */
+void ir_evaluate(const struct ir_program *p, struct ir_values *values, struct ir_run run);
+/* The same without the updates, and only what `wanted` (by number; NULL: all) depends on. */
+void ir_evaluate_some(const struct ir_program *p, struct ir_values *values, struct ir_run run, const bool *wanted);
+
+#endif

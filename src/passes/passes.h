@@ -1,0 +1,59 @@
+/* passes.h: tensor IR to tensor IR with kernels and places. One pass, one file, one contract. Each returns the program it made
+   (in the same arena, names kept where the tensor is kept) or works in place where it says so. */
+#ifndef RNET_PASSES_H
+#define RNET_PASSES_H
+
+#include "ir.h"
+
+/* simplify.c: algebra and cleaning that change no number but in rounding order that the file lists: copies read through,
+   dead tensors dropped (what no output, update or guard needs), reductions over extent 1 made maps, constants folded. */
+struct ir_program *simplify(struct ir_program *p);
+
+/* share.c: equal equations become one (same outputs up to renaming, reduction, value, single). Draws are never merged. */
+struct ir_program *share(struct ir_program *p);
+
+/* schedule.c: every rank-0 equation that depends on scalars and constants alone leaves p and becomes an IR_SCALAR leaf of it,
+   computed by *schedule: a program in f64 whose IR_SCALAR leaves are p's given ones (step, epoch, progress, settings) and
+   whose outputs are named as the new leaves. The evaluator runs it before each step. */
+struct ir_program *split_schedule(struct ir_program *p, struct ir_program **schedule);
+
+/* fuse.c: groups every equation that is to run into p->kernels (in place), in an order that respects reads; renames indices so
+   that a kernel shares them; marks tensors that live only in their kernel IR_LOCAL; repeats cheap producers (draws with their
+   comparison) in each kernel that uses them rather than storing them. enabled = false: one kernel an equation.
+   Draws are read where they are used and never stored. Updates come after every guard. */
+void fuse(struct ir_program *p, bool enabled);
+/* Is the equation a product that BLAS does: a sum of a product of two reads (and a constant)? Roles by index. */
+struct product {
+    const struct ir_expr *a, *b; /* reads */
+    double scale;
+    int64_t batches;             /* product of the extents of batched indices */
+    int64_t m, n, k;
+    bool a_transposed, b_transposed;
+    int64_t lda, ldb, ldc;       /* in elements */
+    int batched_count;
+    int64_t batch_extent[8], a_batch_stride[8], b_batch_stride[8], c_batch_stride[8];
+    bool swapped;                /* a and b changed sides so that c is row-major */
+};
+bool product_match(const struct ir_program *p, const struct ir_tensor *equation, struct product *out);
+
+/* plan.c: gives every tensor that is stored a region, an offset and a storage type (in place). Parameters and states keep
+   one place in all programs of a run: `layout` remembers them by name. Values of the arena that are not alive together share
+   bytes; outputs live to the end. An update whose value may be written over its leaf is (no read of the old value after, and
+   the kernel reads the leaf only at the element it writes, and comes after every guard). keep_all: nothing shares.
+   Whole numbers are stored as u8 if their range allows, else i32. */
+struct layout;
+struct layout *layout_new(struct arena *arena);
+int64_t layout_parameter_bytes(const struct layout *layout);
+int64_t layout_state_bytes(const struct layout *layout);
+void plan_memory(struct ir_program *p, struct layout *layout, bool keep_all);
+/* Where a parameter or state of the run is; false if there is none of that name. */
+bool layout_find(const struct layout *layout, const char *name, enum ir_region *region, int64_t *offset,
+                 enum ir_storage *storage);
+
+/* explain.c: a person's account of p after plan_memory: each kernel with its equations and source lines, why fusion stopped,
+   what is stored for the backward pass, bytes and flops; totals. */
+void explain(struct text *out, const struct ir_program *p, bool json);
+/* Floating-point operations (a fused multiply-add is two) and bytes of stored tensors read and written, of one kernel. */
+void kernel_cost(const struct ir_program *p, const struct ir_kernel *kernel, double *flops, double *bytes);
+
+#endif

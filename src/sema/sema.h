@@ -1,0 +1,85 @@
+/* sema.h: meaning. Names, axes, extents, ranges, effects; each use of a layer becomes equations of the tensor IR. */
+#ifndef RNET_SEMA_H
+#define RNET_SEMA_H
+
+#include "ir.h"
+#include "syntax.h"
+
+/* --set NAME=VALUE */
+struct setting { const char *name, *value; };
+
+struct unit; /* one program file with what it uses, names resolved */
+/* Reads and parses path and what it uses, resolves names, checks every definition that can be checked without a use. NULL only
+   if the file cannot be read (diagnosed); otherwise look at diagnostics_errors. */
+struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count, struct diagnostics *d);
+
+/* Where a field of the data comes from: one reader call of a data block. */
+enum reader { READ_IDX, READ_NPY, READ_CSV };
+struct field {
+    const char *name;          /* of the IR_INPUT leaf it fills: "image" */
+    enum reader reader;
+    const char *file;          /* path joined with the block's folder */
+    int first, count;          /* csv */
+    struct span span;
+    /* What the program wants of it. Whole: each value in [low, high] (checked at load; E1001 names row and axis). */
+    bool whole;
+    int64_t low, high;
+    const char *bound;         /* "class" of `label in class`, for messages */
+    int rank;                  /* axes after the sample's */
+    int64_t shape[8];
+};
+
+/* One split's fields as a program reads them. A field's expression over its readers (`idx(...) / 255`) is part of the
+   program; the leaves are the readers' raw values. */
+struct split { const char *data, *name; LIST(struct field) fields; };
+
+/* A statistic of a report, streamed over a split: total = reduce of a per-sample output over every sample. */
+struct statistic { const char *output; enum ir_reduction reduction; }; /* IR_SUM, IR_MAXIMUM, IR_MINIMUM; "count" is given */
+
+struct report {
+    struct ir_program *chunk;      /* evaluation mode; outputs: one per-sample tensor (axis batch) for each statistic */
+    LIST(struct statistic) statistics;
+    struct ir_program *result;     /* IR_SCALAR leaves named as the statistics' outputs, and `count`; outputs: the report's names */
+    struct split split;
+    int64_t batch;                 /* of chunk */
+};
+
+struct training {
+    const char *model, *data;
+    struct span span;
+    struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and
+                                      "clipped_norm" (after the clip slot), guards among them; probes later.
+                                      IR_SCALAR leaves: "step", "epoch", "progress", and each let that it uses, by name */
+    struct ir_program *initial;    /* updates every parameter and state of step and of the report with its first value */
+    struct ir_program *objective;  /* f64: loss + penalty as rank-0 output "objective", for gradcheck; parameters as leaves */
+    struct report *report;         /* or NULL */
+    struct split split;
+    int64_t batch;
+    double epochs;                 /* 0: none given */
+    int64_t steps;                 /* 0: none given */
+    bool sequential;               /* order = sequential */
+    enum ir_precision precision;
+    uint64_t seed;
+    LIST(struct setting) lets;     /* value, as text, of each let (after --set), for the log and the checkpoint */
+};
+
+/* The train blocks of the file, in order, checked and lowered. batch_override (0: none) is gradcheck's small batch.
+   precision_override: -1 none, else enum ir_precision. seed_override: NULL none. */
+struct lower_options { int64_t batch, report_batch; int precision; const uint64_t *seed; };
+int unit_trainings(const struct unit *unit);
+struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
+
+/* A model for prediction: evaluation mode over a batch of a split; outputs: the model's, per sample. Also used by `check` for
+   models that nothing trains. */
+struct prediction { struct ir_program *program; struct split split; int64_t batch; };
+struct prediction *lower_prediction(struct unit *unit, const char *model, struct lower_options options, struct diagnostics *d);
+/* Everything that can be checked: every train block, every model in both modes. */
+void check_unit(struct unit *unit, struct diagnostics *d);
+/* Value of a let after --set, or false. */
+bool unit_let(const struct unit *unit, const char *name, double *value);
+
+/* ---- the standard library, embedded: generated from stdlib/ by the build ---- */
+struct embedded { const char *path, *text; };
+extern const struct embedded standard_library[]; /* ends with a NULL path */
+
+#endif
