@@ -17,6 +17,8 @@ struct code_api {
     struct code *(*compile)(const struct ir_program *p, const struct code_options *options, struct code_timing *timing,
                             const char **error);
     rnet_step_function (*entry)(const struct code *code);
+    /* Bytes that the code wants in the arena behind program->arena_bytes, for partial results. */
+    int64_t (*scratch)(const struct code *code);
     /* The object file that was loaded, as `build` would write it. */
     const void *(*object)(const struct code *code, size_t *bytes);
     void (*release)(struct code *code);
@@ -25,7 +27,5 @@ struct code_api {
 /* The module's only exported symbol. */
 const struct code_api *rnet_code_api(void);
 
-/* load.c of src/cli opens the module: RNET_CODEGEN_MODULE in the environment, beside the executable, then
-   ../lib/rnet/ from it. NULL with a message if it is not there. */
 
 #endif
