@@ -1,0 +1,340 @@
+/* internal.h: what the files of sema share.
+
+   A workspace is one program in the making: one mode (training or evaluation), one batch. Every statement is evaluated at once:
+   a `struct value` comes out, and equations are appended to the workspace's program. When all is there, extract.c copies
+   what a result needs into a program of its own, so nothing that was tried or drawn for nothing stays behind.
+
+   A value has own axes (placeholders, made afresh for each value and never free) and a scalar expression over them and the
+   free indices. A subscript replaces placeholders by forms; a reduction becomes an equation over what is left free, and a read
+   of it comes back; `name = e` makes an equation unless it only renames. Errors give a poisoned value, which silences
+   everything that touches it. */
+#ifndef RNET_SEMA_INTERNAL_H
+#define RNET_SEMA_INTERNAL_H
+
+#include "sema.h"
+
+struct scope;
+struct workspace;
+struct value;
+
+/* ---- files and definitions: unit.c ---- */
+
+struct file {
+    const struct source *source;
+    struct node *tree;
+    struct map *names;           /* name -> struct definition */
+    LIST(struct definition *) definitions; /* in order */
+    LIST(struct file *) uses;    /* what `use` brings in; not transitive */
+    bool library;
+};
+struct definition {
+    const char *name;
+    struct node *node;           /* NODE_LET, FN, LAYER, MODEL, RULE, DATA, TRAIN */
+    struct file *file;
+    const struct value *let;     /* value of a let once it is evaluated */
+    bool evaluating;
+};
+struct unit {
+    struct arena *arena;
+    struct file *main;
+    LIST(struct file *) files;
+    LIST(struct file *) library; /* the embedded files, if `use std` */
+    LIST(struct setting) settings;
+    LIST(struct node *) trainings; /* NODE_TRAIN */
+    struct diagnostics *diagnostics;
+};
+/* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
+struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);
+/* Every name a file sees, for suggestions. */
+typedef LIST(const char *) name_list;
+void visible_names(struct unit *unit, struct file *file, name_list *out);
+/* `no NAME ...` with a suggestion as help. */
+void suggest(struct diagnostics *d, struct arena *arena, const char *name, const name_list *candidates);
+const struct value *let_value(struct unit *unit, struct definition *let);
+/* Names no use of a definition can mean: reported once, at the definition. */
+void check_definition_names(struct unit *unit, struct definition *definition);
+
+/* ---- values ---- */
+
+enum value_kind {
+    VALUE_POISON,       /* an error was reported */
+    VALUE_NUMBER,       /* known now: number, whole; expr != NULL: what to compute with at run time, if it rests on a let */
+    VALUE_TENSOR,       /* own, expr */
+    VALUE_SET,          /* a parameter set, one long vector: pieces; opened: its one axis is free under this name */
+    VALUE_LAYER,        /* a layer or model, perhaps with settings and a path; or a pipeline without its left end */
+    VALUE_FUNCTION,     /* fn: definition */
+    VALUE_OPERATOR,     /* predefined function: name */
+    VALUE_DISTRIBUTION, /* name, arguments */
+    VALUE_STRING,       /* text */
+    VALUE_TUPLE,        /* items: outputs of a layer with several */
+    VALUE_DATA          /* a data block: definition */
+};
+typedef LIST(const struct value *) value_list;
+struct value {
+    enum value_kind kind;
+    double number;
+    bool whole;
+    const struct ir_expr *expr;
+    ir_index_list own;
+    struct ir_index *opened;
+    value_list items;            /* SET: pieces; TUPLE; DISTRIBUTION: arguments */
+    const char *text;            /* STRING; OPERATOR, DISTRIBUTION: name */
+    struct definition *definition;
+    struct layer *layer;
+    struct field_use *field;     /* a field read raw, whose kind the program may still settle */
+};
+/* A layer as a value. Exactly one of definition and stages. */
+struct layer {
+    struct definition *definition;
+    struct map *settings;        /* name -> struct value, given where it was made; NULL: none */
+    struct node *pipe;           /* NODE_PIPE without a left end */
+    struct scope *scope;         /* where the pipe stands */
+    const char *path;            /* place of its parameters; NULL: each naming makes one */
+};
+
+/* ---- the workspace: one program in the making ---- */
+
+struct parameter {
+    const char *path;
+    struct ir_tensor *leaf, *initial;  /* initial: same axes, in the same program */
+    bool weight, trainable;
+    struct span span;
+    const struct value *current;       /* while rules run: its value so far */
+    const struct value *gradient;
+};
+struct state {
+    const char *path;
+    struct ir_tensor *leaf, *initial;
+    const struct value *current;       /* own axes as the leaf's; a read of the leaf until it is assigned */
+    bool assigned;
+    struct span span;
+};
+/* What has been drawn, for E0601: the value and the expressions it was made from (before they were stopped). */
+struct drawn { struct ir_tensor *tensor; LIST(const struct ir_expr *) arguments; const char *name; struct span span; };
+/* A field of the data that the program reads. Kind and shape are settled by use; lowering starts again when a use settles
+   more than was known (`changed`). */
+struct field_use {
+    const char *name;
+    struct node *node;           /* its definition in the split's block */
+    struct node *reader;         /* the reader call in it */
+    bool raw;                    /* the definition is the reader call itself */
+    bool whole, shaped;
+    int64_t low, high;
+    const char *bound;
+    int rank;
+    int64_t shape[8];
+    bool used;
+};
+struct field_table { LIST(struct field_use *) fields; bool changed; };
+
+struct origin_memo;
+struct statistic_use { const char *name; struct ir_tensor *tensor; struct ir_tensor *leaf; enum ir_reduction reduction; };
+struct workspace {
+    struct unit *unit;
+    struct arena *arena;
+    struct diagnostics *diagnostics;
+    struct ir_program *program;
+    struct ir_index *batch;      /* NULL: nothing is per sample here */
+    LIST(struct parameter *) parameters;
+    LIST(struct state *) states;
+    LIST(struct drawn) draws;
+    struct map *instances;       /* path -> struct value (VALUE_LAYER): what a path may name */
+    struct map *counts;          /* "path.layer" -> ordinals given so far */
+    struct map *sites;           /* "path#node" -> path given to that place */
+    struct map *applications;    /* path -> how often it was applied */
+    struct map *reductions;      /* content -> tensor: the same reduction is one equation */
+    struct map *scalars;         /* name -> IR_SCALAR leaf */
+    struct field_table *fields;
+    bool streaming;              /* a report: a reduction over batch becomes a statistic over the split */
+    LIST(struct statistic_use) statistics;
+};
+
+/* ---- scopes: scope.c ---- */
+
+struct call { const char *name; struct span span; const struct call *up; }; /* the chain of uses, innermost first */
+enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE };
+struct binding {
+    enum binding_kind kind;
+    const char *name;
+    struct span span;
+    const struct value *value;
+    ir_index_list axes;          /* AXIS: one index, or the group bound to a function's axis */
+    struct state *state;
+    bool used;
+};
+/* The parameters a rule runs for, in lockstep: rule.c. */
+struct rule_run {
+    struct scope **peers;
+    int count;
+    const char *weight, *gradient; /* names of the rule's two inputs */
+};
+struct scope {
+    struct scope *up;            /* within one body: a reduction's or function call's local axes; NULL: the body's own */
+    struct scope *body;
+    struct workspace *workspace; /* NULL: a let, which knows numbers only */
+    struct unit *unit;
+    struct file *file;
+    const char *path;            /* of the instance */
+    const char *site;            /* of draws: path, with the number of the application if it is not the first */
+    const char *given;           /* path that the pipeline being named gives to its only stage */
+    const char *target;          /* the name being defined, for names of equations */
+    bool training;
+    bool function;               /* body of a fn: definitions are open and make no equations */
+    bool in_training_block;      /* under `if training` */
+    bool rule_body;
+    bool model_body;
+    struct map *names;           /* -> struct binding */
+    name_list order;             /* names in order of definition */
+    ir_index_list context;       /* free indices that need not be written: batch, mapped */
+    bool has_dots;
+    ir_index_list dots;
+    name_list reduced;           /* names being reduced over around here: E0313 */
+    struct rule_run *rule;
+    struct parameter *peer;      /* which parameter this scope is of */
+    const struct call *calls;
+    const struct ir_origin *caller;
+};
+struct scope *scope_body(struct scope *from, struct file *file, const char *path);
+struct scope *scope_inner(struct scope *up);
+struct binding *scope_find(struct scope *scope, const char *name);
+struct binding *scope_bind(struct scope *scope, const char *name, struct span span);
+void scope_define(struct scope *scope, const char *name, struct span span, const struct value *value);
+/* Every name in reach, for suggestions. */
+void scope_names(struct scope *scope, name_list *out);
+struct ir_index *new_index(struct scope *scope, const char *name, int64_t extent);
+/* The path of the place `node` in this scope: path.NAME_k, k counting in order of first use. */
+const char *place(struct scope *scope, const struct node *node, const char *name);
+const struct ir_origin *origin_of(struct scope *scope, struct span span);
+/* An error at `at` with the chain of calls as notes; returns the poisoned value. */
+const struct value *fail(struct scope *scope, const char *code, struct span at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void help(struct scope *scope, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void note(struct scope *scope, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* E0190: WHAT is not compiled yet. */
+const struct value *not_compiled(struct scope *scope, struct span at, const char *what);
+const char *text_of(struct scope *scope, const struct node *node);
+/* "[16, 8]" */
+const char *shape_text(struct scope *scope, const ir_index_list *axes);
+
+/* ---- values.c ---- */
+
+extern const struct value poison;
+struct value *value_new(struct scope *scope, enum value_kind kind);
+const struct value *value_number(struct scope *scope, double number, bool whole);
+const struct value *value_tensor(struct scope *scope, const struct ir_expr *expr, const ir_index_list *own);
+/* A read of the whole tensor: the axes of `context` stay free, the rest are own. */
+const struct value *value_of_tensor(struct scope *scope, struct ir_tensor *tensor, int free_axes);
+const struct ir_expr *value_expr(struct scope *scope, const struct value *value); /* NUMBER or TENSOR */
+bool is_number(const struct value *v);
+bool is_poison(const struct value *v);
+/* The free indices of a tensor, own placeholders left out. */
+void free_indices(struct scope *scope, const struct value *v, ir_index_list *out);
+bool list_has(const ir_index_list *list, const struct ir_index *index);
+/* Elementwise, on equal own axes; maps over parameter sets. */
+const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count, const struct node *at);
+/* Own axes replaced by forms, from the first; what is left stays own. otherwise: the value outside, or NULL. */
+const struct value *read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
+                            const struct value *otherwise, const struct node *at);
+/* An equation of it over the context it has and its own axes; what is only a read of a tensor stays as it is. */
+const struct value *materialise(struct scope *scope, const struct value *v, const char *name, struct span span);
+/* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes' order. */
+struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const char *name, struct span span);
+/* op over the indices; the mean is a sum divided by the count. */
+enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
+const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span);
+struct ir_tensor *scalar_leaf(struct scope *scope, const char *name, bool whole);
+
+/* ---- expression.c, call.c, statement.c, draw.c ---- */
+
+const struct value *evaluate(struct scope *scope, struct node *node);
+/* A compile-time whole number; false after an error. */
+bool evaluate_whole(struct scope *scope, struct node *node, int64_t *out, const char *what);
+/* Declares `k: n` of a list of subscripts in the scope (its body, or itself if local). */
+bool declare_axes(struct scope *scope, struct node *const *subscripts, int count, bool local);
+/* Axis names of a list of subscripts, groups and dots spread out; false after an error. */
+bool axes_named(struct scope *scope, struct node *const *subscripts, int count, ir_index_list *out);
+const struct value *lookup_path(struct scope *scope, struct node *path);
+bool path_is_axis(struct scope *scope, const struct node *node);
+
+/* x: the value from a pipeline that comes first, or NULL. */
+const struct value *evaluate_call(struct scope *scope, struct node *call, const struct value *x);
+const struct value *call_function(struct scope *scope, struct definition *fn, struct node *call, const struct value *x);
+const struct value *evaluate_pipe(struct scope *scope, struct node *pipe);
+const struct value *pipe_value(struct scope *scope, struct node *pipe, const char *path);
+/* Binds the inputs and settings of a header in a fresh body; false after an error. */
+bool bind_header(struct scope *inner, struct definition *definition, const value_list *inputs, struct map *settings, struct span at);
+/* settings: name -> value; NULL after an error */
+struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments, int count,
+                              int inputs, bool *training, value_list *values, struct span at);
+const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings, const char *path,
+                                const value_list *inputs, bool training, struct span at);
+
+void run_statements(struct scope *scope, struct node *block);
+void run_statement(struct scope *scope, struct node *statement);
+void run_definition(struct scope *scope, struct node *definition);
+/* name[subscripts] = value */
+void assign(struct scope *scope, struct node *target, const struct value *value);
+/* Closes the value over the left side's indices: own axes in their order, then the value's own. */
+const struct value *close_over(struct scope *scope, struct node *target, const struct value *value, bool broadcast);
+void declare_leaf(struct scope *scope, struct node *definition, bool parameter);
+void update_state(struct scope *scope, struct node *definition);
+
+bool is_distribution(const char *name);
+const struct value *make_distribution(struct scope *scope, struct node *call, const char *name, struct node *const *arguments, int count);
+void run_draw(struct scope *scope, struct node *definition);
+/* The distribution drawn over the axes for a first value; PER_RUN at `site`. */
+struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
+                              enum ir_scope per, const ir_index_list *axes, int mapped, bool batch, struct span span);
+
+/* ---- effect.c: what reaches what ---- */
+
+/* E0402, E0501 for one output of a model in evaluation. */
+void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random, struct span at);
+/* E0601 */
+void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss, struct span at);
+
+/* ---- extract.c ---- */
+
+/* Copies tensors and all they read into a program of its own. replaced: pairs of tensors of `from`: reads of the first become
+   reads of the second. */
+struct extraction {
+    struct ir_program *from, *to;
+    LIST(struct ir_tensor *) replaced, by;
+    struct ir_tensor **copy;      /* by number in from */
+    struct map *memo;
+};
+struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name, enum ir_precision precision);
+void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by);
+struct ir_tensor *extract_tensor(struct extraction *x, struct ir_tensor *tensor);
+
+/* ---- model.c, train.c, rule.c, data.c, report.c ---- */
+
+struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const char *name, int64_t batch, enum ir_precision precision);
+/* A scope for expressions that stand at the file's top: settings of train blocks and data. */
+struct scope *scope_top(struct workspace *w, struct unit *unit, struct file *file, bool training);
+/* The model on the fields: its body's scope, with its outputs bound. NULL after an error that leaves nothing to go on. */
+struct scope *forward(struct workspace *w, struct definition *model, struct definition *data, struct node *split,
+                      struct field_table *fields, bool training, struct span at);
+
+/* The block of a split, or NULL. */
+struct node *data_split(struct definition *data, const char *name);
+void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields);
+const struct value *field_value(struct scope *scope, struct definition *data, struct field_use *field);
+/* A use settles that the field is whole, in [0, high]; or its shape. True if that is news: the caller's value is poison then. */
+bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound);
+bool settle_shape(struct workspace *w, struct field_use *field, int rank, const int64_t *shape);
+struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields, struct ir_program *program);
+
+typedef LIST(struct parameter *) parameter_list;
+/* weights, biases, params, params("glob"), a model or instance, one parameter. false after an error. */
+bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out);
+bool glob_matches(const char *glob, const char *name);
+const struct value *parameter_set(struct scope *scope, const parameter_list *list);
+/* Runs the rule of one slot for a group; the parameters' current value and gradient change. outputs: of the average slot. */
+void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group, struct map *averages);
+
+struct report *lower_report(struct unit *unit, struct node *train, struct definition *model, struct definition *data,
+                            struct field_table *fields, struct map *averages, struct lower_options options,
+                            enum ir_precision precision, struct diagnostics *d);
+
+#endif
