@@ -145,11 +145,26 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
 
 /* ---- kernels: what fuse makes of a program ---- */
 
-/* NEST: for each point of `parallel`, stage after stage; a stage loops over its inner indices and computes its equations in
-   order at each point. Equations of a kernel share index objects: an equation's outputs and reduced indices are among
-   parallel and its stage's inner. An equation that reduces over parallel indices reduces over all of them and its outputs
-   are inner indices or none: it is made in parts and joined.
-   PRODUCT: one contraction of two reads, lowered to BLAS (codegen/product.c decides with product_match). */
+/* NEST: for each point of `parallel` (the outer loops, in order; none: one point), stage after stage; a stage loops over its
+   inner indices (in order; none: one point) and computes its equations in order at each point. Let P be the indices of
+   parallel and I those of the stage. All equations of a kernel share index objects, and each is one of
+     a map                  its outputs are P and I, each once, in any order;
+     an inner reduction     it reduces over some of I, its outputs are P and the rest of I. In I its outputs stand before what is
+                            reduced. Its result is complete when the stage ends;
+     a reduction in parts   it reduces over all of P and perhaps some of I; its outputs are the rest of I (or none). Made for each
+                            part of P, then joined; complete when the kernel ends. Never argmax or argmin.
+   What a kernel may read of what it makes: in a later stage a map or inner reduction of an earlier one, at any subscripts
+   so long as each axis that is in P is read at that very index (so a point reads only what the same point made); in the
+   same stage a map that stands before it, every axis read at that very index (its value is at hand). A reduction in parts is
+   not read in its kernel. A leaf that an update of this kernel writes in place is read only at the element written, before or by
+   the equation that writes it, or in earlier stages at the same point of P.
+   IR_LOCAL: a map or inner reduction that only its own kernel reads, and no output or update. Read in its own stage alone it is
+   a register. Else it needs scratch: the extents of its axes without P, at most 4096 elements a point.
+   Draws are read at any subscripts, wherever they are used; they have no memory.
+   An index of parallel may be the one that runs along memory (columns: parallel [c], inner [n]) or inner may hold it (rows:
+   parallel [n], inner [c]); the code generator vectorises along the last index of the largest tensors it touches.
+   PRODUCT: one stage with one equation that product_match accepts, lowered to BLAS; parallel = its outputs, inner = what it
+   reduces. */
 enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL };
 struct ir_stage {
     LIST(struct ir_index *) inner;
