@@ -65,7 +65,8 @@ struct training {
 
 /* The train blocks of the file, in order, checked and lowered. batch_override (0: none) is gradcheck's small batch.
    precision_override: -1 none, else enum ir_precision. seed_override: NULL none. */
-struct lower_options { int64_t batch, report_batch; int precision; const uint64_t *seed; };
+/* report_split: the split that the report reads; NULL: validation if there is one, else test. */
+struct lower_options { int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split; };
 int unit_trainings(const struct unit *unit);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
 

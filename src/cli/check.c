@@ -1,0 +1,17 @@
+/* check.c: rnetc check. */
+#include "cli.h"
+
+#include <stdio.h>
+
+int run_check(struct options *options)
+{
+    struct diagnostics *d = diagnostics_new(options->arena);
+    struct unit *unit = unit_read(options->arena, options->files.at[0], options->settings.at, options->settings.count, d);
+
+    if (unit && !diagnostics_errors(d))
+        check_unit(unit, d);
+    if (program_wrong(options, d))
+        return RNET_SOURCE;
+    printf("%s: no errors\n", options->files.at[0]);
+    return RNET_DONE;
+}

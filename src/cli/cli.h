@@ -1,0 +1,68 @@
+/* cli.h: the command line. One file a command; the options of all of them are one table (options.c). */
+#ifndef RNET_CLI_H
+#define RNET_CLI_H
+
+#include "driver.h"
+
+enum command_bit {
+    CHECK = 1 << 0,
+    TRAIN = 1 << 1,
+    EVAL = 1 << 2,
+    PREDICT = 1 << 3,
+    GRADCHECK = 1 << 4,
+    EXPLAIN = 1 << 5,
+    FMT = 1 << 6
+};
+struct options {
+    struct arena *arena;
+    LIST(const char *) files;          /* arguments that are no options */
+    LIST(struct setting) settings;     /* --set */
+    int threads;
+    bool seed_given;
+    uint64_t seed;
+    int64_t steps;                     /* 0: as the program says */
+    const char *out, *init, *checkpoint, *dump, *dump_llvm, *dump_assembly;
+    int precision;                     /* -1, or enum ir_precision */
+    int64_t batch, count;
+    bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
+};
+struct command {
+    enum command_bit bit;
+    const char *name, *arguments, *summary, *help;
+    int (*run)(struct options *options);
+};
+extern const struct command commands[]; /* ends with a NULL name */
+
+/* Parses what follows the command's name. A status to exit with, or -1 to go on. */
+int options_parse(struct options *options, const struct command *command, int count, char **arguments);
+void help_command(const struct command *command);
+void help_all(void);
+/* "rnetc: message" on stderr, with the status returned. */
+int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int complain_error(const struct rnet_error *error);
+
+/* ---- program.c: what commands on a program share ---- */
+
+/* Reads and checks the program; prints its diagnostics on stderr. NULL after errors. */
+struct unit *program_read(struct options *options, struct diagnostics **d);
+/* Prints and empties what has been diagnosed since; true if there was an error. */
+bool program_wrong(const struct options *options, const struct diagnostics *d);
+struct lower_options lower_options_of(const struct options *options);
+/* Hash of the text of an IR program, as 16 hexadecimal digits. */
+const char *program_hash(struct arena *arena, const struct ir_program *p);
+/* Scalars of a step: step, epoch, progress, steps, and the lets of the unit. */
+struct scalar_context {
+    const struct unit *unit;
+    double step, steps, epoch, progress;
+};
+double scalar_value(void *context, const char *name);
+
+int run_check(struct options *options);
+int run_train(struct options *options);
+int run_eval(struct options *options);
+int run_predict(struct options *options);
+int run_gradcheck(struct options *options);
+int run_explain(struct options *options);
+int run_fmt(struct options *options);
+
+#endif

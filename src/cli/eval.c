@@ -1,0 +1,84 @@
+/* eval.c: rnetc eval: the report of a program over its split, with the parameters of a checkpoint. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void print_result(const struct options *options, const struct report *report, const struct report_result *result)
+{
+    if (options->json)
+        printf("{\"data\": \"%s.%s\"", report->split.data, report->split.name);
+    for (int i = 0; i < result->count; i++) {
+        if (!options->json)
+            printf("%s %.6g\n", result->at[i].name, result->at[i].value);
+        else if (isfinite(result->at[i].value))
+            printf(", \"%s\": %.9g", result->at[i].name, result->at[i].value);
+        else
+            printf(", \"%s\": null", result->at[i].name);
+    }
+    if (options->json)
+        printf("}\n");
+}
+
+static int evaluate(struct options *options, struct unit *unit, struct training *training)
+{
+    struct compile_options compiling = {.fuse = !options->no_fuse, .generate = true};
+    struct layout *layout = layout_new(options->arena);
+    struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
+    struct reporter reporter = {.report = training->report};
+    struct report_result result = {0};
+    struct compiled compiled;
+    struct memory memory;
+    struct rnet_pool *pool;
+    struct rnet_error error;
+    const struct ir_program *program;
+    double begin;
+    int status = RNET_DONE;
+
+    if (!rnet_blas_open(&error) || !compile(&compiled, training->report->chunk, layout, compiling, &error))
+        return complain_error(&error);
+    program = compiled.program;
+    memory_new(&memory, layout);
+    pool = rnet_pool_new(options->threads);
+    instance_new(&reporter.instance, &compiled, &memory, pool, training->seed);
+    if (!checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
+        !dataset_read(&reporter.dataset, &training->report->split, program, &error)) {
+        status = complain_error(&error);
+    } else {
+        begin = rnet_seconds();
+        report_run(&reporter, 1, scalar_value, &clock, &result);
+        print_result(options, training->report, &result);
+        if (options->time)
+            fprintf(stderr, "time: compiling %.1f ms, reading data %.1f ms, %lld samples in %.1f ms\n",
+                    1e3 * compile_seconds(&compiled.timing), 1e3 * reporter.dataset.seconds,
+                    (long long)reporter.dataset.items, 1e3 * (rnet_seconds() - begin));
+    }
+    dataset_free(&reporter.dataset);
+    instance_free(&reporter.instance);
+    rnet_pool_free(pool);
+    memory_free(&memory);
+    compiled_release(&compiled);
+    return status;
+}
+
+int run_eval(struct options *options)
+{
+    struct diagnostics *d;
+    struct unit *unit = program_read(options, &d);
+    struct lower_options lowering = lower_options_of(options);
+    struct training *training;
+
+    if (!unit)
+        return RNET_SOURCE;
+    if (!options->checkpoint)
+        return complain(RNET_USAGE, "eval wants --checkpoint FILE, as `rnetc train` leaves it in its folder");
+    if (unit_trainings(unit) == 0)
+        return complain(RNET_SOURCE, "%s: there is no train block, so there is no report", options->files.at[0]);
+    lowering.report_split = "test";
+    training = lower_training(unit, unit_trainings(unit) - 1, lowering, d);
+    if (program_wrong(options, d) || !training)
+        return RNET_SOURCE;
+    if (!training->report)
+        return complain(RNET_SOURCE, "%s: the train block has no report", options->files.at[0]);
+    return evaluate(options, unit, training);
+}

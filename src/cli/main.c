@@ -1,0 +1,59 @@
+/* main.c: the commands. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct command commands[] = {
+    {CHECK, "check", "FILE", "read a program and say what is wrong with it",
+     "Prints every diagnosis, or `FILE: no errors`. Loads no data and compiles nothing.", run_check},
+    {TRAIN, "train", "FILE", "compile a program and train it",
+     "Runs the train blocks in order. Leaves DIR/checkpoint.safetensors and DIR/log.jsonl. The first Ctrl-C finishes the step,\n"
+     "writes the checkpoint and stops with status 130; --resume goes on from there with the same bits as if nothing had\n"
+     "happened.",
+     run_train},
+    {EVAL, "eval", "FILE", "print a program's report with the parameters of a checkpoint",
+     "Evaluates the report of the last train block over its split.", run_eval},
+    {PREDICT, "predict", "FILE MODEL", "print what a model answers for the test data",
+     "One line a sample: the model's outputs, row-major. --out writes them as .npy instead.", run_predict},
+    {GRADCHECK, "gradcheck", "FILE", "compare gradients with finite differences, in double precision",
+     "Draws are frozen; kinks (left and right slopes differ) are counted apart. Status 1 if a gradient is wrong.",
+     run_gradcheck},
+    {EXPLAIN, "explain", "FILE", "show the kernels of a training step: what is fused, stored, moved and computed", "",
+     run_explain},
+    {FMT, "fmt", "FILE...", "print a program in canonical form",
+     "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
+     "exits with status 1 if there are any.",
+     run_fmt},
+    {0},
+};
+
+int main(int count, char **arguments)
+{
+    struct options options;
+    const char *names[16];
+    int known = 0, status;
+
+    if (count < 2 || !strcmp(arguments[1], "--help") || !strcmp(arguments[1], "-h") || !strcmp(arguments[1], "help")) {
+        help_all();
+        return count < 2 ? RNET_USAGE : RNET_DONE;
+    }
+    if (!strcmp(arguments[1], "--version")) {
+        puts("rnetc " RNET_VERSION);
+        return RNET_DONE;
+    }
+    for (const struct command *c = commands; c->name; c++) {
+        names[known++] = c->name;
+        if (strcmp(arguments[1], c->name))
+            continue;
+        status = options_parse(&options, c, count - 2, arguments + 2);
+        if (status < 0)
+            status = c->run(&options);
+        arena_free(options.arena);
+        return status;
+    }
+    const char *near = nearest_name(arguments[1], names, known);
+    if (near)
+        return complain(RNET_USAGE, "there is no command `%s`; did you mean `%s`? See rnetc --help", arguments[1], near);
+    return complain(RNET_USAGE, "there is no command `%s`. See rnetc --help", arguments[1]);
+}

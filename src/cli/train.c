@@ -1,0 +1,404 @@
+/* train.c: rnetc train. The loop around the compiled step: batches in, parameters updated, log, reports, checkpoints. */
+#include "train.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static uint64_t total_steps(const struct trainer *t)
+{
+    if (t->training->steps)
+        return (uint64_t)t->training->steps;
+    return (uint64_t)ceil(t->training->epochs * (double)t->items / (double)t->training->batch);
+}
+
+static void set_clock(struct trainer *t, uint64_t step)
+{
+    t->clock.step = (double)step;
+    t->clock.steps = (double)t->steps;
+    t->clock.epoch = t->items ? (double)(step - 1) * (double)t->training->batch / (double)t->items : 0;
+    t->clock.progress = (double)(step - 1) / (double)t->steps;
+}
+
+/* Whole epochs behind after `step` steps. */
+static uint64_t epochs_done(const struct trainer *t, uint64_t step)
+{
+    return t->items ? step * (uint64_t)t->training->batch / (uint64_t)t->items : 0;
+}
+
+static bool save(struct trainer *t, struct rnet_error *error)
+{
+    struct checkpoint checkpoint = {.path = t->checkpoint_path,
+                                    .source_hash = t->source_hash,
+                                    .program_hash = t->program_hash,
+                                    .step = t->step,
+                                    .seed = t->training->seed,
+                                    .block = t->block};
+    const struct ir_program *programs[2] = {t->compiled.program, t->training->report ? t->report_compiled.program : NULL};
+
+    return checkpoint_write(&checkpoint, programs, 1 + (programs[1] != NULL), &t->memory, t->training->lets.at,
+                            t->training->lets.count, error);
+}
+
+static void log_header(struct trainer *t)
+{
+    struct rnet_machine machine;
+
+    rnet_machine(&machine);
+    rnet_log_begin(t->log);
+    rnet_log_string(t->log, "event", t->step ? "resume" : "start");
+    rnet_log_string(t->log, "rnetc", RNET_VERSION);
+    rnet_log_string(t->log, "file", t->options->files.at[0]);
+    rnet_log_string(t->log, "source", t->source_hash);
+    rnet_log_string(t->log, "program", t->program_hash);
+    rnet_log_string(t->log, "model", t->training->model);
+    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    rnet_log_whole(t->log, "steps", (int64_t)t->steps);
+    rnet_log_whole(t->log, "items", t->items);
+    rnet_log_whole(t->log, "batch", t->training->batch);
+    rnet_log_whole(t->log, "seed", (int64_t)t->training->seed);
+    rnet_log_string(t->log, "precision", t->training->precision == IR_DOUBLE ? "f64" : "f32");
+    rnet_log_whole(t->log, "threads", t->options->threads);
+    rnet_log_string(t->log, "cpu", machine.cpu);
+    rnet_log_string(t->log, "isa", machine.isa);
+    rnet_log_string(t->log, "blas", rnet_blas_core());
+    rnet_log_string(t->log, "code", t->compiled.api->host());
+    for (int i = 0; i < t->training->lets.count; i++) {
+        char *key = arena_printf(t->options->arena, "let.%s", t->training->lets.at[i].name);
+
+        rnet_log_string(t->log, key, t->training->lets.at[i].value);
+    }
+}
+
+static bool log_step(struct trainer *t, double seconds, struct rnet_error *error)
+{
+    double value;
+
+    rnet_log_begin(t->log);
+    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    rnet_log_number(t->log, "epoch", t->clock.epoch);
+    for (int i = 0; i < t->compiled.program->outputs.count; i++) {
+        const char *name = t->compiled.program->outputs.at[i].name;
+
+        if (instance_output(&t->instance, name, &value))
+            rnet_log_number(t->log, name, value);
+    }
+    if (t->clips) {
+        rnet_log_whole(t->log, "clipped", t->was_clipped);
+        rnet_log_number(t->log, "clip_rate", t->window.clipped / t->window.steps);
+    }
+    rnet_log_number(t->log, "seconds", seconds);
+    return rnet_log_end(t->log, error);
+}
+
+/* What is shown is an average since the last report, so that one batch's luck does not flicker. */
+static void show_progress(struct trainer *t)
+{
+    char line[300];
+    double left = t->window.seconds / t->window.steps * (double)(t->last_step - t->step);
+    int size = 0;
+
+    if (t->items)
+        size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ", (double)t->step * (double)t->training->batch / (double)t->items);
+    size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  loss %.4f", t->step, t->last_step,
+                     t->window.loss / t->window.steps);
+    if (t->has_penalty)
+        size += snprintf(line + size, sizeof line - (size_t)size, "  penalty %.4f", t->penalty);
+    if (t->has_norm)
+        size += snprintf(line + size, sizeof line - (size_t)size, "  |gradient| %.3g", t->norm);
+    if (t->clips)
+        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%", 100 * t->window.clipped / t->window.steps);
+    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left", 1e3 * t->window.seconds / t->window.steps, left);
+    rnet_progress_show(t->progress, line);
+}
+
+static bool make_report(struct trainer *t, struct rnet_error *error)
+{
+    const char *joint = "";
+
+    rnet_progress_end(t->progress);
+    if (t->training->report)
+        report_run(&t->reporter, t->step, scalar_value, &t->clock, &t->result);
+    rnet_log_begin(t->log);
+    rnet_log_string(t->log, "event", "report");
+    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    for (int i = 0; i < t->result.count; i++) {
+        char *key = arena_printf(t->options->arena, "report.%s", t->result.at[i].name);
+
+        rnet_log_number(t->log, key, t->result.at[i].value);
+    }
+    if (!rnet_log_end(t->log, error))
+        return false;
+    if (!t->options->json) {
+        if (t->items)
+            printf("epoch %-4.4g ", (double)t->step * (double)t->training->batch / (double)t->items);
+        printf("step %-7" PRIu64 " loss %.4f", t->step, t->window.steps ? t->window.loss / t->window.steps : t->loss);
+        for (int i = 0; i < t->result.count; i++) {
+            printf("%s  %s %.4f", joint, t->result.at[i].name, t->result.at[i].value);
+            joint = "";
+        }
+        if (t->training->report)
+            printf("  (%s.%s)", t->training->report->split.data, t->training->report->split.name);
+        printf("\n");
+        fflush(stdout);
+    }
+    t->window = (struct window){0};
+    return true;
+}
+
+static int interrupted(struct trainer *t, struct rnet_error *error)
+{
+    rnet_progress_end(t->progress);
+    if (!save(t, error))
+        return complain_error(error);
+    complain(0, "interrupted after step %" PRIu64 "; `rnetc train %s --out %s --resume` goes on from there", t->step,
+             t->options->files.at[0], t->folder);
+    return RNET_INTERRUPTED;
+}
+
+static void note_step(struct trainer *t, double seconds)
+{
+    double clipped;
+
+    instance_output(&t->instance, "loss", &t->loss);
+    t->has_penalty = instance_output(&t->instance, "penalty", &t->penalty);
+    t->has_norm = instance_output(&t->instance, "gradient_norm", &t->norm);
+    t->clips = instance_output(&t->instance, "clipped_norm", &clipped);
+    /* a clip rule scales by limit / norm, which may differ from 1 by rounding where it did nothing */
+    t->was_clipped = t->clips && clipped < t->norm * (1 - 1e-5);
+    t->window.steps++;
+    t->window.loss += t->loss;
+    t->window.clipped += t->was_clipped;
+    t->window.seconds += seconds;
+    t->seconds += seconds;
+    if (!t->fastest || seconds < t->fastest)
+        t->fastest = seconds;
+}
+
+static int train_steps(struct trainer *t)
+{
+    int64_t batch = t->training->batch, *items = malloc((size_t)batch * sizeof *items);
+    struct rnet_error error;
+    int status = RNET_DONE;
+    bool reported = false;
+
+    while (status == RNET_DONE && t->step < t->last_step) {
+        uint64_t step = t->step + 1, position = t->step * (uint64_t)batch;
+        double begin = rnet_seconds(), seconds;
+        int result;
+
+        for (int64_t i = 0; t->items && i < batch; i++)
+            items[i] = rnet_stream_item(t->stream, position + (uint64_t)i);
+        if (t->items)
+            dataset_gather(&t->dataset, &t->instance, items, batch);
+        set_clock(t, step);
+        result = instance_run(&t->instance, position, step, scalar_value, &t->clock);
+        seconds = rnet_seconds() - begin;
+        if (result == RNET_NONFINITE) {
+            rnet_progress_end(t->progress);
+            status = explain_nonfinite(t, position, step);
+            break;
+        }
+        t->step = step;
+        reported = false;
+        note_step(t, seconds);
+        if (!log_step(t, seconds, &error)) {
+            status = complain_error(&error);
+            break;
+        }
+        show_progress(t);
+        if (epochs_done(t, step) > epochs_done(t, step - 1) || step == t->steps) {
+            reported = true;
+            if (!make_report(t, &error) || !save(t, &error))
+                status = complain_error(&error);
+        }
+        if (status == RNET_DONE && rnet_interrupt_asked() && step < t->last_step)
+            status = interrupted(t, &error);
+    }
+    if (status == RNET_DONE && !reported && (!make_report(t, &error) || !save(t, &error)))
+        status = complain_error(&error);
+    free(items);
+    return status;
+}
+
+static void print_times(const struct trainer *t)
+{
+    const struct compile_timing *timing = &t->compiled.timing;
+
+    fprintf(stderr, "time: source to a callable step %.1f ms\n", 1e3 * (t->front_seconds + compile_seconds(timing)));
+    fprintf(stderr, "  %-12s %8.2f ms\n", "front end", 1e3 * t->front_seconds);
+    for (int i = 0; i < timing->count; i++)
+        fprintf(stderr, "  %-12s %8.2f ms\n", timing->at[i].pass, 1e3 * timing->at[i].seconds);
+    fprintf(stderr, "time: reading data %.1f ms; compiling initialisation and report %.1f ms; initialising %.1f ms\n",
+            1e3 * (t->dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds, 1e3 * t->initial_seconds);
+    if (t->step > t->first_step)
+        fprintf(stderr, "time: a step %.3f ms at least, %.3f ms on average over %" PRIu64 "\n", 1e3 * t->fastest,
+                1e3 * t->seconds / (double)(t->step - t->first_step), t->step - t->first_step);
+}
+
+static void print_json(const struct trainer *t)
+{
+    printf("{\"step\": %" PRIu64 ", \"folder\": \"%s\", \"fastest_step_seconds\": %.9g", t->step, t->folder, t->fastest);
+    for (int i = 0; i < t->result.count; i++) {
+        printf(", \"%s\": ", t->result.at[i].name);
+        if (isfinite(t->result.at[i].value))
+            printf("%.9g", t->result.at[i].value);
+        else
+            printf("null");
+    }
+    printf("}\n");
+}
+
+/* Everything before the first step; the order matters: memory needs every program planned. */
+static int prepare(struct trainer *t, struct layout *layout)
+{
+    struct compile_options options = {.fuse = !t->options->no_fuse,
+                                      .dump = t->options->dump,
+                                      .code = {t->options->dump_llvm, t->options->dump_assembly},
+                                      .generate = true};
+    struct compile_options quiet = {.fuse = options.fuse, .generate = true};
+    struct rnet_error error;
+    double begin;
+
+    if (!rnet_blas_open(&error))
+        return complain_error(&error);
+    t->program_hash = program_hash(t->options->arena, t->training->step);
+    if (!compile(&t->compiled, t->training->step, layout, options, &error))
+        return complain_error(&error);
+    begin = rnet_seconds();
+    if (!compile(&t->initial, t->training->initial, layout, quiet, &error) ||
+        (t->training->report && !compile(&t->report_compiled, t->training->report->chunk, layout, quiet, &error)))
+        return complain_error(&error);
+    t->other_seconds = rnet_seconds() - begin;
+    if (t->training->data && !dataset_read(&t->dataset, &t->training->split, t->compiled.program, &error))
+        return complain_error(&error);
+    t->items = t->dataset.items;
+    if (t->training->data && t->items == 0)
+        return complain(RNET_DATA, "the split %s.%s is empty", t->training->split.data, t->training->split.name);
+    if (t->training->report &&
+        !dataset_read(&t->reporter.dataset, &t->training->report->split, t->report_compiled.program, &error))
+        return complain_error(&error);
+    t->steps = total_steps(t);
+    t->last_step = t->options->steps && (uint64_t)t->options->steps < t->steps ? (uint64_t)t->options->steps : t->steps;
+    memory_new(&t->memory, layout);
+    t->pool = rnet_pool_new(t->options->threads);
+    instance_new(&t->instance, &t->compiled, &t->memory, t->pool, t->training->seed);
+    if (t->training->report) {
+        t->reporter.report = t->training->report;
+        instance_new(&t->reporter.instance, &t->report_compiled, &t->memory, t->pool, t->training->seed);
+    }
+    t->stream = rnet_stream_new("batch", t->training->seed, t->items, t->training->sequential);
+    return RNET_DONE;
+}
+
+static int initialise(struct trainer *t)
+{
+    const struct ir_program *programs[2] = {t->compiled.program, t->training->report ? t->report_compiled.program : NULL};
+    int count = 1 + (programs[1] != NULL);
+    double begin = rnet_seconds();
+    struct instance instance;
+    struct rnet_error error;
+
+    instance_new(&instance, &t->initial, &t->memory, t->pool, t->training->seed);
+    set_clock(t, 1);
+    instance_run(&instance, 0, 1, scalar_value, &t->clock);
+    instance_free(&instance);
+    if (t->options->resume) {
+        struct checkpoint checkpoint = {
+            .path = t->checkpoint_path, .program_hash = t->program_hash, .seed = t->training->seed};
+
+        if (!checkpoint_resume(&checkpoint, programs, count, &t->memory, &error))
+            return complain_error(&error);
+        t->step = checkpoint.step;
+    } else if (t->options->init && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error)) {
+        return complain_error(&error);
+    }
+    t->first_step = t->step;
+    t->initial_seconds = rnet_seconds() - begin;
+    return RNET_DONE;
+}
+
+static void release(struct trainer *t)
+{
+    if (t->log)
+        rnet_log_close(t->log, &(struct rnet_error){0});
+    if (t->progress)
+        rnet_progress_free(t->progress);
+    if (t->instance.arena)
+        instance_free(&t->instance);
+    if (t->reporter.instance.arena)
+        instance_free(&t->reporter.instance);
+    dataset_free(&t->dataset);
+    dataset_free(&t->reporter.dataset);
+    if (t->stream)
+        rnet_stream_free(t->stream);
+    if (t->pool)
+        rnet_pool_free(t->pool);
+    memory_free(&t->memory);
+    compiled_release(&t->compiled);
+    compiled_release(&t->initial);
+    compiled_release(&t->report_compiled);
+}
+
+static int train_block(struct trainer *t)
+{
+    struct rnet_error error;
+    int status = prepare(t, layout_new(t->options->arena));
+
+    if (status == RNET_DONE)
+        status = initialise(t);
+    if (status == RNET_DONE) {
+        char *path = arena_printf(t->options->arena, "%s/log.jsonl", t->folder);
+
+        if (!(t->log = rnet_log_open(path, t->options->resume, t->step, &error)))
+            return complain_error(&error);
+        log_header(t);
+        if (!rnet_log_end(t->log, &error))
+            return complain_error(&error);
+        t->progress = rnet_progress_new();
+        if (t->step >= t->last_step)
+            complain(0, "%s is at step %" PRIu64 " of %" PRIu64 " already", t->checkpoint_path, t->step, t->last_step);
+        rnet_interrupt_install();
+        status = train_steps(t);
+    }
+    if (t->options->time && t->compiled.code)
+        print_times(t);
+    if (status == RNET_DONE) {
+        if (t->options->json)
+            print_json(t);
+        else
+            printf("checkpoint %s, log %s/log.jsonl\n", t->checkpoint_path, t->folder);
+    }
+    return status;
+}
+
+int run_train(struct options *options)
+{
+    double begin = rnet_seconds();
+    struct diagnostics *d;
+    struct unit *unit = program_read(options, &d);
+    struct trainer trainer = {.options = options, .unit = unit, .clock = {.unit = unit}};
+    int status;
+
+    if (!unit)
+        return RNET_SOURCE;
+    if (unit_trainings(unit) == 0)
+        return complain(RNET_SOURCE, "%s: there is no train block", options->files.at[0]);
+    if (unit_trainings(unit) > 1)
+        return complain(RNET_SOURCE, "%s: %d train blocks; a run of several is not compiled yet", options->files.at[0],
+                        unit_trainings(unit));
+    trainer.training = lower_training(unit, 0, lower_options_of(options), d);
+    if (program_wrong(options, d) || !trainer.training)
+        return RNET_SOURCE;
+    trainer.front_seconds = rnet_seconds() - begin;
+    trainer.source_hash = file_hash(options->arena, options->files.at[0]);
+    status = choose_folder(&trainer);
+    if (status == RNET_DONE)
+        status = train_block(&trainer);
+    release(&trainer);
+    return status;
+}

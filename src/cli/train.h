@@ -1,0 +1,51 @@
+/* train.h: the state of `rnetc train`, shared by its files. */
+#ifndef RNET_TRAIN_H
+#define RNET_TRAIN_H
+
+#include "cli.h"
+
+struct trainer {
+    struct options *options;
+    struct unit *unit;
+    struct training *training;
+    int block;
+    const char *folder, *checkpoint_path, *source_hash, *program_hash;
+
+    struct compiled compiled, initial, report_compiled;
+    struct memory memory;
+    struct instance instance;
+    struct dataset dataset;
+    struct reporter reporter;
+    struct rnet_pool *pool;
+    struct rnet_stream *stream;
+    struct rnet_log *log;
+    struct rnet_progress *progress;
+
+    int64_t items;               /* in the split; 0: no data */
+    uint64_t first_step, step;   /* steps done when the run began, and now */
+    uint64_t steps, last_step;   /* the program's plan; where this run stops */
+    struct scalar_context clock;
+
+    double loss, penalty, norm;  /* of the last step */
+    bool has_penalty, has_norm, clips, was_clipped;
+    struct window { double steps, loss, clipped, seconds; } window; /* since the last report */
+    struct report_result result; /* the last report */
+
+    double front_seconds, other_seconds, initial_seconds, seconds, fastest;
+};
+
+/* ---- folder.c ---- */
+
+/* Sets folder and checkpoint_path. Without --out: runs/NAME, or runs/NAME-2, ... if that holds a run; with --resume the last
+   of these. A folder that holds a run is not written over. */
+int choose_folder(struct trainer *trainer);
+/* Hash of a file's text, 16 hexadecimal digits. */
+const char *file_hash(struct arena *arena, const char *path);
+
+/* ---- nonfinite.c ---- */
+
+/* Computes the step again, one kernel an equation, and names the first tensor that holds a number that is not finite.
+   requires: the step returned RNET_NONFINITE, so parameters and state are as they were before it. Returns RNET_NONFINITE. */
+int explain_nonfinite(struct trainer *trainer, uint64_t position, uint64_t step);
+
+#endif

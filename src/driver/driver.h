@@ -1,0 +1,131 @@
+/* driver.h: the whole compilation as one function, and what a run needs around compiled code: memory, data, checkpoints. */
+#ifndef RNET_DRIVER_H
+#define RNET_DRIVER_H
+
+#include "codegen.h"
+#include "passes.h"
+#include "rnet.h"
+#include "sema.h"
+
+/* ---- load.c ---- */
+
+/* The code generator, opened on first use: the file that RNET_CODEGEN_MODULE names, else librnet_codegen.so beside the
+   executable, in ../src/codegen/ from it (the build tree) or in ../lib/rnet/ (installed). */
+const struct code_api *codegen_open(struct rnet_error *error);
+
+/* ---- compile.c ---- */
+
+struct compile_options {
+    bool fuse;             /* false: one kernel an equation */
+    bool keep_all;         /* every tensor keeps its bytes to the end of the step */
+    const char *dump;      /* name of a pass, or "all": its result is printed on stdout */
+    struct code_options code;
+    bool generate;         /* false: stop after plan_memory */
+};
+enum { MAX_TIMED = 16 };
+struct compile_timing {
+    struct { const char *pass; double seconds; } at[MAX_TIMED];
+    int count;
+};
+struct compiled {
+    struct ir_program *program;  /* fused and planned */
+    struct ir_program *schedule; /* scalars that depend on step, epoch and settings */
+    const struct code_api *api;
+    struct code *code;           /* NULL if not generated */
+    struct compile_timing timing;
+};
+bool compile(struct compiled *out, struct ir_program *p, struct layout *layout, struct compile_options options,
+             struct rnet_error *error);
+void compiled_release(struct compiled *compiled);
+double compile_seconds(const struct compile_timing *timing);
+
+/* ---- execute.c: memory around a compiled program ---- */
+
+/* Parameters and state of a run, shared by its programs. */
+struct memory {
+    struct layout *layout;
+    char *parameters, *state;
+};
+/* requires: every program of the run is compiled. Zeroed, aligned to 64 bytes, huge pages advised. */
+void memory_new(struct memory *memory, struct layout *layout);
+void memory_free(struct memory *memory);
+
+struct instance {
+    const struct compiled *compiled;
+    struct rnet_step step;         /* given to the code */
+    double *scalars;
+    uint64_t *keys;
+    int scalar_count, draw_count;
+    const char **scalar_names;
+    struct arena *arena;           /* of the values below */
+    struct ir_values schedule;     /* of compiled->schedule */
+    struct ir_tensor **schedule_leaves;
+    int *schedule_outputs;         /* number of the schedule's tensor that fills scalar i, or -1 */
+};
+/* Value of a scalar leaf that is not of the schedule: step, epoch, progress, steps, a let. */
+typedef double scalar_source(void *context, const char *name);
+void instance_new(struct instance *instance, const struct compiled *compiled, const struct memory *memory,
+                  struct rnet_pool *pool, uint64_t seed);
+void instance_free(struct instance *instance);
+/* Fills the scalars and runs the step: RNET_DONE or RNET_NONFINITE. */
+int instance_run(struct instance *instance, uint64_t position, uint64_t step, scalar_source *source, void *context);
+/* A stored tensor's bytes now (NULL if it is local to its kernel). */
+void *instance_data(const struct instance *instance, const struct ir_tensor *tensor);
+/* The rank-0 output of that name; false if there is none. */
+bool instance_output(const struct instance *instance, const char *name, double *value);
+const struct ir_tensor *program_output(const struct ir_program *p, const char *name);
+double stored_number(const void *data, enum ir_storage storage, int64_t element);
+int storage_bytes(enum ir_storage storage);
+
+/* ---- dataset.c: a split in memory ---- */
+
+struct dataset {
+    int64_t items;
+    int count;
+    struct column {
+        const struct field *field;
+        const char *rows;      /* items rows of row_bytes */
+        int64_t row_bytes;
+        enum ir_storage storage;
+        void *memory;
+    } *columns;
+    double seconds;            /* reading and checking */
+};
+/* Reads the fields that `program` has leaves for, checks kinds, shapes and ranges, and converts them to the leaves' storage. */
+bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program, struct rnet_error *error);
+void dataset_free(struct dataset *dataset);
+/* Copies items[0 .. count - 1] into the input leaves, row after row. */
+void dataset_gather(const struct dataset *dataset, struct instance *instance, const int64_t *items, int64_t count);
+
+/* ---- statistics.c: a report over a split ---- */
+
+struct reporter {
+    const struct report *report;
+    struct instance instance;
+    struct dataset dataset;
+};
+enum { MAX_REPORT = 64 };
+struct report_result {
+    int count;
+    struct { const char *name; double value; } at[MAX_REPORT];
+};
+void report_run(struct reporter *reporter, uint64_t step, scalar_source *source, void *context, struct report_result *out);
+
+/* ---- checkpoint.c ---- */
+
+struct checkpoint {
+    const char *path, *source_hash, *program_hash;
+    uint64_t step, seed;
+    int block;                 /* which train block of the file is being trained */
+};
+/* Everything in the layout by name, and the position; earlier files stay intact on failure. */
+bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
+                      const struct memory *memory, const struct setting *lets, int let_count, struct rnet_error *error);
+/* Fills memory. Refuses another program, other shapes, another seed, with the reason. */
+bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
+                       struct memory *memory, struct rnet_error *error);
+/* Parameters only, by name (--init, eval, predict); with_state: states that are there too. */
+bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
+                     bool with_state, struct rnet_error *error);
+
+#endif
