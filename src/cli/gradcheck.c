@@ -1,4 +1,5 @@
 /* gradcheck.c: rnetc gradcheck: the gradients of a train block against finite differences, on a small batch of real samples. */
+#include "autodiff.h"
 #include "cli.h"
 
 #include <inttypes.h>
