@@ -1,0 +1,90 @@
+/* parse.c: gives the tokens to the parser, and after an error takes it to the end of the statement. */
+#include "rnet.tab.h"
+#include "tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rnet_lex(struct node **value, struct range *at, struct parser *parser);
+
+/* From the token in error to the end of its statement: a line end in the same block, or the block's own brace. */
+static int statement_end(const struct tokens *tokens, int place)
+{
+    int block = tokens->all.at[place].block;
+
+    for (;; place++) {
+        const struct token *t = &tokens->all.at[place];
+
+        if (t->kind == 0 || (t->ends && t->block == block) || (t->kind == '}' && block >= 0 && t->match == block))
+            return place;
+    }
+}
+
+static const char *unescaped(struct arena *arena, const char *text, int size)
+{
+    char *result = arena_alloc(arena, (size_t)size + 1);
+    int length = 0;
+
+    for (int i = 0; i < size; i++) {
+        if (text[i] == '\\' && i + 1 < size) {
+            i++;
+            result[length++] = text[i] == 'n' ? '\n' : text[i] == 't' ? '\t' : text[i];
+        } else {
+            result[length++] = text[i];
+        }
+    }
+    return result;
+}
+
+/* The leaf that a token carries; NULL for signs. */
+static struct node *leaf(struct parser *parser, const struct token *t)
+{
+    const char *begin = parser->source->text + t->at.begin;
+    int size = t->at.end - t->at.begin;
+    const char *text;
+
+    switch (t->kind) {
+    case TOKEN_NUMBER:
+        text = arena_slice(parser->arena, begin, (size_t)size);
+        return tree_new(parser, t->at,
+                        (struct node){.kind = NODE_NUMBER,
+                                      .text = text,
+                                      .number = strtod(text, NULL),
+                                      .flag = strpbrk(text, ".eE") != NULL});
+    case TOKEN_STRING:
+        text = unescaped(parser->arena, begin + 1, size - 1 - (size > 1 && begin[size - 1] == '"'));
+        return tree_new(parser, t->at, (struct node){.kind = NODE_STRING, .text = text});
+    case TOKEN_NAME: case TOKEN_TRAIN: case TOKEN_REDUCE: case TOKEN_LAYER: case TOKEN_FN:
+        text = arena_slice(parser->arena, begin, (size_t)size);
+        return tree_new(parser, t->at, (struct node){.kind = NODE_NAME, .name = text});
+    }
+    return NULL;
+}
+
+int rnet_lex(struct node **value, struct range *at, struct parser *parser)
+{
+    const struct token *t;
+
+    if (parser->skipping) {
+        parser->last = statement_end(parser->tokens, parser->last);
+        parser->skipping = false;
+    } else {
+        parser->last = token_after(parser->tokens, parser->last);
+    }
+    if (parser->last < 0)
+        bug("the parser reads past the end of %s", parser->source->path);
+    t = &parser->tokens->all.at[parser->last];
+    *at = t->at;
+    *value = leaf(parser, t);
+    return t->kind;
+}
+
+struct node *parse(struct arena *arena, const struct source *source, struct diagnostics *d)
+{
+    int errors = diagnostics_errors(d);
+    struct parser parser = {.arena = arena, .source = source, .d = d, .last = -1};
+
+    parser.tokens = tokenize(arena, source, d);
+    rnet_parse(&parser);
+    return diagnostics_errors(d) == errors ? parser.file : NULL;
+}
