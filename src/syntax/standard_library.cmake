@@ -1,0 +1,13 @@
+# Writes stdlib/*.rnet as a C table. cmake -DFOLDER=.../stdlib -DOUTPUT=... -P standard_library.cmake
+file(GLOB files RELATIVE ${FOLDER} ${FOLDER}/*.rnet)
+list(SORT files)
+set(table "/* Generated from stdlib/. */\n#include \"sema.h\"\n\nconst struct embedded standard_library[] = {\n")
+foreach(name IN LISTS files)
+  file(READ ${FOLDER}/${name} text)
+  string(REPLACE "\\" "\\\\" text "${text}")
+  string(REPLACE "\"" "\\\"" text "${text}")
+  string(REPLACE "\n" "\\n\"\n     \"" text "${text}")
+  string(APPEND table "    {\"std/${name}\",\n     \"${text}\"},\n")
+endforeach()
+string(APPEND table "    {0, 0},\n};\n")
+file(WRITE ${OUTPUT} "${table}")
