@@ -189,6 +189,8 @@ struct ir_program {
     LIST(struct ir_kernel *) kernels; /* set by fuse, in order of execution */
     int64_t arena_bytes, parameter_bytes, state_bytes, input_bytes; /* set by plan_memory; scalars: 8 bytes each, by number */
     struct ir_tables *tables; /* hash-consing */
+    struct map *names, *suffixes; /* build.c's: ir_find, and the next suffix of a name */
+    int named;                    /* how many of tensors are in names */
 };
 
 /* ---- build.c: the only way to make any of this ---- */
@@ -221,7 +223,8 @@ const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, co
    Whole arithmetic on forms with constants gives a form. */
 const struct ir_expr *ir_apply(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b,
                                const struct ir_expr *c);
-/* The expression with each index from[i] replaced by the form to[i], all at once. */
+/* The expression with each index from[i] replaced by the form to[i], all at once. A read that was inside and is no longer proved
+   to be gets `else 0`: the caller guards it. */
 const struct ir_expr *ir_substitute(struct ir_program *p, const struct ir_expr *e, struct ir_index **from,
                                     const struct ir_form **to, int count);
 const struct ir_form *ir_form_substitute(struct ir_program *p, const struct ir_form *f, struct ir_index **from,
@@ -249,6 +252,40 @@ void ir_add_output(struct ir_program *p, const char *name, struct ir_tensor *ten
 struct ir_tensor *ir_find(const struct ir_program *p, const char *name);
 int64_t ir_elements(const struct ir_tensor *tensor);
 int64_t ir_extent_product(struct ir_index *const *indices, int count);
+
+/* ---- operators.c: ops.def as data ---- */
+
+enum ir_notation { IR_NOTATION_INFIX, IR_NOTATION_PREFIX, IR_NOTATION_CALL, IR_NOTATION_SELECT };
+enum ir_result { IR_RESULT_REAL, IR_RESULT_WHOLE, IR_RESULT_TRUTH, IR_RESULT_CHOICE };
+enum ir_law { IR_COMMUTES = 1, IR_ASSOCIATES = 2, IR_IDENTITY_0 = 4, IR_IDENTITY_1 = 8 };
+struct ir_operator {
+    const char *name, *symbol;
+    int arity, level;
+    enum ir_notation notation;
+    enum ir_result result;
+    unsigned laws; /* of enum ir_law */
+};
+extern const struct ir_operator ir_operators[IR_OP_COUNT];
+/* The value in double precision; arguments past the arity are ignored. */
+double ir_operate(enum ir_op op, double a, double b, double c);
+
+/* ---- rebuild.c: for passes that make a program out of another. The new one shares arena, indices, expressions and those
+   tensors that stay as they are; only one program at a time has the numbers of a shared tensor (ir_renumber). ---- */
+
+/* An empty program with the arena, name, precision and tables of p. */
+struct ir_program *ir_program_like(const struct ir_program *p);
+/* Lists a tensor of another program in p too, and numbers it. requires: its name is free in p; what it reads is listed. */
+void ir_adopt(struct ir_program *p, struct ir_tensor *tensor);
+/* Lists t in p with another value: t itself if the value is the same, else a copy under the same name whose range is inferred. */
+struct ir_tensor *ir_remake(struct ir_program *p, struct ir_tensor *t, const struct ir_expr *value);
+/* Numbers the tensors by their places in p and looks names up among them alone: after a pass changed the list itself. */
+void ir_renumber(struct ir_program *p);
+/* A program like p of the tensors with keep[number] (NULL: all), in their order, with p's updates and outputs, without kernels.
+   Each equation's value, its reads already of the new tensors, goes through rewrite (NULL: as it is).
+   requires: what is kept, updated or output reads only what is kept. */
+typedef const struct ir_expr *(*ir_rewrite)(struct ir_program *to, const struct ir_tensor *tensor,
+                                            const struct ir_expr *value, void *context);
+struct ir_program *ir_rebuild(const struct ir_program *p, const bool *keep, ir_rewrite rewrite, void *context);
 
 /* ---- print.c, parse.c: text and back. What is printed parses to a program that prints the same. ---- */
 void ir_print(struct text *out, const struct ir_program *p);

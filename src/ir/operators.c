@@ -1,0 +1,28 @@
+/* operators.c: ops.def as a table and as arithmetic in double precision. */
+#include "ir.h"
+
+#include <math.h>
+
+enum { COMMUTES = IR_COMMUTES, ASSOCIATES = IR_ASSOCIATES, IDENTITY_0 = IR_IDENTITY_0, IDENTITY_1 = IR_IDENTITY_1 };
+
+const struct ir_operator ir_operators[IR_OP_COUNT] = {
+#define OP(op, places, written, sign, binds, gives, holds, evaluate)                                                   \
+    [IR_##op] = {.name = #op, .symbol = sign, .arity = places, .level = binds, .notation = IR_NOTATION_##written,      \
+                 .result = IR_RESULT_##gives, .laws = holds},
+#include "ops.def"
+#undef OP
+};
+
+double ir_operate(enum ir_op op, double a, double b, double c)
+{
+    switch (op) {
+#define OP(name, arity, form, symbol, level, result, laws, ...)                                                        \
+    case IR_##name:                                                                                                    \
+        return __VA_ARGS__;
+#include "ops.def"
+#undef OP
+    case IR_OP_COUNT:
+        break;
+    }
+    bug("operator %d", (int)op);
+}
