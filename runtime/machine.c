@@ -1,0 +1,77 @@
+/* machine.c: the processor, what this process may use of it, and the clock. */
+#include "rnet.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+static void processor_name(char *out, size_t size)
+{
+    char name[49] = "unknown";
+#ifdef __x86_64__
+    unsigned words[12];
+    if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
+        for (unsigned i = 0; i < 3; i++)
+            __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
+        memcpy(name, words, sizeof words);
+        name[48] = 0;
+    }
+#endif
+    const char *start = name + strspn(name, " ");
+    size_t length = strlen(start);
+    while (length > 0 && start[length - 1] == ' ')
+        length--;
+    snprintf(out, size, "%.*s", (int)length, start);
+}
+
+static const char *widest_isa(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw"))
+        return "avx512";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return "avx2";
+    return "sse2";
+#else
+    return "portable";
+#endif
+}
+
+/* Processors that a container may use, from its quota of time (cgroup v2); 0: no limit. */
+static int quota_cores(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!file)
+        return 0;
+    long long quota = 0, period = 0;
+    int found = fscanf(file, "%lld %lld", &quota, &period);
+    fclose(file);
+    return found == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+void rnet_machine(struct rnet_machine *out)
+{
+    *out = (struct rnet_machine){.cores = 1};
+    processor_name(out->cpu, sizeof out->cpu);
+    snprintf(out->isa, sizeof out->isa, "%s", widest_isa());
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        out->cores = CPU_COUNT(&set);
+    int quota = quota_cores();
+    if (quota > 0 && quota < out->cores)
+        out->cores = quota;
+    out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
+
+double rnet_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

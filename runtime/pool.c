@@ -1,0 +1,224 @@
+/* pool.c: fork and join of a fixed set of threads.
+
+   A run is announced by a new generation number; every worker takes part in every run and counts itself out at its end, so that
+   the fields of a run are never written while somebody reads them. Who waits (a worker for the next run, the caller for the
+   last worker) spins a while, for the next run of a training step comes within microseconds, then sleeps on a futex. */
+#include "rnet.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { LINE = 64 };
+static const double spin_seconds = 40e-6;
+
+struct worker {
+    struct rnet_pool *pool;
+    pthread_t thread;
+    int number; /* 1 .. threads - 1; the caller is 0 */
+};
+
+struct rnet_pool {
+    /* Written by the caller of rnet_pool_run while no run is going on. */
+    void (*part)(void *context, int64_t index);
+    void *context;
+    int64_t parts;
+    bool stop;
+    double spin;
+    int threads;
+    struct worker *workers;
+    alignas(LINE) atomic_uint generation; /* of the run last announced */
+    alignas(LINE) atomic_uint working;    /* workers that have not finished it */
+    alignas(LINE) atomic_uint sleepers;   /* workers that sleep, or are about to */
+    atomic_uint caller_sleeps;
+};
+
+/* Set while a thread runs parts: a run inside a part is done by that thread alone. */
+static _Thread_local bool inside_part;
+
+static void pause_a_little(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#else
+    sched_yield();
+#endif
+}
+
+static void flush_denormals(void)
+{
+#if defined(__x86_64__)
+    enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x0040 };
+    _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+#elif defined(__aarch64__)
+    uint64_t control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    __asm__ volatile("msr fpcr, %0" : : "r"(control | (1u << 24)));
+#endif
+}
+
+static void futex_wait(atomic_uint *word, unsigned expected)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+static void futex_wake(atomic_uint *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Spins until *word differs from `value`; false when the time for that is over. */
+static bool spin_while(const struct rnet_pool *pool, atomic_uint *word, unsigned value)
+{
+    enum { PAUSES_BETWEEN_LOOKS_AT_THE_CLOCK = 32 };
+    double start = 0;
+    for (int round = 0;; round++) {
+        for (int i = 0; i < PAUSES_BETWEEN_LOOKS_AT_THE_CLOCK; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != value)
+                return true;
+            pause_a_little();
+        }
+        if (round == 0)
+            start = rnet_seconds();
+        else if (rnet_seconds() - start > pool->spin)
+            return false;
+    }
+}
+
+static void run_share(struct rnet_pool *pool, int number)
+{
+    int64_t from = pool->parts * number / pool->threads, to = pool->parts * (number + 1) / pool->threads;
+    inside_part = true;
+    for (int64_t i = from; i < to; i++)
+        pool->part(pool->context, i);
+    inside_part = false;
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    struct rnet_pool *pool = worker->pool;
+    unsigned seen = 0;
+    flush_denormals();
+    for (;;) {
+        while (!spin_while(pool, &pool->generation, seen)) {
+            /* Counted before the futex looks at the generation: the caller either sees us here or we see its run. */
+            atomic_fetch_add(&pool->sleepers, 1);
+            futex_wait(&pool->generation, seen);
+            atomic_fetch_sub(&pool->sleepers, 1);
+        }
+        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (pool->stop)
+            return NULL;
+        run_share(pool, worker->number);
+        if (atomic_fetch_sub(&pool->working, 1) == 1 && atomic_load(&pool->caller_sleeps))
+            futex_wake(&pool->working);
+    }
+}
+
+static void announce(struct rnet_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) != 0)
+        futex_wake(&pool->generation);
+}
+
+/* Ends workers 1 .. count. */
+static void stop_workers(struct rnet_pool *pool, int count)
+{
+    pool->stop = true;
+    announce(pool);
+    for (int i = 0; i < count; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+}
+
+struct rnet_pool *rnet_pool_new(int threads)
+{
+    if (threads < 1)
+        return NULL;
+    struct rnet_pool *pool = aligned_alloc(LINE, (sizeof *pool + LINE - 1) / LINE * LINE);
+    struct worker *workers = calloc((size_t)threads, sizeof *workers);
+    if (!pool || !workers) {
+        free(pool);
+        free(workers);
+        return NULL;
+    }
+    struct rnet_machine machine;
+    rnet_machine(&machine);
+    *pool = (struct rnet_pool){
+        .threads = threads,
+        .workers = workers,
+        /* With more threads than cores, spinning only keeps the others from working. */
+        .spin = threads <= machine.cores ? spin_seconds : 0,
+    };
+    flush_denormals();
+
+    /* Signals are for the thread that called. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int made = 0;
+    for (; made < threads - 1; made++) {
+        workers[made] = (struct worker){.pool = pool, .number = made + 1};
+        if (pthread_create(&workers[made].thread, NULL, work, &workers[made]) != 0)
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (made < threads - 1) {
+        stop_workers(pool, made);
+        free(workers);
+        free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+void rnet_pool_free(struct rnet_pool *pool)
+{
+    if (!pool)
+        return;
+    stop_workers(pool, pool->threads - 1);
+    free(pool->workers);
+    free(pool);
+}
+
+int rnet_pool_threads(const struct rnet_pool *pool)
+{
+    return pool->threads;
+}
+
+void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t index), void *context, int64_t parts)
+{
+    if (pool->threads == 1 || parts <= 1 || inside_part) {
+        for (int64_t i = 0; i < parts; i++)
+            part(context, i);
+        return;
+    }
+    pool->part = part;
+    pool->context = context;
+    pool->parts = parts;
+    atomic_store(&pool->working, (unsigned)pool->threads - 1);
+    announce(pool);
+    run_share(pool, 0);
+
+    unsigned working;
+    while ((working = atomic_load_explicit(&pool->working, memory_order_acquire)) != 0) {
+        if (spin_while(pool, &pool->working, working))
+            continue;
+        atomic_store(&pool->caller_sleeps, 1);
+        working = atomic_load(&pool->working);
+        if (working != 0)
+            futex_wait(&pool->working, working);
+        atomic_store(&pool->caller_sleeps, 0);
+    }
+}
