@@ -335,16 +335,19 @@ static struct division divide(struct ir_program *p, const struct ir_form *f, int
         result.quotient = ir_form_add(p, outer, result.quotient);
         return result;
     }
-    quotient = (struct ir_atom){.kind = IR_ATOM_QUOTIENT, .form = g, .divisor = k};
-    if (!g->constant && g->count == 1 && g->terms[0].coefficient == 1 && g->terms[0].atom->kind == IR_ATOM_QUOTIENT) {
-        quotient.form = g->terms[0].atom->form;
-        quotient.divisor = exact_multiply(g->terms[0].atom->divisor, k);
-    }
-    quotient.low = floor_divide(g->low, k);
-    quotient.high = floor_divide(g->high, k);
     remainder = (struct ir_atom){.kind = IR_ATOM_REMAINDER, .form = g, .divisor = k, .low = 0, .high = k - 1};
-    return (struct division){ir_form_add(p, outer, form_of_atom(p, intern_atom(p->tables, &quotient))),
-                             form_of_atom(p, intern_atom(p->tables, &remainder))};
+    result.remainder = form_of_atom(p, intern_atom(p->tables, &remainder));
+    if (!g->constant && g->count == 1 && g->terms[0].coefficient == 1 && g->terms[0].atom->kind == IR_ATOM_QUOTIENT) {
+        const struct ir_atom *inner = g->terms[0].atom;
+
+        result.quotient = divide(p, inner->form, exact_multiply(inner->divisor, k)).quotient;
+    } else {
+        quotient = (struct ir_atom){.kind = IR_ATOM_QUOTIENT, .form = g, .divisor = k, .low = floor_divide(g->low, k),
+                                    .high = floor_divide(g->high, k)};
+        result.quotient = form_of_atom(p, intern_atom(p->tables, &quotient));
+    }
+    result.quotient = ir_form_add(p, outer, result.quotient);
+    return result;
 }
 
 /* ---- ir.h ---- */
