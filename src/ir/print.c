@@ -1,0 +1,480 @@
+/* print.c: programs as text that ir_parse reads back. One statement a line:
+
+       program step f32
+       input image[batch*: 128, h: 28] in 0..255          `*` marks the index of the samples
+       draw keep uniform16[batch*: 128, c: 10] per sample mapped 1
+       z[batch*: 128, o: 10] = sum[i: 4] x[batch, i] * W[i, o]
+       single y[n: 4] = (x[n - 1] else 0)
+       update W <- W_new
+       output loss guard
+       kernel k1 nest [batch] { stage [o] { z y } } stopped "why"
+       place z arena 4096 f32
+       bytes arena 8192 parameters 160 state 0 inputs 0
+
+   An index is an object, so distinct ones get distinct names: the second `n` is `n_2`. A name that is not made of
+   letters, digits, `_`, `.` and `'`, or that is a word of expressions, stands between backquotes. Precedence is
+   ops.def's column. */
+#include "ir.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum {
+    LEVEL_SELECT = 0,
+    LEVEL_COMPARISON = 4,
+    LEVEL_SUM = 5,
+    LEVEL_PRODUCT = 6,
+    LEVEL_NEGATION = 7,
+    LEVEL_POWER = 8,
+    LEVEL_CALL = 9
+};
+struct printer {
+    struct text *out;
+    struct arena *arena;
+    struct map *taken;              /* names of rank-0 tensors, and of indices as they are printed */
+    LIST(const char *) index_names; /* by index->number; NULL until the index is met */
+};
+
+static void print_at(struct printer *p, const struct ir_expr *e, int least);
+static void print_form_at(struct printer *p, const struct ir_form *f, int least);
+
+static struct printer printer_new(struct text *out)
+{
+    struct arena *arena = arena_new();
+
+    return (struct printer){.out = out, .arena = arena, .taken = map_new(arena)};
+}
+
+static void print_name(struct text *out, const char *name)
+{
+    static const char *const reserved[] = {"if",  "then", "else", "and", "or",  "not",    "inf",
+                                           "nan", "sum",  "prod", "max", "min", "argmax", "argmin"};
+    bool plain = (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
+
+    for (const char *c = name; *c; c++)
+        plain &= (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+                 *c == '\'' || (*c == '.' && c[1] && c[1] != '.');
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        plain &= strcmp(name, reserved[i]) != 0;
+    if (strchr(name, '`') || strchr(name, '\n'))
+        bug("the name %s cannot be printed", name);
+    text_addf(out, plain ? "%s" : "`%s`", name);
+}
+
+static void print_string(struct text *out, const char *string)
+{
+    text_add(out, "\"");
+    for (const char *c = string; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            text_add(out, "\\");
+        text_add_slice(out, *c == '\n' ? " " : c, 1);
+    }
+    text_add(out, "\"");
+}
+
+static const char *index_name(struct printer *p, const struct ir_index *index)
+{
+    const char *name = index->name;
+
+    while (p->index_names.count <= index->number)
+        list_add(p->arena, p->index_names, NULL);
+    if (p->index_names.at[index->number])
+        return p->index_names.at[index->number];
+    for (int suffix = 2; map_get(p->taken, name); suffix++)
+        name = arena_printf(p->arena, "%s_%d", index->name, suffix);
+    map_put(p->taken, name, p->taken);
+    p->index_names.at[index->number] = name;
+    return name;
+}
+
+static void print_index(struct printer *p, const struct ir_index *index)
+{
+    print_name(p->out, index_name(p, index));
+}
+
+static void print_declarations(struct printer *p, struct ir_index *const *indices, int count)
+{
+    for (int i = 0; i < count; i++) {
+        text_add(p->out, i ? ", " : "");
+        print_index(p, indices[i]);
+        text_addf(p->out, "%s: %" PRId64, indices[i]->batch ? "*" : "", indices[i]->extent);
+    }
+}
+
+static void print_axes(struct printer *p, const struct ir_tensor *t)
+{
+    if (!t->rank)
+        return;
+    text_add(p->out, "[");
+    print_declarations(p, t->axes, t->rank);
+    text_add(p->out, "]");
+}
+
+/* ---- forms ---- */
+
+static int expr_level(const struct ir_expr *e);
+
+static int atom_level(const struct ir_atom *atom)
+{
+    switch (atom->kind) {
+    case IR_ATOM_INDEX:
+        return LEVEL_CALL;
+    case IR_ATOM_QUOTIENT:
+    case IR_ATOM_REMAINDER:
+        return LEVEL_PRODUCT;
+    case IR_ATOM_VALUE:
+        return expr_level(atom->value);
+    }
+    bug("an atom of kind %d", (int)atom->kind);
+}
+
+static int form_level(const struct ir_form *f)
+{
+    if (f->count == 0)
+        return f->constant < 0 ? LEVEL_NEGATION : LEVEL_CALL;
+    if (f->count > 1 || f->constant)
+        return LEVEL_SUM;
+    if (f->terms[0].coefficient == 1)
+        return atom_level(f->terms[0].atom);
+    return f->terms[0].coefficient == -1 ? LEVEL_NEGATION : LEVEL_PRODUCT;
+}
+
+static void print_atom(struct printer *p, const struct ir_atom *atom, int least)
+{
+    bool parentheses = atom->kind != IR_ATOM_VALUE && atom_level(atom) < least;
+
+    text_add(p->out, parentheses ? "(" : "");
+    switch (atom->kind) {
+    case IR_ATOM_INDEX:
+        print_index(p, atom->index);
+        break;
+    case IR_ATOM_QUOTIENT:
+    case IR_ATOM_REMAINDER:
+        print_form_at(p, atom->form, LEVEL_PRODUCT);
+        text_addf(p->out, atom->kind == IR_ATOM_QUOTIENT ? " // %" PRId64 : " %% %" PRId64, atom->divisor);
+        break;
+    case IR_ATOM_VALUE:
+        print_at(p, atom->value, least);
+        break;
+    }
+    text_add(p->out, parentheses ? ")" : "");
+}
+
+static void print_form_at(struct printer *p, const struct ir_form *f, int least)
+{
+    bool parentheses = form_level(f) < least;
+
+    text_add(p->out, parentheses ? "(" : "");
+    for (int i = 0; i < f->count; i++) {
+        int64_t c = f->terms[i].coefficient;
+        uint64_t magnitude = c < 0 ? -(uint64_t)c : (uint64_t)c;
+        int level = i == 0 && c > 0 ? LEVEL_SUM : i == 0 ? LEVEL_POWER : LEVEL_PRODUCT;
+
+        if (i)
+            text_add(p->out, c < 0 ? " - " : " + ");
+        else if (c < 0)
+            text_add(p->out, "-");
+        if (magnitude != 1) {
+            text_addf(p->out, "%" PRIu64 " * ", magnitude);
+            level = LEVEL_NEGATION;
+        }
+        print_atom(p, f->terms[i].atom, f->count == 1 && !f->constant && c == 1 ? LEVEL_SELECT : level);
+    }
+    if (!f->count)
+        text_addf(p->out, "%" PRId64, f->constant);
+    else if (f->constant)
+        text_addf(p->out, f->constant < 0 ? " - %" PRIu64 : " + %" PRIu64,
+                  f->constant < 0 ? -(uint64_t)f->constant : (uint64_t)f->constant);
+    text_add(p->out, parentheses ? ")" : "");
+}
+
+/* ---- expressions ---- */
+
+static int expr_level(const struct ir_expr *e)
+{
+    switch (e->kind) {
+    case IR_CONSTANT:
+        return signbit(e->number) && !isnan(e->number) ? LEVEL_NEGATION : LEVEL_CALL;
+    case IR_FORM:
+        return form_level(e->form);
+    case IR_READ:
+        return LEVEL_CALL;
+    case IR_APPLY:
+        return ir_operators[e->op].level;
+    }
+    bug("an expression of kind %d", (int)e->kind);
+}
+
+static void print_constant(struct text *out, const struct ir_expr *e)
+{
+    size_t start = out->size;
+
+    if (e->whole) {
+        text_addf(out, "%.0f", e->number);
+        return;
+    }
+    text_add_number(out, e->number);
+    if (!strpbrk(out->data + start, ".en"))
+        text_add(out, ".0");
+}
+
+static void print_read(struct printer *p, const struct ir_expr *e)
+{
+    if (e->otherwise)
+        text_add(p->out, "(");
+    print_name(p->out, e->tensor->name);
+    if (e->tensor->rank)
+        text_add(p->out, "[");
+    for (int i = 0; i < e->tensor->rank; i++) {
+        text_add(p->out, i ? ", " : "");
+        print_form_at(p, e->subscripts[i], LEVEL_SELECT);
+    }
+    if (e->tensor->rank)
+        text_add(p->out, "]");
+    if (e->otherwise) {
+        text_add(p->out, " else ");
+        print_at(p, e->otherwise, LEVEL_SELECT);
+        text_add(p->out, ")");
+    }
+}
+
+static void print_apply(struct printer *p, const struct ir_expr *e)
+{
+    const char *symbol = ir_operators[e->op].symbol;
+    int level = ir_operators[e->op].level;
+
+    switch (ir_operators[e->op].notation) {
+    case IR_NOTATION_INFIX: /* to the left, but powers to the right and comparisons to neither side */
+        print_at(p, e->arguments[0], level == LEVEL_POWER || level == LEVEL_COMPARISON ? level + 1 : level);
+        text_addf(p->out, " %s ", symbol);
+        print_at(p, e->arguments[1], level == LEVEL_POWER ? level : level + 1);
+        break;
+    case IR_NOTATION_PREFIX:
+        text_addf(p->out, symbol[1] ? "%s " : "%s", symbol);
+        print_at(p, e->arguments[0], level + 1);
+        break;
+    case IR_NOTATION_CALL:
+        text_addf(p->out, "%s(", symbol);
+        for (int i = 0; i < 3 && e->arguments[i]; i++) {
+            text_add(p->out, i ? ", " : "");
+            print_at(p, e->arguments[i], LEVEL_SELECT);
+        }
+        text_add(p->out, ")");
+        break;
+    case IR_NOTATION_SELECT:
+        text_add(p->out, "if ");
+        print_at(p, e->arguments[0], LEVEL_SELECT);
+        text_add(p->out, " then ");
+        print_at(p, e->arguments[1], LEVEL_SELECT);
+        text_add(p->out, " else ");
+        print_at(p, e->arguments[2], LEVEL_SELECT);
+        break;
+    }
+}
+
+static void print_at(struct printer *p, const struct ir_expr *e, int least)
+{
+    bool parentheses;
+
+    if (e->kind == IR_FORM) {
+        print_form_at(p, e->form, least);
+        return;
+    }
+    parentheses = expr_level(e) < least;
+    text_add(p->out, parentheses ? "(" : "");
+    if (e->kind == IR_CONSTANT)
+        print_constant(p->out, e);
+    else if (e->kind == IR_READ)
+        print_read(p, e);
+    else
+        print_apply(p, e);
+    text_add(p->out, parentheses ? ")" : "");
+}
+
+/* ---- statements ---- */
+
+static void print_bound(struct text *out, int64_t bound)
+{
+    if (bound == INT64_MIN)
+        text_add(out, "-inf");
+    else if (bound == INT64_MAX)
+        text_add(out, "inf");
+    else
+        text_addf(out, "%" PRId64, bound);
+}
+
+static void print_leaf(struct printer *p, const struct ir_tensor *t)
+{
+    static const char *const kinds[] = {"input", "parameter", "state", "scalar"};
+
+    text_addf(p->out, "%s ", kinds[t->kind]);
+    print_name(p->out, t->name);
+    print_axes(p, t);
+    if (t->whole) {
+        text_add(p->out, " in ");
+        print_bound(p->out, t->low);
+        text_add(p->out, "..");
+        print_bound(p->out, t->high);
+    }
+}
+
+static void print_draw(struct printer *p, const struct ir_tensor *t)
+{
+    static const char *const draws[] = {"uniform16", "uniform32", "normal"};
+    static const char *const scopes[] = {"sample", "step", "run", "item"};
+
+    text_add(p->out, "draw ");
+    print_name(p->out, t->name);
+    text_addf(p->out, " %s", draws[t->draw]);
+    print_axes(p, t);
+    text_addf(p->out, " per %s", scopes[t->scope]);
+    if (t->mapped)
+        text_addf(p->out, " mapped %d", t->mapped);
+}
+
+static void print_equation(struct printer *p, const struct ir_tensor *t)
+{
+    static const char *const reductions[] = {"", "sum", "prod", "max", "min", "argmax", "argmin"};
+
+    text_add(p->out, t->single ? "single " : "");
+    print_name(p->out, t->name);
+    print_axes(p, t);
+    text_add(p->out, " = ");
+    if (t->reduction != IR_MAP) {
+        text_addf(p->out, "%s[", reductions[t->reduction]);
+        print_declarations(p, t->reduced, t->reduced_count);
+        text_add(p->out, "] ");
+    }
+    print_at(p, t->value, LEVEL_SELECT);
+}
+
+static void print_tensor(struct printer *p, const struct ir_tensor *t)
+{
+    if (t->kind == IR_EQUATION)
+        print_equation(p, t);
+    else if (t->kind == IR_DRAW)
+        print_draw(p, t);
+    else
+        print_leaf(p, t);
+}
+
+static void print_index_list(struct printer *p, struct ir_index *const *indices, int count)
+{
+    text_add(p->out, " [");
+    for (int i = 0; i < count; i++) {
+        text_add(p->out, i ? ", " : "");
+        print_index(p, indices[i]);
+    }
+    text_add(p->out, "] {");
+}
+
+static void print_kernel(struct printer *p, const struct ir_kernel *k)
+{
+    text_add(p->out, "kernel ");
+    print_name(p->out, k->name);
+    text_add(p->out, k->kind == IR_NEST ? " nest" : " product");
+    print_index_list(p, k->parallel.at, k->parallel.count);
+    for (int i = 0; i < k->stages.count; i++) {
+        const struct ir_stage *stage = k->stages.at[i];
+
+        text_add(p->out, " stage");
+        print_index_list(p, stage->inner.at, stage->inner.count);
+        for (int e = 0; e < stage->equations.count; e++) {
+            text_add(p->out, " ");
+            print_name(p->out, stage->equations.at[e]->name);
+        }
+        text_add(p->out, " }");
+    }
+    text_add(p->out, " }");
+    if (k->stopped) {
+        text_add(p->out, " stopped ");
+        print_string(p->out, k->stopped);
+    }
+    text_add(p->out, "\n");
+}
+
+static void print_place(struct text *out, const struct ir_tensor *t)
+{
+    static const char *const regions[] = {"nowhere", "local", "arena", "parameters", "state", "inputs", "scalars"};
+    static const char *const storages[] = {"f32", "f64", "i32", "u8"};
+
+    if (t->region == IR_NOWHERE && !t->offset && t->storage == IR_F32)
+        return;
+    text_add(out, "place ");
+    print_name(out, t->name);
+    text_addf(out, " %s %" PRId64 " %s\n", regions[t->region], t->offset, storages[t->storage]);
+}
+
+static void print_statements(struct printer *p, const struct ir_program *program)
+{
+    struct text *out = p->out;
+
+    for (int i = 0; i < program->tensors.count; i++) {
+        print_tensor(p, program->tensors.at[i]);
+        text_add(out, "\n");
+    }
+    for (int i = 0; i < program->updates.count; i++) {
+        text_add(out, "update ");
+        print_name(out, program->updates.at[i].leaf->name);
+        text_add(out, " <- ");
+        print_name(out, program->updates.at[i].value->name);
+        text_add(out, "\n");
+    }
+    for (int i = 0; i < program->outputs.count; i++) {
+        const struct ir_output *output = &program->outputs.at[i];
+
+        text_add(out, "output ");
+        print_name(out, output->name);
+        if (strcmp(output->name, output->tensor->name)) {
+            text_add(out, " = ");
+            print_name(out, output->tensor->name);
+        }
+        text_add(out, output->guard ? " guard\n" : "\n");
+    }
+    for (int i = 0; i < program->kernels.count; i++)
+        print_kernel(p, program->kernels.at[i]);
+    for (int i = 0; i < program->tensors.count; i++)
+        print_place(out, program->tensors.at[i]);
+    if (program->arena_bytes || program->parameter_bytes || program->state_bytes || program->input_bytes)
+        text_addf(out, "bytes arena %" PRId64 " parameters %" PRId64 " state %" PRId64 " inputs %" PRId64 "\n",
+                  program->arena_bytes, program->parameter_bytes, program->state_bytes, program->input_bytes);
+}
+
+void ir_print(struct text *out, const struct ir_program *program)
+{
+    struct printer p = printer_new(out);
+
+    for (int i = 0; i < program->tensors.count; i++)
+        if (!program->tensors.at[i]->rank)
+            map_put(p.taken, program->tensors.at[i]->name, program->tensors.at[i]);
+    text_add(out, "program ");
+    print_name(out, program->name);
+    text_add(out, program->precision == IR_SINGLE ? " f32\n" : " f64\n");
+    print_statements(&p, program);
+    arena_free(p.arena);
+}
+
+void ir_print_expr(struct text *out, const struct ir_expr *e)
+{
+    struct printer p = printer_new(out);
+
+    print_at(&p, e, LEVEL_SELECT);
+    arena_free(p.arena);
+}
+
+void ir_print_form(struct text *out, const struct ir_form *f)
+{
+    struct printer p = printer_new(out);
+
+    print_form_at(&p, f, LEVEL_SELECT);
+    arena_free(p.arena);
+}
+
+void ir_print_tensor(struct text *out, const struct ir_tensor *t)
+{
+    struct printer p = printer_new(out);
+
+    print_tensor(&p, t);
+    arena_free(p.arena);
+}
