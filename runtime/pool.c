@@ -29,17 +29,19 @@ struct worker {
 };
 
 struct rnet_pool {
-    /* Written by the caller of rnet_pool_run while no run is going on. */
+    /* One line of the cache: what a worker waits for and, with it, what it then needs. The fields of a run are written by the
+       caller of rnet_pool_run while no run is going on. */
+    alignas(LINE) atomic_uint generation; /* of the run last announced */
+    bool stop;
     void (*part)(void *context, int64_t index);
     void *context;
     int64_t parts;
-    bool stop;
-    double spin;
+    /* Never written while threads run. */
+    alignas(LINE) double spin;
     int threads;
     struct worker *workers;
-    alignas(LINE) atomic_uint generation; /* of the run last announced */
-    alignas(LINE) atomic_uint working;    /* workers that have not finished it */
-    alignas(LINE) atomic_uint sleepers;   /* workers that sleep, or are about to */
+    alignas(LINE) atomic_uint finished; /* shares of workers in all runs so far, modulo 2^32 */
+    alignas(LINE) atomic_uint sleepers; /* workers that sleep, or are about to */
     atomic_uint caller_sleeps;
 };
 
@@ -80,13 +82,15 @@ static void futex_wake(atomic_uint *word)
 /* Spins until *word differs from `value`; false when the time for that is over. */
 static bool spin_while(const struct rnet_pool *pool, atomic_uint *word, unsigned value)
 {
-    enum { PAUSES_BETWEEN_LOOKS_AT_THE_CLOCK = 32 };
+    /* A pause takes up to 50 ns, as long as a run of nothing should: many looks for each. */
+    enum { LOOKS_FOR_A_PAUSE = 16, LOOKS_FOR_A_CLOCK = 512 };
     double start = 0;
     for (int round = 0;; round++) {
-        for (int i = 0; i < PAUSES_BETWEEN_LOOKS_AT_THE_CLOCK; i++) {
+        for (int look = 1; look <= LOOKS_FOR_A_CLOCK; look++) {
             if (atomic_load_explicit(word, memory_order_acquire) != value)
                 return true;
-            pause_a_little();
+            if (look % LOOKS_FOR_A_PAUSE == 0)
+                pause_a_little();
         }
         if (round == 0)
             start = rnet_seconds();
@@ -121,8 +125,9 @@ static void *work(void *argument)
         if (pool->stop)
             return NULL;
         run_share(pool, worker->number);
-        if (atomic_fetch_sub(&pool->working, 1) == 1 && atomic_load(&pool->caller_sleeps))
-            futex_wake(&pool->working);
+        atomic_fetch_add(&pool->finished, 1);
+        if (atomic_load(&pool->caller_sleeps))
+            futex_wake(&pool->finished);
     }
 }
 
@@ -207,18 +212,17 @@ void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t i
     pool->part = part;
     pool->context = context;
     pool->parts = parts;
-    atomic_store(&pool->working, (unsigned)pool->threads - 1);
     announce(pool);
     run_share(pool, 0);
 
-    unsigned working;
-    while ((working = atomic_load_explicit(&pool->working, memory_order_acquire)) != 0) {
-        if (spin_while(pool, &pool->working, working))
+    unsigned all = atomic_load_explicit(&pool->generation, memory_order_relaxed) * ((unsigned)pool->threads - 1), finished;
+    while ((finished = atomic_load_explicit(&pool->finished, memory_order_acquire)) != all) {
+        if (spin_while(pool, &pool->finished, finished))
             continue;
         atomic_store(&pool->caller_sleeps, 1);
-        working = atomic_load(&pool->working);
-        if (working != 0)
-            futex_wait(&pool->working, working);
+        finished = atomic_load(&pool->finished);
+        if (finished != all)
+            futex_wait(&pool->finished, finished);
         atomic_store(&pool->caller_sleeps, 0);
     }
 }
