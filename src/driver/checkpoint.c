@@ -72,15 +72,6 @@ static tensor_list stored_leaves(struct arena *arena, const struct ir_program *c
     return list;
 }
 
-static size_t tensor_bytes(const struct rnet_tensor *t)
-{
-    size_t bytes = rnet_type_size(t->type);
-
-    for (int i = 0; i < t->rank; i++)
-        bytes *= (size_t)t->shape[i];
-    return bytes;
-}
-
 bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
                       const struct memory *memory, const struct setting *lets, int let_count, struct rnet_error *error)
 {
@@ -103,9 +94,40 @@ bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_progr
     return done;
 }
 
-static bool same_shape(const struct rnet_tensor *a, const struct rnet_tensor *b)
+static bool real(enum rnet_type type)
 {
-    return a->type == b->type && a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof *a->shape * (size_t)a->rank);
+    return type == RNET_F32 || type == RNET_F64;
+}
+
+/* convert: real numbers of the other width will do. */
+static bool fits(const struct rnet_tensor *found, const struct rnet_tensor *wanted, bool convert)
+{
+    bool type = found->type == wanted->type || (convert && real(found->type) && real(wanted->type));
+
+    return type && found->rank == wanted->rank && !memcmp(found->shape, wanted->shape, sizeof *found->shape * (size_t)found->rank);
+}
+
+static int64_t tensor_elements(const struct rnet_tensor *t)
+{
+    int64_t count = 1;
+
+    for (int i = 0; i < t->rank; i++)
+        count *= t->shape[i];
+    return count;
+}
+
+static void copy_elements(const struct rnet_tensor *to, const struct rnet_tensor *from)
+{
+    int64_t count = tensor_elements(to);
+
+    if (to->type == from->type)
+        memcpy(to->data, from->data, (size_t)count * rnet_type_size(to->type));
+    else if (to->type == RNET_F32)
+        for (int64_t i = 0; i < count; i++)
+            ((float *)to->data)[i] = (float)((const double *)from->data)[i];
+    else
+        for (int64_t i = 0; i < count; i++)
+            ((double *)to->data)[i] = ((const float *)from->data)[i];
 }
 
 static const char *shape_text(struct arena *arena, const struct rnet_tensor *t)
@@ -124,7 +146,7 @@ static const char *shape_text(struct arena *arena, const struct rnet_tensor *t)
 
 /* Nothing is copied unless everything fits, so that a refusal leaves memory as it was. */
 static bool fill(const char *path, const struct rnet_safetensors *file, const tensor_list *list, struct arena *arena,
-                 struct rnet_error *error)
+                 bool convert, struct rnet_error *error)
 {
     for (int i = 0; i < list->count; i++) {
         const struct rnet_tensor *wanted = &list->at[i], *found = rnet_safetensors_find(file, wanted->name);
@@ -132,12 +154,12 @@ static bool fill(const char *path, const struct rnet_safetensors *file, const te
         if (!found)
             return rnet_fail(error, RNET_DATA, "%s: there is no %s (%s), which the program needs", path, wanted->name,
                              shape_text(arena, wanted));
-        if (!same_shape(found, wanted))
+        if (!fits(found, wanted, convert))
             return rnet_fail(error, RNET_DATA, "%s: %s is %s, expected %s", path, wanted->name, shape_text(arena, found),
                              shape_text(arena, wanted));
     }
     for (int i = 0; i < list->count; i++)
-        memcpy(list->at[i].data, rnet_safetensors_find(file, list->at[i].name)->data, tensor_bytes(&list->at[i]));
+        copy_elements(&list->at[i], rnet_safetensors_find(file, list->at[i].name));
     return true;
 }
 
@@ -170,14 +192,14 @@ bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *c
         return false;
     arena = arena_new();
     list = stored_leaves(arena, programs, program_count, memory, true);
-    done = check_written_by(checkpoint, &file, error) && fill(checkpoint->path, &file, &list, arena, error);
+    done = check_written_by(checkpoint, &file, error) && fill(checkpoint->path, &file, &list, arena, false, error);
     if (done) {
         const struct rnet_tensor *step = rnet_safetensors_find(&file, STEP);
 
         if (step->type != RNET_I64 || step->rank)
             done = rnet_fail(error, RNET_DATA, "%s: " STEP " is %s, expected I64[]", checkpoint->path, shape_text(arena, step));
         else
-            checkpoint->step = (uint64_t) * (const int64_t *)step->data;
+            checkpoint->step = (uint64_t)(*(const int64_t *)step->data);
     }
     arena_free(arena);
     rnet_safetensors_free(&file);
@@ -196,7 +218,7 @@ bool checkpoint_load(const char *path, const struct ir_program *const *programs,
         return false;
     arena = arena_new();
     list = stored_leaves(arena, programs, program_count, memory, with_state);
-    done = fill(path, &file, &list, arena, error);
+    done = fill(path, &file, &list, arena, true, error);
     arena_free(arena);
     rnet_safetensors_free(&file);
     return done;

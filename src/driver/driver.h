@@ -124,7 +124,7 @@ bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_progr
 /* Fills memory. Refuses another program, other shapes, another seed, with the reason. */
 bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
                        struct memory *memory, struct rnet_error *error);
-/* Parameters only, by name (--init, eval, predict); with_state: states that are there too. */
+/* Parameters, by name (--init, eval, predict), and with_state the states; f32 and f64 are converted to what is wanted. */
 bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
                      bool with_state, struct rnet_error *error);
 

@@ -1,0 +1,49 @@
+/* language.c: every program of the language reference checks, and so does every example. */
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rnet.h"
+
+static void every_program_of_the_reference_checks(void **state)
+{
+    char *text = read_file(SOURCE_FOLDER "/grammar/LANGUAGE.md", NULL), *at = text, *end;
+    int count = 0;
+
+    (void)state;
+    enter_folder();
+    while ((at = strstr(at, "```rnet\n"))) {
+        at += strlen("```rnet\n");
+        end = strstr(at, "\n```");
+        assert_non_null(end);
+        end[1] = 0;
+        write_file("net.rnet", at);
+        run_expecting(RNET_DONE, "rnetc check net.rnet || { cat net.rnet >&2; false; }");
+        at = end + 2;
+        count++;
+    }
+    assert_true(count >= 6);
+    free(text);
+    leave_folder();
+}
+
+static void every_example_checks_and_is_in_canonical_form(void **state)
+{
+    (void)state;
+    enter_folder();
+    run_expecting(RNET_DONE, "for f in " SOURCE_FOLDER "/examples/*.rnet; do rnetc check $f && rnetc fmt --compare $f || exit 1; done");
+    run_expecting(RNET_DONE, "rnetc fmt --compare " SOURCE_FOLDER "/stdlib/*.rnet");
+    leave_folder();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_program_of_the_reference_checks),
+        cmocka_unit_test(every_example_checks_and_is_in_canonical_form),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
