@@ -27,7 +27,7 @@ static void rnet_error(struct range *at, struct parser *parser, const char *what
 }
 
 %token YYEOF 0 "end of file"
-%token NAME "name" NUMBER "number" STRING "string" NEWLINE "end of line" COMMENT "comment"
+%token NAME "name" NUMBER "number" STRING "string" NEWLINE "end of line" COMMENT "comment" STRAY "unknown character"
 %token USE "'use'" LET "'let'" FN "'fn'" LAYER "'layer'" MODEL "'model'" RULE "'rule'" DATA "'data'" TRAIN "'train'"
 %token PARAM "'param'" STATE "'state'" IF "'if'" THEN "'then'" ELSE "'else'" OVER "'over'" FROM "'from'" REPEAT "'repeat'"
 %token IN "'in'" ON "'on'" PER "'per'" ALL "'all'" RANDOM "'random'" AND "'and'" OR "'or'" NOT "'not'" REDUCE "reduction"
@@ -115,7 +115,7 @@ stmt: defs                      { $$ = TREE(NODE_DEFINE, @$, .list = $1->list); 
     | OVER NAME FROM defs block { $$ = TREE(NODE_OVER, @$, NAMED($2), .list = $4->list, .b = $5); }
     | OVER NAME ':' expr FROM defs block
         { $$ = TREE(NODE_OVER, @$, NAMED($2), .a = $4, .list = $6->list, .b = $7); }
-    | word block                { $$ = TREE(NODE_NAMED, @$, NAMED($1), .b = $2); }
+    | word block                { $$ = TREE(NODE_NAMED, @$, NAMED($1), .b = $2); check_named_block(parser, $1); }
     | NAME NAME block           { $$ = TREE(NODE_NAMED, @$, NAMED($1), .text = $2->name, .b = $3); }
     | error                     { $$ = NULL; yyclearin; yyerrok; } ;
 when: IF expr block            { $$ = TREE(NODE_WHEN, @$, .a = $2, .b = $3); }

@@ -7,16 +7,48 @@
 
 int rnet_lex(struct node **value, struct range *at, struct parser *parser);
 
-/* From the token in error to the end of its statement: a line end in the same block, or the block's own brace. */
-static int statement_end(const struct tokens *tokens, int place)
+int statement_begin(const struct tokens *tokens, int place)
 {
     int block = tokens->all.at[place].block;
+
+    for (;;) {
+        int before = token_before(tokens, place);
+        const struct token *t = before < 0 ? NULL : &tokens->all.at[before];
+
+        if (!t || before == block || (t->ends && t->block == block))
+            return place;
+        place = before;
+    }
+}
+
+static int margin(const struct tokens *tokens, int place)
+{
+    int begin = tokens->all.at[place].at.begin, line = begin;
+
+    while (line > 0 && tokens->source->text[line - 1] != '\n')
+        line--;
+    while (tokens->source->text[line] == ' ' || tokens->source->text[line] == '\t')
+        line++, begin--;
+    return tokens->all.at[place].at.begin - begin;
+}
+
+/* From the token in error to the end of its statement: a line end in the same block, or the block's own brace. Lines further in
+   than the statement's first were meant to go on with it. */
+static int statement_end(const struct tokens *tokens, int place)
+{
+    int block = tokens->all.at[place].block, within = margin(tokens, statement_begin(tokens, place));
 
     for (;; place++) {
         const struct token *t = &tokens->all.at[place];
 
-        if (t->kind == 0 || (t->ends && t->block == block) || (t->kind == '}' && block >= 0 && t->match == block))
+        if (t->kind == 0 || (t->kind == '}' && block >= 0 && t->match == block))
             return place;
+        if (t->ends && t->block == block) {
+            int next = token_after(tokens, place);
+
+            if (next < 0 || margin(tokens, next) <= within)
+                return place;
+        }
     }
 }
 

@@ -54,7 +54,12 @@ struct node *tree_append(struct parser *parser, struct node *list, struct node *
 struct node *tree_path(struct parser *parser, struct range at, struct node *path, struct node *word);
 struct node *tree_pipe(struct parser *parser, struct range at, struct node *start, struct node *stage);
 
-/* errors.c. expected: names of tokens as the grammar gives them. */
+/* parse.c. First token of the statement that place is in. */
+int statement_begin(const struct tokens *tokens, int place);
+
+/* errors.c. E0102 for `training { }`. */
+void check_named_block(struct parser *parser, const struct node *name);
+/* expected: names of tokens as the grammar gives them. */
 void report_syntax_error(struct parser *parser, int place, const char *const *expected, int count);
 
 #endif
