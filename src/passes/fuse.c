@@ -1,0 +1,287 @@
+/* fuse.c: from equations to kernels.
+
+   requires: a verified program without kernels. maintains: every value, bit for bit in the evaluator. breaks: indices of
+   equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are read go).
+   The choice rests on the structure of the program alone, never on names, threads or timing. In order:
+     repeat      cheap maps into what reads them (inline.c)
+     chains      equations over the same loops, one reading the other
+     rows        a reduction that a larger equation reads back (statistics of a row or a column) with that equation: the loops
+                 both share are kept, the rest runs inside
+     ends        other reductions (bias gradients, norms, losses) with what makes what they sum, whole or in parts
+     leftovers   chains again, then kernels over the same loops that read the same tensors
+   A sum of products that is large enough for BLAS is a kernel of its own. */
+#include "internal.h"
+
+/* Multiply-adds below which a call into BLAS costs more than it saves. */
+enum { SMALL_PRODUCT = 1 << 14 };
+
+bool is_product(const struct ir_program *p, const struct ir_tensor *e)
+{
+    struct product product;
+
+    return e->kind == IR_EQUATION && e->reduction == IR_SUM && iteration_points(e) >= SMALL_PRODUCT &&
+           product_match(p, e, &product) && product.m > 1 && product.n > 1 && product.k > 1;
+}
+
+/* Does a larger equation read it back along its axes? (Through smaller ones too: mean, variance, 1 / deviation.) */
+static bool is_statistic(const struct fusion *f, const struct ir_tensor *e, const struct ir_tensor *t, bool *seen)
+{
+    const tensor_list *readers = &f->uses.readers[t->number];
+
+    seen[t->number] = true;
+    for (int i = 0; i < readers->count; i++) {
+        const struct ir_tensor *r = readers->at[i];
+
+        if (seen[r->number] || f->groups[r->number].product)
+            continue;
+        if (iteration_points(r) > ir_elements(e))
+            return true;
+        if (r->reduction == IR_MAP && is_statistic(f, e, r, seen))
+            return true;
+    }
+    return false;
+}
+
+/* Reductions whose results nothing in their own kernel needs back. */
+static bool *find_ends(const struct fusion *f)
+{
+    int count = f->p->tensors.count;
+    bool *ends = NEW_ARRAY(f->arena, bool, count + 1);
+
+    for (int i = 0; i < count; i++) {
+        const struct ir_tensor *e = f->p->tensors.at[i];
+
+        if (e->kind == IR_EQUATION && e->reduction != IR_MAP && !f->groups[i].product)
+            ends[i] = e->rank == 0 || !is_statistic(f, e, e, NEW_ARRAY(f->arena, bool, count + 1));
+    }
+    return ends;
+}
+
+static bool holds_end(const struct fusion *f, int group, const bool *ends)
+{
+    const struct group *g = &f->groups[group];
+
+    for (int i = 0; i < g->equations.count; i++)
+        if (ends[g->equations.at[i]->number])
+            return true;
+    return false;
+}
+
+/* Tries to join each equation's group with those of what it reads, until nothing changes. ends: groups that hold one are
+   left alone, unless NULL. */
+static void join_chains(struct fusion *f, enum shrink shrink, const bool *ends)
+{
+    const char *why;
+    bool changed = true;
+
+    while (changed) {
+        changed = false;
+        for (int i = 0; i < f->p->tensors.count; i++) {
+            if (f->p->tensors.at[i]->kind != IR_EQUATION)
+                continue;
+            for (int j = 0; j < f->uses.reads[i].count; j++) {
+                const struct ir_tensor *t = f->uses.reads[i].at[j]->tensor;
+                int a, b = f->members[i].group;
+
+                if (t->kind != IR_EQUATION || (a = f->members[t->number].group) == b)
+                    continue;
+                if (ends && (holds_end(f, a, ends) || holds_end(f, b, ends)))
+                    continue;
+                changed = join_groups(f, a, b, shrink, &why) || changed;
+            }
+        }
+    }
+}
+
+/* Bytes of the tensors that both read. */
+static double shared_bytes(const struct fusion *f, int a, int b)
+{
+    const struct group *ga = &f->groups[a], *gb = &f->groups[b];
+    struct arena *scratch = arena_new();
+    bool *seen = NEW_ARRAY(scratch, bool, f->p->tensors.count + 1);
+    double sum = 0;
+
+    for (int i = 0; i < ga->equations.count; i++)
+        for (int j = 0; j < f->uses.reads[ga->equations.at[i]->number].count; j++)
+            seen[f->uses.reads[ga->equations.at[i]->number].at[j]->tensor->number] = true;
+    for (int i = 0; i < gb->equations.count; i++)
+        for (int j = 0; j < f->uses.reads[gb->equations.at[i]->number].count; j++) {
+            const struct ir_tensor *t = f->uses.reads[gb->equations.at[i]->number].at[j]->tensor;
+
+            if (seen[t->number] && t->kind != IR_DRAW && t->kind != IR_SCALAR)
+                sum += (double)stored_bytes(f->p, t);
+            seen[t->number] = false;
+        }
+    arena_free(scratch);
+    return sum;
+}
+
+static double read_bytes(const struct fusion *f, int g)
+{
+    return shared_bytes(f, g, g);
+}
+
+/* The group with which the end saves most: what makes its operand, else who reads the same. */
+static void join_end(struct fusion *f, const struct ir_tensor *e)
+{
+    const char *why;
+
+    for (int i = 0; i < f->uses.reads[e->number].count; i++) {
+        const struct ir_tensor *t = f->uses.reads[e->number].at[i]->tensor;
+
+        if (t->kind == IR_EQUATION && f->members[t->number].group != f->members[e->number].group &&
+            8 * ir_elements(t) >= iteration_points(e))
+            join_groups(f, f->members[t->number].group, f->members[e->number].group, SHRINK_LOOPS, &why);
+    }
+}
+
+/* Joins kernels over the same loops that share at least half of what the smaller reads. */
+static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *only)
+{
+    const char *why;
+
+    for (int i = 0; i < f->p->tensors.count; i++)
+        for (int j = 0; j < i; j++) {
+            double shared;
+            int a = j, b = i;
+
+            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].product ||
+                f->groups[b].product || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
+                continue;
+            shared = shared_bytes(f, a, b);
+            if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
+                join_groups(f, a, b, shrink, &why);
+        }
+}
+
+static void explain_stops(struct fusion *f)
+{
+    for (int g = 0; g < f->p->tensors.count; g++) {
+        struct group *group = &f->groups[g];
+        bool read = false;
+
+        for (int i = 0; i < group->equations.count && !group->stopped; i++) {
+            const tensor_list *readers = &f->uses.readers[group->equations.at[i]->number];
+
+            for (int j = 0; j < readers->count && !group->stopped; j++) {
+                int other = f->members[readers->at[j]->number].group;
+
+                if (other != g)
+                    group->stopped = arena_printf(f->p->arena, "%s", why_not(f, g, other));
+                read = true;
+            }
+        }
+        if (group->equations.count && !group->stopped)
+            group->stopped = read ? "nothing outside reads what it makes" : "only outputs and updates take what it makes";
+    }
+}
+
+static void order_kernels(struct fusion *f)
+{
+    int count = f->p->tensors.count;
+    int *waiting = NEW_ARRAY(f->arena, int, count + 1);
+    bool *done = NEW_ARRAY(f->arena, bool, count + 1);
+
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < f->after[i].count; j++)
+            if (f->members[i].group != f->members[f->after[i].at[j]].group)
+                waiting[f->members[f->after[i].at[j]].group]++;
+    for (;;) {
+        int g = -1;
+        tensor_list equations;
+
+        for (int i = 0; i < count; i++)
+            if (f->groups[i].equations.count && !done[i] && !waiting[i] &&
+                (g < 0 || f->groups[i].equations.at[0]->number < f->groups[g].equations.at[0]->number))
+                g = i;
+        if (g < 0)
+            break;
+        done[g] = true;
+        equations = f->groups[g].equations;
+        list_add(f->p->arena, f->p->kernels, make_kernel(f, &f->groups[g]));
+        for (int i = 0; i < equations.count; i++) {
+            const number_list *after = &f->after[equations.at[i]->number];
+
+            for (int j = 0; j < after->count; j++)
+                if (f->members[after->at[j]].group != g)
+                    waiting[f->members[after->at[j]].group]--;
+        }
+    }
+    for (int i = 0; i < count; i++)
+        if (f->groups[i].equations.count && !done[i])
+            bug("program %s: kernels wait for each other", f->p->name);
+}
+
+static void start(struct fusion *f, const number_list *before)
+{
+    struct ir_program *p = f->p;
+    int count = p->tensors.count;
+
+    f->uses = uses_of(f->arena, p);
+    f->after = NEW_ARRAY(f->arena, number_list, count + 1);
+    f->overwrites = NEW_ARRAY(f->arena, const struct ir_tensor *, count + 1);
+    f->guards = NEW_ARRAY(f->arena, bool, count + 1);
+    f->members = NEW_ARRAY(f->arena, struct member, count + 1);
+    f->groups = NEW_ARRAY(f->arena, struct group, count + 1);
+    for (int i = 0; i < count; i++) {
+        struct ir_tensor *e = p->tensors.at[i];
+
+        for (int j = 0; j < f->uses.readers[i].count; j++)
+            list_add(f->arena, f->after[i], f->uses.readers[i].at[j]->number);
+        for (int j = 0; j < before[i].count; j++)
+            list_add(f->arena, f->after[before[i].at[j]], i);
+        if (e->kind != IR_EQUATION)
+            continue;
+        f->members[i].group = i;
+        list_add(f->arena, f->groups[i].equations, e);
+        f->groups[i].product = is_product(p, e);
+        choose_loops(p, e, &f->members[i], &f->groups[i].depth);
+    }
+    for (int i = 0; i < p->updates.count; i++)
+        f->overwrites[p->updates.at[i].value->number] = p->updates.at[i].leaf;
+    for (int i = 0; i < p->outputs.count; i++)
+        f->guards[p->outputs.at[i].tensor->number] = p->outputs.at[i].guard;
+}
+
+/* An update whose value is a leaf gets an equation, so that two leaves may swap. */
+static void copy_leaves(struct ir_program *p)
+{
+    for (int i = 0; i < p->updates.count; i++) {
+        struct ir_update *u = &p->updates.at[i];
+        const struct ir_form **subscripts = NEW_ARRAY(p->arena, const struct ir_form *, u->leaf->rank + 1);
+
+        if (u->value->kind == IR_EQUATION)
+            continue;
+        for (int j = 0; j < u->leaf->rank; j++)
+            subscripts[j] = ir_form_index(p, u->leaf->axes[j]);
+        u->value = ir_equation(p, arena_printf(p->arena, "%s_copy", u->leaf->name), u->leaf->axes, u->leaf->rank, IR_MAP,
+                               NULL, 0, ir_read(p, u->value, subscripts, u->leaf->rank, NULL), false, u->leaf->origin);
+    }
+}
+
+void fuse(struct ir_program *p, bool enabled)
+{
+    struct fusion f = {.p = p, .arena = arena_new()};
+    number_list *before;
+    bool *ends;
+
+    copy_leaves(p);
+    if (enabled)
+        inline_producers(p);
+    before = order_updates(p, f.arena);
+    start(&f, before);
+    if (enabled) {
+        ends = find_ends(&f);
+        join_chains(&f, KEEP_LOOPS, ends);
+        join_chains(&f, SHRINK_LOOPS, ends);
+        for (int i = 0; i < p->tensors.count; i++)
+            if (ends[i])
+                join_end(&f, p->tensors.at[i]);
+        join_neighbours(&f, SHRINK_LOOPS, ends);
+        join_chains(&f, KEEP_LOOPS, NULL);
+        join_neighbours(&f, KEEP_LOOPS, NULL);
+    }
+    explain_stops(&f);
+    order_kernels(&f);
+    arena_free(f.arena);
+}

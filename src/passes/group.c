@@ -1,0 +1,463 @@
+/* group.c: sets of equations that become one kernel, and when two of them may be joined.
+
+   A group has `depth` parallel loops; member.slot[k] is the index of its own that an equation runs along loop k. An equation
+   whose slots are outputs is made anew at each point; one whose slots are reduced is made in parts. Joining two groups keeps those
+   loops that both share, found from how one reads what the other makes (or from how both read one tensor): a loop survives only
+   if every such read is at the very index, so that a point needs nothing of another point. */
+#include "internal.h"
+
+/* Below this many points a kernel is not worth sharing among threads, so its parallel loops may be short. */
+enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 8192 };
+
+struct pairing {
+    int count;
+    struct { int a, b; } at[MOST_LOOPS];
+    bool constrained; /* some read has restricted it; before that it stands for everything */
+};
+
+bool may_be_in_parts(const struct ir_tensor *e)
+{
+    return (e->reduction == IR_SUM || e->reduction == IR_PRODUCT || e->reduction == IR_MAXIMUM ||
+            e->reduction == IR_MINIMUM) &&
+           ir_elements(e) <= MOST_PARTIAL;
+}
+
+static void set_loops(const struct ir_tensor *e, bool in_parts, struct member *member, int *depth)
+{
+    *depth = in_parts ? e->reduced_count : e->rank;
+    if (*depth > MOST_LOOPS)
+        bug("equation %s has more than %d loops", e->name, MOST_LOOPS);
+    member->in_parts = in_parts;
+    for (int i = 0; i < *depth; i++)
+        member->slot[i] = in_parts ? e->reduced[i] : e->axes[i];
+}
+
+void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth)
+{
+    int64_t outputs = ir_elements(e), reduced = ir_extent_product(e->reduced, e->reduced_count);
+    bool few = outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
+
+    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || few), member, depth);
+}
+
+static int slot_of(const struct fusion *f, const struct ir_tensor *e, int depth, const struct ir_index *index)
+{
+    const struct member *m = &f->members[e->number];
+
+    for (int i = 0; index && i < depth; i++)
+        if (m->slot[i] == index)
+            return i;
+    return -1;
+}
+
+static void restrict_pairs(struct pairing *p, const struct pairing *to)
+{
+    int count = 0;
+
+    if (!p->constrained) {
+        *p = *to;
+        p->constrained = true;
+        return;
+    }
+    for (int i = 0; i < p->count; i++)
+        for (int j = 0; j < to->count; j++)
+            if (p->at[i].a == to->at[j].a && p->at[i].b == to->at[j].b) {
+                p->at[count++] = p->at[i];
+                break;
+            }
+    p->count = count;
+}
+
+static void add_pair(struct pairing *p, int a, int b)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->at[i].a == a || p->at[i].b == b)
+            return;
+    if (a >= 0 && b >= 0) {
+        p->at[p->count].a = a;
+        p->at[p->count++].b = b;
+    }
+}
+
+/* The loops of the writer (whose outputs are axes) at whose very index the reader reads. */
+static struct pairing aligned(const struct fusion *f, const struct ir_tensor *writer, const struct ir_tensor *reader,
+                              const struct ir_expr *read, bool writer_is_a)
+{
+    const struct group *gw = &f->groups[f->members[writer->number].group];
+    const struct group *gr = &f->groups[f->members[reader->number].group];
+    struct pairing p = {0};
+
+    for (int i = 0; i < writer->rank; i++) {
+        struct ir_index *index = ir_form_bare(read->subscripts[i]);
+        int w = slot_of(f, writer, gw->depth, writer->axes[i]), r = slot_of(f, reader, gr->depth, index);
+
+        if (index && index->extent == writer->axes[i]->extent)
+            add_pair(&p, writer_is_a ? w : r, writer_is_a ? r : w);
+    }
+    return p;
+}
+
+/* What readers in group r demand of writers in group w. false: a writer is complete only when its kernel ends. */
+static bool demands(const struct fusion *f, int w, int r, bool writer_is_a, struct pairing *p, const struct ir_tensor **culprit)
+{
+    const struct group *readers = &f->groups[r], *writers = &f->groups[w];
+
+    for (int i = 0; i < readers->equations.count; i++) {
+        const struct ir_tensor *reader = readers->equations.at[i];
+        const expr_list *reads = &f->uses.reads[reader->number];
+
+        for (int j = 0; j < reads->count; j++) {
+            const struct ir_tensor *t = reads->at[j]->tensor;
+            struct pairing to;
+
+            if (t->kind == IR_EQUATION && f->members[t->number].group == w) {
+                *culprit = t;
+                if (f->members[t->number].in_parts)
+                    return false;
+                to = aligned(f, t, reader, reads->at[j], writer_is_a);
+                restrict_pairs(p, &to);
+            }
+            for (int k = 0; t->kind != IR_EQUATION && k < writers->equations.count; k++) {
+                const struct ir_tensor *writer = writers->equations.at[k];
+
+                if (f->overwrites[writer->number] != t)
+                    continue;
+                *culprit = writer;
+                to = aligned(f, writer, reader, reads->at[j], writer_is_a);
+                restrict_pairs(p, &to);
+            }
+        }
+    }
+    return true;
+}
+
+/* With no read between them: the loops along which both read one tensor; the tensor that gives the most points. */
+static struct pairing shared_reads(const struct fusion *f, const struct group *a, const struct group *b)
+{
+    struct pairing best = {0};
+    int64_t best_points = 0;
+
+    for (int i = 0; i < a->equations.count; i++)
+        for (int j = 0; j < b->equations.count; j++) {
+            const struct ir_tensor *ea = a->equations.at[i], *eb = b->equations.at[j];
+            const expr_list *ra = &f->uses.reads[ea->number], *rb = &f->uses.reads[eb->number];
+
+            for (int x = 0; x < ra->count; x++)
+                for (int y = 0; y < rb->count; y++) {
+                    struct pairing p = {.constrained = true};
+                    const struct ir_tensor *t = ra->at[x]->tensor;
+                    int64_t product = 1;
+
+                    if (t != rb->at[y]->tensor || t->kind == IR_DRAW || t->kind == IR_SCALAR)
+                        continue;
+                    for (int k = 0; k < t->rank; k++) {
+                        int sa = slot_of(f, ea, a->depth, ir_form_bare(ra->at[x]->subscripts[k]));
+                        int sb = slot_of(f, eb, b->depth, ir_form_bare(rb->at[y]->subscripts[k]));
+                        int before = p.count;
+
+                        if (sa >= 0 && sb >= 0 &&
+                            f->members[ea->number].slot[sa]->extent == f->members[eb->number].slot[sb]->extent)
+                            add_pair(&p, sa, sb);
+                        if (p.count > before)
+                            product *= f->members[ea->number].slot[sa]->extent;
+                    }
+                    if (p.count && product > best_points) {
+                        best = p;
+                        best_points = product;
+                    }
+                }
+        }
+    return best;
+}
+
+/* Is there a way from group a to group b through a third? */
+static bool way_outside(const struct fusion *f, int a, int b)
+{
+    struct arena *scratch = arena_new();
+    bool *seen = NEW_ARRAY(scratch, bool, f->p->tensors.count + 1), found = false;
+    number_list queue = {0};
+
+    list_add(scratch, queue, a);
+    for (int head = 0; head < queue.count && !found; head++) {
+        const struct group *g = &f->groups[queue.at[head]];
+
+        for (int i = 0; i < g->equations.count && !found; i++) {
+            const number_list *after = &f->after[g->equations.at[i]->number];
+
+            for (int j = 0; j < after->count && !found; j++) {
+                int next = f->members[after->at[j]].group;
+
+                if (next == a || seen[next])
+                    continue;
+                if (next == b) {
+                    found = queue.at[head] != a;
+                    continue;
+                }
+                seen[next] = true;
+                list_add(scratch, queue, next);
+            }
+        }
+    }
+    arena_free(scratch);
+    return found;
+}
+
+/* The index that runs along memory: the last output of the equation with the most points, or, of a reduction, the last subscript
+   of the largest tensor it reads. NULL: none does. */
+static const struct ir_index *memory_index(const struct fusion *f, const struct group *g)
+{
+    const struct ir_tensor *largest = g->equations.at[0], *read = NULL;
+    const struct ir_index *last;
+
+    for (int i = 0; i < g->equations.count; i++)
+        if (iteration_points(g->equations.at[i]) > iteration_points(largest))
+            largest = g->equations.at[i];
+    last = largest->rank ? largest->axes[largest->rank - 1] : NULL;
+    for (int i = 0; largest->reduction != IR_MAP && i < f->uses.reads[largest->number].count; i++) {
+        const struct ir_expr *r = f->uses.reads[largest->number].at[i];
+
+        if (r->tensor->rank && (!read || ir_elements(r->tensor) > ir_elements(read))) {
+            read = r->tensor;
+            last = ir_form_bare(r->subscripts[r->tensor->rank - 1]);
+        }
+    }
+    return last;
+}
+
+static double work(const struct group *g)
+{
+    double sum = 0;
+
+    for (int i = 0; i < g->equations.count; i++)
+        sum += (double)iteration_points(g->equations.at[i]);
+    return sum;
+}
+
+/* Would the loops that are left feed every thread? */
+static bool wide_enough(const struct fusion *f, const struct group *a, const struct group *b, const struct pairing *p)
+{
+    const struct group *larger = work(a) >= work(b) ? a : b;
+    const struct ir_index *last = memory_index(f, larger);
+    const struct ir_tensor *first = larger->equations.at[0];
+    int64_t left = 1;
+    bool along = false;
+
+    if (work(a) + work(b) <= SMALL_WORK)
+        return true;
+    for (int i = 0; i < p->count; i++) {
+        int slot = larger == a ? p->at[i].a : p->at[i].b;
+
+        left *= f->members[first->number].slot[slot]->extent;
+        for (int j = 0; j < larger->equations.count; j++)
+            along = along || (last && f->members[larger->equations.at[j]->number].slot[slot] == last);
+    }
+    return left >= (along ? FEWEST_PARTS * LANES : FEWEST_PARTS);
+}
+
+static void keep_slots(struct fusion *f, struct group *g, const struct pairing *p, bool is_a)
+{
+    for (int i = 0; i < g->equations.count; i++) {
+        struct member *m = &f->members[g->equations.at[i]->number], old = *m;
+
+        for (int j = 0; j < p->count; j++)
+            m->slot[j] = old.slot[is_a ? p->at[j].a : p->at[j].b];
+    }
+    g->depth = p->count;
+}
+
+/* Loops in the order of a, so that the one along memory stays last. */
+static void sort_pairs(struct pairing *p)
+{
+    for (int i = 1; i < p->count; i++)
+        for (int j = i; j > 0 && p->at[j].a < p->at[j - 1].a; j--) {
+            int a = p->at[j].a, b = p->at[j].b;
+
+            p->at[j] = p->at[j - 1];
+            p->at[j - 1].a = a;
+            p->at[j - 1].b = b;
+        }
+}
+
+static const char *index_names(const struct fusion *f, const struct ir_tensor *t)
+{
+    const char *names = NULL;
+
+    for (int i = 0; i < t->reduced_count; i++)
+        names = names ? arena_printf(f->arena, "%s, %s", names, t->reduced[i]->name) : t->reduced[i]->name;
+    return names;
+}
+
+static const char *reduction_verb(enum ir_reduction reduction)
+{
+    static const char *const verbs[] = {
+        [IR_SUM] = "sums",          [IR_PRODUCT] = "multiplies", [IR_MAXIMUM] = "takes the maximum",
+        [IR_MINIMUM] = "takes the minimum", [IR_ARGMAX] = "takes the argmax", [IR_ARGMIN] = "takes the argmin"};
+
+    return verbs[reduction];
+}
+
+/* The pairs of a join of a and b as they stand, or why there is none. */
+static bool find_pairs(const struct fusion *f, int a, int b, struct pairing *out, const char **why)
+{
+    const struct ir_tensor *culprit = NULL;
+
+    *out = (struct pairing){0};
+    if (!demands(f, a, b, true, out, &culprit) || !demands(f, b, a, false, out, &culprit)) {
+        *why = arena_printf(f->arena, "%s %s over %s, which the next kernel needs whole", culprit->name,
+                            reduction_verb(culprit->reduction), index_names(f, culprit));
+        return false;
+    }
+    if (!out->constrained)
+        *out = shared_reads(f, &f->groups[a], &f->groups[b]);
+    sort_pairs(out);
+    if (out->count || (f->groups[a].depth == 0 && f->groups[b].depth == 0 && culprit))
+        return true;
+    if (!culprit)
+        *why = "the next kernel reads nothing that this one reads or makes";
+    else if (culprit->reduction != IR_MAP)
+        *why = arena_printf(f->arena, "%s %s over %s, which the next kernel needs whole", culprit->name,
+                            reduction_verb(culprit->reduction), index_names(f, culprit));
+    else
+        *why = arena_printf(f->arena, "%s is read at other points than it is made at", culprit->name);
+    return false;
+}
+
+static bool holds(const struct fusion *f, const struct group *g, bool guard)
+{
+    for (int i = 0; i < g->equations.count; i++)
+        if (guard ? f->guards[g->equations.at[i]->number] : f->overwrites[g->equations.at[i]->number] != NULL)
+            return true;
+    return false;
+}
+
+static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pairing *pairs, const char **why)
+{
+    const struct group *ga = &f->groups[a], *gb = &f->groups[b];
+
+    if (ga->product || gb->product) {
+        *why = ga->product ? "a matrix product is a kernel of its own"
+                           : "the next kernel is a matrix product, which is a kernel of its own";
+        return false;
+    }
+    if ((holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true))) {
+        *why = "updates wait until every guarded number is known to be finite";
+        return false;
+    }
+    if (!find_pairs(f, a, b, pairs, why))
+        return false;
+    if (pairs->count < ga->depth || pairs->count < gb->depth) {
+        if (shrink == KEEP_LOOPS || !wide_enough(f, ga, gb, pairs)) {
+            *why = shrink == KEEP_LOOPS ? "the next kernel runs along other loops"
+                                        : "too few points would be left to run in parallel";
+            return false;
+        }
+    }
+    if (ga->equations.count + gb->equations.count > MOST_EQUATIONS) {
+        *why = arena_printf(f->arena, "a kernel has at most %d equations", MOST_EQUATIONS);
+        return false;
+    }
+    return true;
+}
+
+/* A reduction that is alone in its group may run along its outputs or be made in parts. */
+static int alternatives(const struct fusion *f, int g)
+{
+    const struct ir_tensor *e = f->groups[g].equations.at[0];
+
+    return f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
+}
+
+static void take_alternative(struct fusion *f, int g, int alternative)
+{
+    const struct ir_tensor *e = f->groups[g].equations.at[0];
+
+    if (alternatives(f, g) == 2)
+        set_loops(e, alternative == 1, &f->members[e->number], &f->groups[g].depth);
+}
+
+struct choice {
+    int a, b;
+    struct pairing pairs;
+    int64_t points;
+    bool found;
+};
+
+/* Whole results before results in parts; then the loops with the most points. */
+static struct choice choose(struct fusion *f, int a, int b, enum shrink shrink, const char **why)
+{
+    struct choice best = {0};
+
+    for (int i = 0; i < alternatives(f, a); i++)
+        for (int j = 0; j < alternatives(f, b); j++) {
+            struct choice c = {.a = i, .b = j, .points = 1, .found = true};
+            const struct ir_tensor *first = f->groups[a].equations.at[0];
+
+            take_alternative(f, a, i);
+            take_alternative(f, b, j);
+            if (!legal(f, a, b, shrink, &c.pairs, why))
+                continue;
+            for (int k = 0; k < c.pairs.count; k++)
+                c.points *= f->members[first->number].slot[c.pairs.at[k].a]->extent;
+            if (!best.found)
+                best = c;
+        }
+    return best;
+}
+
+static void merge_equations(struct fusion *f, struct group *a, struct group *b)
+{
+    tensor_list all = {0};
+    int i = 0, j = 0;
+
+    while (i < a->equations.count || j < b->equations.count) {
+        bool from_a = j == b->equations.count ||
+                      (i < a->equations.count && a->equations.at[i]->number < b->equations.at[j]->number);
+
+        list_add(f->arena, all, from_a ? a->equations.at[i++] : b->equations.at[j++]);
+    }
+    a->equations = all;
+    b->equations = (tensor_list){0};
+}
+
+static void restore(struct fusion *f, int g)
+{
+    const struct ir_tensor *e = f->groups[g].equations.at[0];
+
+    if (alternatives(f, g) == 2)
+        choose_loops(f->p, e, &f->members[e->number], &f->groups[g].depth);
+}
+
+bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char **why)
+{
+    struct choice c = choose(f, a, b, shrink, why);
+
+    if (c.found && (way_outside(f, a, b) || way_outside(f, b, a))) {
+        *why = "another kernel must run between this one and the next";
+        c.found = false;
+    }
+    if (!c.found) {
+        restore(f, a);
+        restore(f, b);
+        return false;
+    }
+    take_alternative(f, a, c.a);
+    take_alternative(f, b, c.b);
+    keep_slots(f, &f->groups[a], &c.pairs, true);
+    keep_slots(f, &f->groups[b], &c.pairs, false);
+    for (int i = 0; i < f->groups[b].equations.count; i++)
+        f->members[f->groups[b].equations.at[i]->number].group = a;
+    merge_equations(f, &f->groups[a], &f->groups[b]);
+    return true;
+}
+
+const char *why_not(struct fusion *f, int a, int b)
+{
+    const char *why = NULL;
+    struct pairing pairs;
+
+    if (!legal(f, a, b, SHRINK_LOOPS, &pairs, &why))
+        return why;
+    if (way_outside(f, a, b) || way_outside(f, b, a))
+        return "another kernel must run between this one and the next";
+    return "joining would keep values alive for longer than it saves";
+}

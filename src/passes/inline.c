@@ -1,0 +1,188 @@
+/* inline.c: repeats a map in the equations that read it where that is cheaper than to store it.
+
+   requires: no kernels yet. maintains: every value, bit for bit (an equation of single precision is repeated only where it
+   does not round). breaks: the list of tensors (what nobody reads any more goes).
+   The keep mask of a dropout reads no memory: it is drawn again by each equation that multiplies with it, forward and
+   backward. A map of one tensor that must be in memory anyway (a product, a leaf) costs each reader a few operations, where
+   storing it costs a write and the reads. The choice counts bytes of the tensors of full size, and rests on the
+   program alone. */
+#include "internal.h"
+
+/* Operations a point that computing again may cost each reader: a vector of them takes about the time of reading a vector from L2. */
+enum { CHEAP = 24, TRIFLING = 2, MOST_NODES = 160 };
+
+static bool rounds(const struct ir_expr *e)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    switch (e->op) {
+    case IR_equal:
+    case IR_not_equal:
+    case IR_less:
+    case IR_less_equal:
+    case IR_greater:
+    case IR_greater_equal:
+    case IR_and:
+    case IR_or:
+    case IR_not:
+    case IR_negate:
+    case IR_max:
+    case IR_min:
+    case IR_select:
+    case IR_abs:
+    case IR_sign:
+    case IR_floor:
+    case IR_stop:
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            if (rounds(e->arguments[i]))
+                return true;
+        return false;
+    default:
+        return true;
+    }
+}
+
+static int nodes_of(struct arena *arena, const struct ir_expr *e, expr_list *seen)
+{
+    for (int i = 0; i < seen->count; i++)
+        if (seen->at[i] == e)
+            return seen->count;
+    list_add(arena, *seen, e);
+    if (e->kind == IR_APPLY)
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            nodes_of(arena, e->arguments[i], seen);
+    if (e->kind == IR_READ && e->otherwise)
+        nodes_of(arena, e->otherwise, seen);
+    return seen->count;
+}
+
+struct inlining {
+    struct ir_program *p;
+    struct arena *arena;
+    struct uses uses;
+};
+
+static bool comes_from_memory(const struct ir_tensor *t)
+{
+    return t->kind != IR_DRAW && t->kind != IR_SCALAR;
+}
+
+/* Is the tensor in memory whatever this pass decides? Reductions end loops, so their results nearly always are. */
+static bool stored_anyway(const struct inlining *in, const struct ir_tensor *t)
+{
+    if (t->kind != IR_EQUATION || t->reduction != IR_MAP || in->uses.kept[t->number])
+        return true;
+    for (int i = 0; i < in->uses.readers[t->number].count; i++)
+        if (is_product(in->p, in->uses.readers[t->number].at[i]))
+            return true;
+    return false;
+}
+
+static bool reads_tensor(const struct inlining *in, const struct ir_tensor *reader, const struct ir_tensor *t)
+{
+    const expr_list *reads = &in->uses.reads[reader->number];
+
+    for (int i = 0; i < reads->count; i++)
+        if (reads->at[i]->tensor == t)
+            return true;
+    return false;
+}
+
+/* Can the reader find it at the same point of its loops, so that it never leaves a register? */
+static bool read_in_place(const struct inlining *in, const struct ir_tensor *reader, const struct ir_tensor *t)
+{
+    const expr_list *reads = &in->uses.reads[reader->number];
+
+    for (int i = 0; i < reads->count; i++) {
+        if (reads->at[i]->tensor != t)
+            continue;
+        for (int j = 0; j < t->rank; j++) {
+            const struct ir_index *index = ir_form_bare(reads->at[i]->subscripts[j]);
+
+            if (!index || index->extent != t->axes[j]->extent)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t)
+{
+    const tensor_list *readers = &in->uses.readers[t->number];
+    double flops = expression_flops(t->value);
+    int64_t elements = ir_elements(t), stored, repeated = 0;
+    tensor_list big = {0};
+
+    if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count || (t->single && rounds(t->value)))
+        return false;
+    for (int i = 0; i < readers->count; i++) {
+        if (is_product(in->p, readers->at[i]))
+            return false;
+        if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
+            return false;
+    }
+    if (flops > CHEAP)
+        return false;
+    for (int i = 0; i < in->uses.reads[t->number].count; i++) {
+        const struct ir_tensor *x = in->uses.reads[t->number].at[i]->tensor;
+        bool known = false;
+
+        if (!comes_from_memory(x) || 8 * ir_elements(x) < elements)
+            continue;
+        if (!stored_anyway(in, x))
+            return false;
+        for (int j = 0; j < big.count; j++)
+            known = known || big.at[j] == x;
+        if (!known)
+            list_add(in->arena, big, (struct ir_tensor *)x);
+    }
+    if (!big.count)
+        return true;
+    if (readers->count == 1 && read_in_place(in, readers->at[0], t))
+        return false;
+    stored = stored_bytes(in->p, t) * readers->count;
+    for (int i = 0; i < big.count; i++) {
+        stored += stored_bytes(in->p, big.at[i]);
+        for (int j = 0; j < readers->count; j++)
+            if (!reads_tensor(in, readers->at[j], big.at[i]))
+                repeated += stored_bytes(in->p, big.at[i]);
+    }
+    return repeated <= stored;
+}
+
+static const struct ir_expr *replace(struct ir_program *p, const struct ir_expr *read, void *context)
+{
+    return read->tensor == context ? inlined_read(p, read) : read;
+}
+
+static bool repeat(struct inlining *in, struct ir_tensor *t)
+{
+    const tensor_list *readers = &in->uses.readers[t->number];
+    const struct ir_expr **values = NEW_ARRAY(in->arena, const struct ir_expr *, readers->count + 1);
+
+    for (int i = 0; i < readers->count; i++) {
+        expr_list seen = {0};
+
+        values[i] = rewrite(in->p, readers->at[i]->value, NULL, NULL, 0, replace, t);
+        if (nodes_of(in->arena, values[i], &seen) > MOST_NODES)
+            return false;
+    }
+    for (int i = 0; i < readers->count; i++)
+        readers->at[i]->value = values[i];
+    return true;
+}
+
+void inline_producers(struct ir_program *p)
+{
+    struct inlining in = {p, arena_new(), {0}};
+
+    in.uses = uses_of(in.arena, p);
+    for (int i = 0; i < p->tensors.count; i++) {
+        struct ir_tensor *t = p->tensors.at[i];
+
+        if (t->kind == IR_EQUATION && worth_repeating(&in, t) && repeat(&in, t))
+            in.uses = uses_of(in.arena, p);
+    }
+    drop_dead(p);
+    arena_free(in.arena);
+}

@@ -1,0 +1,95 @@
+/* internal.h: what the files of src/passes share and nobody else sees. */
+#ifndef RNET_PASSES_INTERNAL_H
+#define RNET_PASSES_INTERNAL_H
+
+#include "passes.h"
+
+typedef LIST(struct ir_tensor *) tensor_list;
+typedef LIST(const struct ir_expr *) expr_list;
+
+/* ---- rewrite.c: reading and rebuilding programs ---- */
+
+/* Number of the element that a read reads, row-major, as a form. */
+const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *read);
+/* The distinct reads of an equation, in order of first occurrence. */
+void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out);
+
+/* Who reads what, by tensor->number. */
+struct uses {
+    tensor_list *readers;   /* equations that read the tensor, in program order, each once */
+    expr_list *reads;       /* of an equation: its distinct reads */
+    bool *kept;             /* an output or the value of an update */
+};
+struct uses uses_of(struct arena *arena, const struct ir_program *p);
+
+/* e with the indices from[i] made to[i] and each read, its subscripts rewritten, given to replace. A read that leaves its axes
+   by the substitution gets the else value 0: the caller selects it away. */
+typedef const struct ir_expr *read_replacer(struct ir_program *p, const struct ir_expr *read, void *context);
+const struct ir_expr *rewrite(struct ir_program *p, const struct ir_expr *e, struct ir_index **from,
+                              const struct ir_form **to, int count, read_replacer *replace, void *context);
+/* What a read of the map `from` reads, as an expression of from's own reads; else values are kept. */
+const struct ir_expr *inlined_read(struct ir_program *p, const struct ir_expr *read);
+
+/* Drops the equations and draws that no output or update needs; renumbers. Other leaves stay: they have a place in files. */
+void drop_dead(struct ir_program *p);
+/* Sets tensors to the given order (a permutation, or a part) and their numbers. */
+void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count);
+bool reads_at_axes(const struct ir_expr *read, struct ir_index *const *axes);
+
+/* ---- cost.c ---- */
+
+/* Floating-point operations of one evaluation of an expression; a transcendental counts as the polynomial it takes. */
+double expression_flops(const struct ir_expr *e);
+int64_t stored_bytes(const struct ir_program *p, const struct ir_tensor *t);
+enum ir_storage storage_of(const struct ir_program *p, const struct ir_tensor *t);
+int64_t iteration_points(const struct ir_tensor *equation);
+
+/* ---- fuse.c, order.c, inline.c, group.c, stage.c: the parts of fuse ---- */
+
+/* A product that is worth a call into BLAS. */
+bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
+
+/* order.c: puts the program into an order in which, as far as reads allow, each update's value comes after every guard and after
+   every reader of its leaf. before[i]: numbers of what must run before equation i beyond what it reads. */
+typedef LIST(int) number_list;
+number_list *order_updates(struct ir_program *p, struct arena *arena);
+
+/* inline.c: repeats producers that are cheaper to compute again than to store. */
+void inline_producers(struct ir_program *p);
+
+/* group.c: sets of equations that become one kernel. */
+enum { MOST_LOOPS = 16, MOST_EQUATIONS = 40 };
+struct group {
+    tensor_list equations; /* in program order; empty: joined into another */
+    bool product;
+    int depth;             /* how many indices the kernel's parallel loop has */
+    const char *stopped;
+};
+/* Of one equation in its group: which of its own indices each parallel loop is. */
+struct member {
+    int group;
+    struct ir_index *slot[MOST_LOOPS];
+    bool in_parts;         /* the parallel loops are among what it reduces */
+};
+struct fusion {
+    struct ir_program *p;
+    struct arena *arena;
+    struct uses uses;
+    number_list *before, *after; /* equations that must run before, after an equation; by number; reads included */
+    const struct ir_tensor **overwrites; /* by number: the leaf that this value of an update may be written over, or NULL */
+    bool *guards;                /* by number: an output that must be finite before anything is overwritten */
+    struct member *members;      /* by number */
+    struct group *groups;        /* by number of the first equation; only equations have one */
+};
+/* Whether joins may shorten the parallel loops. */
+enum shrink { KEEP_LOOPS, SHRINK_LOOPS };
+bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char **why);
+/* Why two groups, the second reading the first, could not be one. */
+const char *why_not(struct fusion *f, int a, int b);
+void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth);
+bool may_be_in_parts(const struct ir_tensor *e);
+
+/* stage.c: a group as a kernel: stages, shared indices, locals. */
+struct ir_kernel *make_kernel(struct fusion *f, const struct group *group);
+
+#endif

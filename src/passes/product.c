@@ -1,0 +1,213 @@
+/* product.c: is an equation a matrix product? Roles come from where an index occurs, never from names: in both factors and in
+   the output = batched; in the output and one factor = M or N; summed, in both factors = K. What a subscript is (a flattened
+   image, a slice of heads) matters only through the element's address: constant + sum of stride * index.
+
+   requires: an equation with factors that are stored as real numbers. changes nothing. */
+#include "internal.h"
+
+enum { MOST = 8 };
+
+/* One loop and how far each operand moves with it, in elements. */
+struct dimension {
+    int64_t extent, a, b, c;
+};
+struct dimensions {
+    struct dimension at[MOST];
+    int count;
+};
+
+static bool add(struct dimensions *list, struct dimension d)
+{
+    if (list->count == MOST)
+        return false;
+    list->at[list->count++] = d;
+    return true;
+}
+
+/* Splits a product into reads and one number. */
+static bool factors(const struct ir_expr *e, const struct ir_expr **reads, int *count, double *scale)
+{
+    if (e->kind == IR_CONSTANT) {
+        *scale *= e->number;
+        return true;
+    }
+    if (e->kind == IR_READ) {
+        if (*count == 2)
+            return false;
+        reads[(*count)++] = e;
+        return true;
+    }
+    if (e->kind != IR_APPLY)
+        return false;
+    if (e->op == IR_multiply)
+        return factors(e->arguments[0], reads, count, scale) && factors(e->arguments[1], reads, count, scale);
+    if (e->op == IR_negate) {
+        *scale = -*scale;
+        return factors(e->arguments[0], reads, count, scale);
+    }
+    if (e->op == IR_divide && e->arguments[1]->kind == IR_CONSTANT) {
+        *scale /= e->arguments[1]->number;
+        return factors(e->arguments[0], reads, count, scale);
+    }
+    return false;
+}
+
+/* The element's number as a form; NULL if it is not linear in the indices, or does not begin at element 0. */
+static const struct ir_form *linear_address(struct ir_program *p, const struct ir_expr *read)
+{
+    const struct ir_form *form = read_address(p, read);
+
+    if (form->constant != 0)
+        return NULL;
+    for (int i = 0; i < form->count; i++)
+        if (form->terms[i].atom->kind != IR_ATOM_INDEX || form->terms[i].coefficient < 0)
+            return NULL;
+    return form;
+}
+
+static bool stored_real(const struct ir_expr *read)
+{
+    const struct ir_tensor *t = read->tensor;
+
+    return !read->otherwise && !t->whole && t->kind != IR_DRAW && t->kind != IR_SCALAR;
+}
+
+enum operand { OPERAND_A, OPERAND_B, OPERAND_C };
+static int64_t stride(const struct dimension *d, enum operand operand)
+{
+    return operand == OPERAND_A ? d->a : operand == OPERAND_B ? d->b : d->c;
+}
+
+/* Sorts by the stride of y and joins neighbours that are one loop in both x and y. */
+static void join(struct dimensions *list, enum operand x, enum operand y)
+{
+    int count = 0;
+
+    for (int i = 1; i < list->count; i++)
+        for (int j = i; j > 0 && stride(&list->at[j], y) < stride(&list->at[j - 1], y); j--) {
+            struct dimension d = list->at[j];
+
+            list->at[j] = list->at[j - 1];
+            list->at[j - 1] = d;
+        }
+    for (int i = 0; i < list->count; i++) {
+        struct dimension *last = &list->at[count - 1], *d = &list->at[i];
+
+        if (count && stride(d, x) == stride(last, x) * last->extent && stride(d, y) == stride(last, y) * last->extent)
+            last->extent *= d->extent;
+        else
+            list->at[count++] = *d;
+    }
+    list->count = count;
+}
+
+/* Keeps one loop of the list, the one along which c is contiguous if there is one, else the longest; the others are batched. */
+static bool keep_one(struct dimensions *list, struct dimensions *batched, struct dimension *kept)
+{
+    int best = -1;
+
+    *kept = (struct dimension){.extent = 1};
+    for (int i = 0; i < list->count; i++)
+        if (best < 0 || (list->at[best].c != 1 && (list->at[i].c == 1 || list->at[i].extent > list->at[best].extent)))
+            best = i;
+    for (int i = 0; i < list->count; i++)
+        if (i == best)
+            *kept = list->at[i];
+        else if (!add(batched, list->at[i]))
+            return false;
+    return true;
+}
+
+/* How BLAS must be told that an operand lies: rows x columns, strides of each. A loop of extent 1 has stride 0. */
+static bool lies(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, bool *transposed, int64_t *leading)
+{
+    if (column_stride == 1 || columns == 1) {
+        *transposed = false;
+        *leading = rows == 1 ? columns : row_stride;
+        return *leading >= columns;
+    }
+    if (row_stride == 1 || rows == 1) {
+        *transposed = true;
+        *leading = column_stride;
+        return *leading >= rows;
+    }
+    return false;
+}
+
+bool product_match(const struct ir_program *program, const struct ir_tensor *q, struct product *out)
+{
+    struct ir_program *p = (struct ir_program *)program; /* forms are made in its tables */
+    const struct ir_expr *reads[2];
+    const struct ir_form *a, *b;
+    struct dimensions m = {0}, n = {0}, k = {0}, z = {0};
+    struct dimension dm, dn, dk;
+    int count = 0;
+    int64_t c = 1;
+
+    *out = (struct product){.scale = 1, .batches = 1};
+    if (q->kind != IR_EQUATION || q->reduction != IR_SUM || q->whole || q->single)
+        return false;
+    if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(reads[0]) || !stored_real(reads[1]))
+        return false;
+    a = linear_address(p, reads[0]);
+    b = linear_address(p, reads[1]);
+    if (!a || !b)
+        return false;
+    for (int i = q->rank - 1; i >= 0; i--) {
+        struct ir_index *index = q->axes[i];
+        struct dimension d = {index->extent, ir_form_coefficient(a, index), ir_form_coefficient(b, index), c};
+
+        c *= index->extent;
+        if (index->extent == 1)
+            continue;
+        if (!d.a && !d.b)
+            return false;
+        if (!add(d.a && d.b ? &z : d.a ? &m : &n, d))
+            return false;
+    }
+    for (int i = 0; i < q->reduced_count; i++) {
+        struct ir_index *index = q->reduced[i];
+        struct dimension d = {index->extent, ir_form_coefficient(a, index), ir_form_coefficient(b, index), 0};
+
+        if (index->extent == 1)
+            continue;
+        if (!d.a || !d.b || !add(&k, d))
+            return false;
+    }
+    join(&m, OPERAND_A, OPERAND_C);
+    join(&n, OPERAND_B, OPERAND_C);
+    join(&k, OPERAND_A, OPERAND_B);
+    if (k.count > 1 || !keep_one(&m, &z, &dm) || !keep_one(&n, &z, &dn))
+        return false;
+    dk = k.count ? k.at[0] : (struct dimension){.extent = 1};
+    out->swapped = !(dn.c == 1 || dn.extent == 1);
+    out->a = reads[out->swapped];
+    out->b = reads[!out->swapped];
+    if (out->swapped) {
+        if (!(dm.c == 1 || dm.extent == 1))
+            return false;
+        struct dimension d = dm;
+
+        dm = dn;
+        dn = d;
+    }
+    out->m = dm.extent;
+    out->n = dn.extent;
+    out->k = dk.extent;
+    if (out->m == 1 && out->n == 1)
+        return false;
+    out->ldc = out->m == 1 ? out->n : dm.c;
+    if (out->ldc < out->n ||
+        !lies(out->m, out->swapped ? dm.b : dm.a, out->k, out->swapped ? dk.b : dk.a, &out->a_transposed, &out->lda) ||
+        !lies(out->k, out->swapped ? dk.a : dk.b, out->n, out->swapped ? dn.a : dn.b, &out->b_transposed, &out->ldb))
+        return false;
+    for (int i = 0; i < z.count; i++) {
+        out->batch_extent[i] = z.at[i].extent;
+        out->a_batch_stride[i] = out->swapped ? z.at[i].b : z.at[i].a;
+        out->b_batch_stride[i] = out->swapped ? z.at[i].a : z.at[i].b;
+        out->c_batch_stride[i] = z.at[i].c;
+        out->batches *= z.at[i].extent;
+    }
+    out->batched_count = z.count;
+    return true;
+}

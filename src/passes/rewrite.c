@@ -1,0 +1,233 @@
+/* rewrite.c: reading and rebuilding programs. */
+#include "internal.h"
+
+const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *read)
+{
+    const struct ir_form *sum = ir_form_constant(p, 0);
+    int64_t stride = 1;
+
+    for (int i = read->tensor->rank - 1; i >= 0; i--) {
+        sum = ir_form_add(p, sum, ir_form_scale(p, read->subscripts[i], stride));
+        stride *= read->tensor->axes[i]->extent;
+    }
+    return sum;
+}
+
+struct collector {
+    struct arena *arena;
+    expr_list *out;
+};
+
+static void collect(const struct ir_expr *read, void *context)
+{
+    struct collector *c = context;
+
+    for (int i = 0; i < c->out->count; i++)
+        if (c->out->at[i] == read)
+            return;
+    list_add(c->arena, *c->out, read);
+}
+
+void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out)
+{
+    ir_reads(e, collect, &(struct collector){arena, out});
+}
+
+struct uses uses_of(struct arena *arena, const struct ir_program *p)
+{
+    int count = p->tensors.count;
+    struct uses uses = {NEW_ARRAY(arena, tensor_list, count + 1), NEW_ARRAY(arena, expr_list, count + 1),
+                        NEW_ARRAY(arena, bool, count + 1)};
+
+    for (int i = 0; i < count; i++) {
+        struct ir_tensor *t = p->tensors.at[i];
+
+        if (t->kind != IR_EQUATION)
+            continue;
+        collect_reads(arena, t->value, &uses.reads[i]);
+        for (int j = 0; j < uses.reads[i].count; j++) {
+            tensor_list *readers = &uses.readers[uses.reads[i].at[j]->tensor->number];
+
+            if (!readers->count || readers->at[readers->count - 1] != t)
+                list_add(arena, *readers, t);
+        }
+    }
+    for (int i = 0; i < p->updates.count; i++)
+        uses.kept[p->updates.at[i].value->number] = true;
+    for (int i = 0; i < p->outputs.count; i++)
+        uses.kept[p->outputs.at[i].tensor->number] = true;
+    return uses;
+}
+
+/* ---- rewriting ---- */
+
+struct rewritten {
+    const struct ir_expr *from, *to;
+};
+struct rewriting {
+    struct ir_program *p;
+    struct ir_index **from;
+    const struct ir_form **to;
+    int count;
+    read_replacer *replace;
+    void *context;
+    struct arena *scratch;
+    LIST(struct rewritten) done;
+};
+
+static const struct ir_expr *rewrite_expr(struct rewriting *r, const struct ir_expr *e);
+
+static const struct ir_form *rewrite_form(struct rewriting *r, const struct ir_form *form)
+{
+    const struct ir_form *sum = ir_form_constant(r->p, form->constant);
+
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+        const struct ir_form *part = NULL;
+
+        switch (atom->kind) {
+        case IR_ATOM_INDEX:
+            for (int j = 0; j < r->count && !part; j++)
+                if (r->from[j] == atom->index)
+                    part = r->to[j];
+            if (!part)
+                part = ir_form_index(r->p, atom->index);
+            break;
+        case IR_ATOM_QUOTIENT:
+            part = ir_form_quotient(r->p, rewrite_form(r, atom->form), atom->divisor);
+            break;
+        case IR_ATOM_REMAINDER:
+            part = ir_form_remainder(r->p, rewrite_form(r, atom->form), atom->divisor);
+            break;
+        case IR_ATOM_VALUE:
+            part = ir_form_of(r->p, rewrite_expr(r, atom->value));
+            break;
+        }
+        sum = ir_form_add(r->p, sum, ir_form_scale(r->p, part, form->terms[i].coefficient));
+    }
+    return sum;
+}
+
+static const struct ir_expr *rewrite_read(struct rewriting *r, const struct ir_expr *e)
+{
+    int rank = e->tensor->rank;
+    const struct ir_form **subscripts = NEW_ARRAY(r->p->arena, const struct ir_form *, rank + 1);
+    const struct ir_expr *otherwise = e->otherwise ? rewrite_expr(r, e->otherwise) : NULL, *read;
+
+    for (int i = 0; i < rank; i++) {
+        const struct ir_form *s = rewrite_form(r, e->subscripts[i]);
+
+        if ((s->low < 0 || s->high >= e->tensor->axes[i]->extent) && !otherwise)
+            otherwise = e->tensor->whole ? ir_number(r->p, 0) : ir_real(r->p, 0);
+        subscripts[i] = s;
+    }
+    read = ir_read(r->p, e->tensor, subscripts, rank, otherwise);
+    return r->replace && read->kind == IR_READ ? r->replace(r->p, read, r->context) : read;
+}
+
+static const struct ir_expr *rewrite_expr(struct rewriting *r, const struct ir_expr *e)
+{
+    const struct ir_expr *to = e, *arguments[3] = {0};
+
+    for (int i = 0; i < r->done.count; i++)
+        if (r->done.at[i].from == e)
+            return r->done.at[i].to;
+    if (e->kind == IR_FORM) {
+        to = ir_of_form(r->p, rewrite_form(r, e->form));
+    } else if (e->kind == IR_READ) {
+        to = rewrite_read(r, e);
+    } else if (e->kind == IR_APPLY) {
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            arguments[i] = rewrite_expr(r, e->arguments[i]);
+        to = ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
+    }
+    list_add(r->scratch, r->done, (struct rewritten){e, to});
+    return to;
+}
+
+const struct ir_expr *rewrite(struct ir_program *p, const struct ir_expr *e, struct ir_index **from,
+                              const struct ir_form **to, int count, read_replacer *replace, void *context)
+{
+    struct rewriting r = {p, from, to, count, replace, context, arena_new(), {0}};
+    const struct ir_expr *result = rewrite_expr(&r, e);
+
+    arena_free(r.scratch);
+    return result;
+}
+
+static const struct ir_expr *compare(struct ir_program *p, enum ir_op op, const struct ir_form *form, int64_t bound)
+{
+    return ir_apply(p, op, ir_of_form(p, form), ir_number(p, (double)bound), NULL);
+}
+
+const struct ir_expr *inlined_read(struct ir_program *p, const struct ir_expr *read)
+{
+    const struct ir_tensor *t = read->tensor;
+    const struct ir_expr *inside = NULL, *value = rewrite(p, t->value, t->axes, read->subscripts, t->rank, NULL, NULL);
+
+    for (int i = 0; i < t->rank; i++) {
+        const struct ir_form *s = read->subscripts[i];
+        const struct ir_expr *test;
+
+        if (s->low < 0) {
+            test = compare(p, IR_greater_equal, s, 0);
+            inside = inside ? ir_apply(p, IR_and, inside, test, NULL) : test;
+        }
+        if (s->high >= t->axes[i]->extent) {
+            test = compare(p, IR_less, s, t->axes[i]->extent);
+            inside = inside ? ir_apply(p, IR_and, inside, test, NULL) : test;
+        }
+    }
+    return inside && read->otherwise ? ir_apply(p, IR_select, inside, value, read->otherwise) : value;
+}
+
+/* ---- lists of tensors ---- */
+
+void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count)
+{
+    for (int i = 0; i < count; i++) {
+        p->tensors.at[i] = order[i];
+        order[i]->number = i;
+    }
+    p->tensors.count = count;
+}
+
+static void need(const struct ir_expr *read, void *context)
+{
+    bool *needed = context;
+
+    needed[read->tensor->number] = true;
+}
+
+void drop_dead(struct ir_program *p)
+{
+    struct arena *scratch = arena_new();
+    bool *needed = NEW_ARRAY(scratch, bool, p->tensors.count + 1);
+    tensor_list kept = {0};
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        enum ir_kind kind = p->tensors.at[i]->kind;
+
+        needed[i] = kind == IR_INPUT || kind == IR_PARAMETER || kind == IR_STATE || kind == IR_SCALAR;
+    }
+    for (int i = 0; i < p->updates.count; i++)
+        needed[p->updates.at[i].value->number] = true;
+    for (int i = 0; i < p->outputs.count; i++)
+        needed[p->outputs.at[i].tensor->number] = true;
+    for (int i = p->tensors.count - 1; i >= 0; i--)
+        if (needed[i] && p->tensors.at[i]->kind == IR_EQUATION)
+            ir_reads(p->tensors.at[i]->value, need, needed);
+    for (int i = 0; i < p->tensors.count; i++)
+        if (needed[i])
+            list_add(scratch, kept, p->tensors.at[i]);
+    set_tensors(p, kept.at, kept.count);
+    arena_free(scratch);
+}
+
+bool reads_at_axes(const struct ir_expr *read, struct ir_index *const *axes)
+{
+    for (int i = 0; i < read->tensor->rank; i++)
+        if (ir_form_bare(read->subscripts[i]) != axes[i])
+            return false;
+    return true;
+}
