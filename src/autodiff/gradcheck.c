@@ -1,0 +1,250 @@
+/* gradcheck.c: derivatives against differences of the reference evaluator.
+
+   The numeric slope is central, (f(x + h) - f(x - h)) / 2h with h near the cube root of the rounding unit, where truncation and
+   rounding meet. An element that disagrees is tried again with a wider and a narrower step: a right derivative agrees with one
+   of them, a wrong one with none. A difference that rounding alone explains is none. A kink is where the slopes from left and
+   right differ and do not come closer as the step shrinks, as they do where the function is smooth. */
+#include "adjoint.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { FEW = 16 /* elements a tensor, unless all are wanted */, ROUNDINGS = 100 /* in a loss, about */ };
+static const double usual_step = 6.0554544523933429e-6; /* DBL_EPSILON^(1/3) */
+static const double usual_tolerance = 1e-6;
+
+struct check {
+    struct ir_program *p;
+    struct ir_tensor *loss;
+    struct ir_values values;
+    struct ir_run run;
+    bool *wanted; /* by tensor: the loss alone */
+    double tolerance, at_rest;
+    uint64_t random;
+};
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t random_bits(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* In [-1, 1). */
+static double random_number(uint64_t *state)
+{
+    return (double)(int64_t)random_bits(state) * 0x1p-63;
+}
+
+static double evaluate(struct check *c)
+{
+    ir_evaluate_some(c->p, &c->values, c->run, c->wanted);
+    return c->values.at[c->loss->number][0];
+}
+
+/* ---- one slope ---- */
+
+/* Along direction (of the tensor's size), or along one element if that is NULL. */
+struct line {
+    double *x;
+    const double *origin, *direction;
+    int64_t count, element;
+};
+
+static void move(const struct line *line, double by)
+{
+    if (!line->direction) {
+        line->x[line->element] = line->origin[line->element] + by;
+        return;
+    }
+    for (int64_t i = 0; i < line->count; i++)
+        line->x[i] = line->origin[i] + by * line->direction[i];
+}
+
+struct slopes {
+    double left, right, central, rounding; /* rounding: what it may add to each */
+};
+
+static struct slopes slopes_at(struct check *c, const struct line *line, double step)
+{
+    double above, below, up = step, down = step, size;
+
+    if (!line->direction) { /* the steps that the element really takes */
+        double x = line->origin[line->element];
+        volatile double moved = x + step * fmax(1, fabs(x));
+        up = moved - x;
+        moved = x - step * fmax(1, fabs(x));
+        down = x - moved;
+    }
+    move(line, up);
+    above = evaluate(c);
+    move(line, -down);
+    below = evaluate(c);
+    move(line, 0);
+    size = fmax(fabs(c->at_rest), fmax(fabs(above), fabs(below)));
+    return (struct slopes){.left = (c->at_rest - below) / down, .right = (above - c->at_rest) / up,
+                           .central = (above - below) / (up + down),
+                           .rounding = ROUNDINGS * DBL_EPSILON * size / fmin(up, down)};
+}
+
+static double relative_error(double analytic, const struct slopes *s)
+{
+    double difference = fabs(analytic - s->central);
+
+    if (difference <= s->rounding)
+        return 0;
+    return isfinite(difference) ? difference / (fabs(analytic) + fabs(s->central)) : INFINITY;
+}
+
+static bool kinked(struct check *c, const struct line *line)
+{
+    struct slopes wide = slopes_at(c, line, usual_step), narrow = slopes_at(c, line, usual_step / 4);
+    double jump = fabs(narrow.right - narrow.left), scale = fabs(narrow.right) + fabs(narrow.left);
+
+    return jump > 0.5 * fabs(wide.right - wide.left) && jump > c->tolerance * scale + 2 * narrow.rounding;
+}
+
+static void check_line(struct check *c, const struct line *line, double analytic, struct gradcheck_result *result)
+{
+    static const double steps[] = {1, 16, 1.0 / 16};
+    double error = INFINITY, numeric = NAN;
+
+    for (int i = 0; i < 3 && !(error <= c->tolerance); i++) {
+        struct slopes s = slopes_at(c, line, usual_step * steps[i]);
+        double here = relative_error(analytic, &s);
+        if (i == 0 || here < error) {
+            error = here;
+            numeric = s.central;
+        }
+    }
+    result->checked++;
+    if (!(error <= c->tolerance) && isfinite(analytic) && kinked(c, line)) {
+        result->kinks++;
+        return;
+    }
+    if (error > result->worst || result->checked - result->kinks == 1) {
+        result->worst = error;
+        result->element = line->direction ? -1 : line->element;
+        result->analytic = analytic;
+        result->numeric = numeric;
+    }
+}
+
+/* ---- one tensor ---- */
+
+static void check_direction(struct check *c, struct line line, const double *gradient, struct arena *scratch,
+                            struct gradcheck_result *result)
+{
+    double *direction = NEW_ARRAY(scratch, double, line.count), analytic = 0;
+
+    for (int64_t i = 0; i < line.count; i++) {
+        direction[i] = random_number(&c->random) / sqrt((double)line.count);
+        if (gradient)
+            analytic += gradient[i] * direction[i];
+    }
+    line.direction = direction;
+    check_line(c, &line, analytic, result);
+}
+
+static void check_tensor(struct check *c, const struct ir_tensor *t, const double *gradient, bool all, struct arena *scratch,
+                         struct gradcheck_result *result)
+{
+    int64_t count = ir_elements(t), few[FEW];
+    struct line line = {.x = c->values.at[t->number], .count = count};
+
+    *result = (struct gradcheck_result){.tensor = t, .element = -1};
+    line.origin = arena_copy(scratch, line.x, sizeof(double) * (size_t)count);
+    if (!all)
+        check_direction(c, line, gradient, scratch, result);
+    all |= count <= FEW;
+    for (int64_t i = 0; i < (all ? count : FEW); i++) {
+        bool again = !all;
+        line.element = i;
+        while (again) {
+            line.element = few[i] = (int64_t)(random_bits(&c->random) % (uint64_t)count);
+            again = false;
+            for (int64_t k = 0; k < i; k++)
+                again |= few[k] == few[i];
+        }
+        check_line(c, &line, gradient ? gradient[line.element] : 0, result);
+    }
+    result->passed = result->worst <= c->tolerance;
+}
+
+/* ---- the whole ---- */
+
+/* sum of loss * cotangent, with the leaf of the cotangents. */
+static struct ir_tensor *contract(struct ir_program *p, struct ir_tensor *loss, struct ir_tensor **cotangents)
+{
+    const struct ir_form **at = NEW_ARRAY(p->arena, const struct ir_form *, loss->rank);
+    const struct ir_expr *product;
+
+    for (int i = 0; i < loss->rank; i++)
+        at[i] = ir_form_index(p, loss->axes[i]);
+    *cotangents = ir_leaf(p, IR_STATE, "cotangents", loss->axes, loss->rank, false, 0, 0, NULL);
+    product = ir_apply(p, IR_multiply, ir_read(p, loss, at, loss->rank, NULL), ir_read(p, *cotangents, at, loss->rank, NULL), NULL);
+    return ir_equation(p, "contracted", NULL, 0, IR_SUM, loss->axes, loss->rank, product, false, NULL);
+}
+
+/* The caller's leaves, the ones that are to be moved copied; room for the rest. */
+static struct ir_values values_for(struct arena *arena, const struct ir_program *p, const struct ir_values *given, int given_count,
+                                   struct ir_tensor *const *wrt, int count)
+{
+    struct ir_values values = {NEW_ARRAY(arena, double *, p->tensors.count)};
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *t = p->tensors.at[i];
+        bool leaf = i < given_count && t->kind != IR_EQUATION && t->kind != IR_DRAW;
+        values.at[i] = leaf ? given->at[i] : NEW_ARRAY(arena, double, ir_elements(t));
+    }
+    for (int i = 0; i < count; i++)
+        values.at[wrt[i]->number] =
+            arena_copy(arena, given->at[wrt[i]->number], sizeof(double) * (size_t)ir_elements(wrt[i]));
+    return values;
+}
+
+const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_tensor *const *wrt, int count,
+                      const struct ir_values *values, struct ir_run run, struct gradcheck_options options,
+                      struct gradcheck_result *results)
+{
+    struct check c = {.p = p, .loss = loss, .run = run, .random = options.seed,
+                      .tolerance = options.tolerance > 0 ? options.tolerance : usual_tolerance};
+    struct ir_tensor **gradients = NEW_ARRAY(p->arena, struct ir_tensor *, count), *cotangents = NULL;
+    const struct ir_tensor *where;
+    struct arena *scratch;
+    const char *error;
+    int given = p->tensors.count;
+
+    for (int i = 0; i < count; i++)
+        if (wrt[i]->kind == IR_EQUATION || wrt[i]->kind == IR_DRAW)
+            return arena_printf(p->arena, "%s is computed; expected an input, a parameter, a state or a scalar", wrt[i]->name);
+    for (int i = 0; i < count; i++)
+        if (wrt[i]->whole)
+            return arena_printf(p->arena, "%s holds whole numbers; expected real ones", wrt[i]->name);
+    if (loss->rank)
+        c.loss = contract(p, loss, &cotangents);
+    error = differentiate(p, c.loss, wrt, count, gradients, &where);
+    if (error)
+        return where ? arena_printf(p->arena, "%s: %s", where->name, error) : error;
+    scratch = arena_new();
+    c.values = values_for(scratch, p, values, given, wrt, count);
+    for (int64_t i = 0; cotangents && i < ir_elements(cotangents); i++)
+        c.values.at[cotangents->number][i] = random_number(&c.random);
+    c.wanted = NEW_ARRAY(scratch, bool, p->tensors.count);
+    for (int i = 0; i < count; i++)
+        if (gradients[i])
+            c.wanted[gradients[i]->number] = true;
+    evaluate(&c);
+    memset(c.wanted, 0, sizeof(bool) * (size_t)p->tensors.count);
+    c.wanted[c.loss->number] = true;
+    c.at_rest = evaluate(&c);
+    for (int i = 0; i < count; i++)
+        check_tensor(&c, wrt[i], gradients[i] ? c.values.at[gradients[i]->number] : NULL, options.exhaustive, scratch,
+                     &results[i]);
+    arena_free(scratch);
+    return NULL;
+}
