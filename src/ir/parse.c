@@ -330,8 +330,6 @@ static expr apply(struct parser *p, enum ir_op op, expr a, expr b, expr c)
 {
     if ((op == IR_quotient || op == IR_remainder) && (!a->whole || !b->whole))
         fail(p, p->at->line, "`%s` takes whole numbers", ir_operators[op].symbol);
-    if ((op == IR_quotient || op == IR_remainder) && b->low < 1)
-        fail(p, p->at->line, "the right side of `%s` is not known to be at least 1", ir_operators[op].symbol);
     return ir_apply(p->program, op, a, b, c);
 }
 
@@ -483,8 +481,6 @@ static expr prefix(struct parser *p)
         return operand(p);
     p->at++;
     value = binary(p, ir_operators[op].level == LEVEL_NOT ? LEVEL_NOT : LEVEL_POWER);
-    if (op == IR_negate && value->kind == IR_CONSTANT && !value->whole)
-        return ir_real(p->program, -value->number);
     return apply(p, (enum ir_op)op, value, NULL, NULL);
 }
 

@@ -11,7 +11,8 @@
        place z arena 4096 f32
        bytes arena 8192 parameters 160 state 0 inputs 0
 
-   An index is an object, so distinct ones get distinct names: the second `n` is `n_2`. A name that is not made of
+   An index is an object, so distinct ones get distinct names: the second `n` is `n_2`. Terms of forms are sorted by the
+   names of their indices, so a text with such new names is read and printed once more. A name that is not made of
    letters, digits, `_`, `.` and `'`, or that is a word of expressions, stands between backquotes. Precedence is
    ops.def's column. */
 #include "ir.h"
@@ -34,6 +35,7 @@ struct printer {
     struct arena *arena;
     struct map *taken;              /* names of rank-0 tensors, and of indices as they are printed */
     LIST(const char *) index_names; /* by index->number; NULL until the index is met */
+    bool renamed;                   /* some index has not its own name */
 };
 
 static void print_at(struct printer *p, const struct ir_expr *e, int least);
@@ -84,6 +86,7 @@ static const char *index_name(struct printer *p, const struct ir_index *index)
     for (int suffix = 2; map_get(p->taken, name); suffix++)
         name = arena_printf(p->arena, "%s_%d", index->name, suffix);
     map_put(p->taken, name, p->taken);
+    p->renamed |= name != index->name;
     p->index_names.at[index->number] = name;
     return name;
 }
@@ -441,7 +444,8 @@ static void print_statements(struct printer *p, const struct ir_program *program
                   program->arena_bytes, program->parameter_bytes, program->state_bytes, program->input_bytes);
 }
 
-void ir_print(struct text *out, const struct ir_program *program)
+/* Whether some index was printed under another name. */
+static bool print_program(struct text *out, const struct ir_program *program)
 {
     struct printer p = printer_new(out);
 
@@ -453,6 +457,26 @@ void ir_print(struct text *out, const struct ir_program *program)
     text_add(out, program->precision == IR_SINGLE ? " f32\n" : " f64\n");
     print_statements(&p, program);
     arena_free(p.arena);
+    return p.renamed;
+}
+
+void ir_print(struct text *out, const struct ir_program *program)
+{
+    struct arena *arena = arena_new();
+    struct text text = {0};
+    const char *error;
+
+    if (print_program(&text, program)) {
+        const struct ir_program *again = ir_parse(arena, text.data, &error);
+
+        if (again) { /* what breaks the laws of programs is printed as it is */
+            text.size = 0;
+            print_program(&text, again);
+        }
+    }
+    text_add_slice(out, text.data, text.size);
+    text_free(&text);
+    arena_free(arena);
 }
 
 void ir_print_expr(struct text *out, const struct ir_expr *e)
