@@ -164,10 +164,44 @@ struct product {
 };
 typedef LIST(struct product) product_list;
 
+typedef LIST(const struct ir_expr *) expr_list;
+
+static void flatten(struct ir_program *p, const struct ir_expr *e, expr_list *factors)
+{
+    if (e && e->kind == IR_APPLY && e->op == IR_multiply) {
+        flatten(p, e->arguments[0], factors);
+        flatten(p, e->arguments[1], factors);
+    } else if (e) {
+        list_add(p->arena, *factors, e);
+    }
+}
+
+/* The same factors, in whatever order? */
+static bool same_product(struct ir_program *p, const struct ir_expr *a, const struct ir_expr *b)
+{
+    expr_list left = {0}, right = {0};
+
+    if (a == b)
+        return true;
+    flatten(p, a, &left);
+    flatten(p, b, &right);
+    if (left.count != right.count)
+        return false;
+    for (int i = 0; i < left.count; i++) {
+        int k = 0;
+        while (k < right.count && right.at[k] != left.at[i])
+            k++;
+        if (k == right.count)
+            return false;
+        right.at[k] = right.at[--right.count];
+    }
+    return true;
+}
+
 static void add_product(struct ir_program *p, product_list *list, double number, const struct ir_expr *rest)
 {
     for (int i = 0; i < list->count; i++)
-        if (list->at[i].rest == rest) {
+        if (same_product(p, list->at[i].rest, rest)) {
             list->at[i].number += number;
             return;
         }

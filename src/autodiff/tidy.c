@@ -351,10 +351,12 @@ static bool guards_of_reads(struct system *s, guard_list *said)
     return true;
 }
 
+/* The number comes first: 2 * a * b. */
 static const struct ir_expr *product(const struct system *s)
 {
     struct ir_program *p = s->p;
-    const struct ir_expr *above = NULL, *below = NULL;
+    bool negated = s->number == -1 && !s->unknowns.count;
+    const struct ir_expr *above = s->number == 1 || negated ? NULL : ir_real(p, s->number), *below = NULL;
 
     for (int i = 0; i < s->factors.count; i++) {
         const struct factor *f = &s->factors.at[i];
@@ -362,11 +364,9 @@ static const struct ir_expr *product(const struct system *s)
         *side = *side ? ir_apply(p, IR_multiply, *side, f->value, NULL) : f->value;
     }
     if (!above)
-        above = ir_real(p, s->number);
-    else if (s->number == -1 && !s->unknowns.count)
+        above = ir_real(p, 1);
+    if (negated)
         above = ir_apply(p, IR_negate, above, NULL, NULL);
-    else if (s->number != 1)
-        above = ir_apply(p, IR_multiply, ir_real(p, s->number), above, NULL);
     return below ? ir_apply(p, IR_divide, above, below, NULL) : above;
 }
 
