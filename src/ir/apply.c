@@ -1,6 +1,6 @@
-/* apply.c: makes expressions, folding what holds for every number, infinities and NaN included: constants (in double), identity
-   operands, what intervals of whole numbers decide. x*0 is not 0. Sums of whole numbers, and their products and divisions by
-   constants, become forms; so equal forms are one node however they were written. */
+/* apply.c: makes expressions, folding what holds for every number, infinities and NaN included: constants (in double),
+   identity operands, what intervals of whole numbers decide. x*0 is not 0. Sums of whole numbers, and their products
+   and divisions by constants, become forms; so equal forms are one node however they were written. */
 #include "internal.h"
 
 #include <math.h>
@@ -50,8 +50,8 @@ enum place subscript_place(const struct ir_form *subscript, const struct ir_inde
     return subscript->high < 0 || subscript->low >= axis->extent ? OUTSIDE : UNKNOWN;
 }
 
-const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, const struct ir_form **subscripts, int count,
-                              const struct ir_expr *otherwise)
+const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, const struct ir_form **subscripts,
+                              int count, const struct ir_expr *otherwise)
 {
     struct ir_expr e = {.kind = IR_READ, .tensor = tensor, .low = INT64_MIN, .high = INT64_MAX};
     bool inside = true;
@@ -62,8 +62,9 @@ const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, co
         enum place place = subscript_place(subscripts[i], tensor->axes[i]);
 
         if (place != INSIDE && !otherwise)
-            bug("subscript %d of a read of %s is in %lld .. %lld; expected 0 .. %lld or an otherwise", i + 1, tensor->name,
-                (long long)subscripts[i]->low, (long long)subscripts[i]->high, (long long)tensor->axes[i]->extent - 1);
+            bug("subscript %d of a read of %s is in %lld .. %lld; expected 0 .. %lld or an otherwise", i + 1,
+                tensor->name, (long long)subscripts[i]->low, (long long)subscripts[i]->high,
+                (long long)tensor->axes[i]->extent - 1);
         if (place == OUTSIDE)
             return otherwise;
         inside = inside && place == INSIDE;
@@ -125,7 +126,7 @@ static const struct ir_expr *fold_comparison(struct ir_program *p, enum ir_op op
                                              const struct ir_expr *b)
 {
     const struct ir_form *d = difference(p, a, b);
-    bool below = d->high < 0, above = d->low > 0, equal = d->low == 0 && d->high == 0;
+    bool below = d->high<0, above = d->low> 0, equal = d->low == 0 && d->high == 0;
 
     switch (op) {
     case IR_equal:
@@ -289,19 +290,19 @@ static const struct ir_expr *fold_constants(struct ir_program *p, enum ir_op op,
 
 static const struct ir_expr *fold(struct ir_program *p, enum ir_op op, const struct ir_expr *const *arguments)
 {
-    const struct ir_operator *operator= & ir_operators[op];
+    const struct ir_operator *row = &ir_operators[op];
     const struct ir_expr *a = arguments[0], *b = arguments[1], *folded = NULL;
-    bool whole = a->whole && (operator->arity < 2 || b->whole);
+    bool whole = a->whole && (row->arity < 2 || b->whole);
 
-    if (operator->result == IR_RESULT_CHOICE || op == IR_and || op == IR_or || op == IR_not)
+    if (row->result == IR_RESULT_CHOICE || op == IR_and || op == IR_or || op == IR_not)
         return fold_logic(p, op, a, b, arguments[2]);
-    if (whole && operator->result == IR_RESULT_WHOLE)
+    if (whole && row->result == IR_RESULT_WHOLE)
         folded = fold_whole(p, op, a, b);
-    if (!folded && whole && operator->result == IR_RESULT_TRUTH)
+    if (!folded && whole && row->result == IR_RESULT_TRUTH)
         folded = fold_comparison(p, op, a, b);
     if (!folded)
         folded = fold_constants(p, op, arguments);
-    if (!folded && operator->arity == 2)
+    if (!folded && row->arity == 2)
         folded = fold_identity(op, a, b);
     if (!folded && op == IR_power && is_constant(b, 0))
         folded = constant(p, 1, a->whole);

@@ -140,8 +140,8 @@ struct ir_tensor *ir_leaf(struct ir_program *p, enum ir_kind kind, const char *n
     return leaf;
 }
 
-struct ir_tensor *ir_draw_leaf(struct ir_program *p, const char *site, enum ir_draw draw, enum ir_scope scope, int mapped,
-                               struct ir_index **axes, int rank, const struct ir_origin *origin)
+struct ir_tensor *ir_draw_leaf(struct ir_program *p, const char *site, enum ir_draw draw, enum ir_scope scope,
+                               int mapped, struct ir_index **axes, int rank, const struct ir_origin *origin)
 {
     struct ir_tensor *leaf = new_tensor(p, IR_DRAW, site, axes, rank, origin);
 
@@ -179,7 +179,8 @@ struct ir_tensor *ir_equation(struct ir_program *p, const char *name, struct ir_
     ir_indices(p->arena, value, &free);
     for (int i = 0; i < free.count; i++)
         if (!contains(outputs, rank, free.at[i]) && !contains(reduced, reduced_count, free.at[i]))
-            bug("equation %s: index %s occurs in its value but is neither an output nor reduced", name, free.at[i]->name);
+            bug("equation %s: index %s occurs in its value but is neither an output nor reduced", name,
+                free.at[i]->name);
     for (int i = 0; i < rank; i++)
         if (contains(outputs, i, outputs[i]) || contains(reduced, reduced_count, outputs[i]))
             bug("equation %s: index %s occurs twice among its outputs and reduced indices", name, outputs[i]->name);

@@ -1,4 +1,5 @@
-/* form.c: whole numbers computed from indices, normalised. // rounds down, so everywhere f = k*(f//k) + f%k, 0 <= f%k < k.
+/* form.c: whole numbers computed from indices, normalised. // rounds down, so everywhere f = k*(f//k) + f%k, 0 <= f%k <
+   k.
 
    The rules, each an identity for all values of the atoms within their intervals:
      1  (k*A + g)//k = A + g//k and (k*A + g)%k = g%k, the constant of g in [0, k);
@@ -6,8 +7,8 @@
      2  (d*h + l)//k = h//(k/d) and (d*h + l)%k = d*(h%(k/d)) + l, for d | k and 0 <= l < d
      3  k*(f//k) + f%k = f;  f//j - k*(f//(j*k)) = (f//j)%k;  f - k*(f//k) = f%k;  (f//a)//b = f//(a*b)
      4  inside (..)//k and (..)%k: c*(g%j), k | c*j, is c*g - c*j*(g//j), if fewer terms are left
-   They end: 1, 2 and 4 lower the divisor or the number of terms; each of 3 lowers the multiset of quotients at the top of
-   the form, ordered by nesting. A coefficient or constant that leaves 64 bits is a bug, never a wrong number. */
+   They end: 1, 2 and 4 lower the divisor or the number of terms; each of 3 lowers the multiset of quotients at the top
+   of the form, ordered by nesting. A coefficient or constant that leaves 64 bits is a bug, never a wrong number. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -85,14 +86,15 @@ static void add_form(struct ir_program *p, struct sum *sum, int64_t by, const st
         add_term(p, sum, exact_multiply(by, form->terms[i].coefficient), form->terms[i].atom);
 }
 
-static const struct ir_form *form_of_terms(struct ir_program *p, int64_t constant, const struct ir_term *terms, int count)
+static const struct ir_form *form_of_terms(struct ir_program *p, int64_t constant, const struct ir_term *terms,
+                                           int count)
 {
     struct ir_form form = {.constant = constant, .count = count, .terms = terms};
     struct interval range = {constant, constant};
 
     for (int i = 0; i < count; i++)
-        range = interval_add(range, interval_scale((struct interval){terms[i].atom->low, terms[i].atom->high},
-                                                   terms[i].coefficient));
+        range = interval_add(
+            range, interval_scale((struct interval){terms[i].atom->low, terms[i].atom->high}, terms[i].coefficient));
     form.low = range.low;
     form.high = range.high;
     return intern_form(p->tables, &form);
@@ -264,8 +266,8 @@ static bool open_remainder(struct ir_program *p, const struct ir_form *f, int64_
     return false;
 }
 
-/* The divisors of k that rule 2 can use, largest first: k's common divisors with sets of coefficients. A smaller divisor that
-   takes the same terms out works only where the larger one does. */
+/* The divisors of k that rule 2 can use, largest first: k's common divisors with sets of coefficients. A smaller
+   divisor that takes the same terms out works only where the larger one does. */
 enum { CANDIDATES = 64 };
 static int candidates(const struct ir_form *g, int64_t k, int64_t *divisors)
 {
@@ -342,7 +344,10 @@ static struct division divide(struct ir_program *p, const struct ir_form *f, int
 
         result.quotient = divide(p, inner->form, exact_multiply(inner->divisor, k)).quotient;
     } else {
-        quotient = (struct ir_atom){.kind = IR_ATOM_QUOTIENT, .form = g, .divisor = k, .low = floor_divide(g->low, k),
+        quotient = (struct ir_atom){.kind = IR_ATOM_QUOTIENT,
+                                    .form = g,
+                                    .divisor = k,
+                                    .low = floor_divide(g->low, k),
                                     .high = floor_divide(g->high, k)};
         result.quotient = form_of_atom(p, intern_atom(p->tables, &quotient));
     }

@@ -7,8 +7,13 @@ enum { COMMUTES = IR_COMMUTES, ASSOCIATES = IR_ASSOCIATES, IDENTITY_0 = IR_IDENT
 
 const struct ir_operator ir_operators[IR_OP_COUNT] = {
 #define OP(op, places, written, sign, binds, gives, holds, evaluate)                                                   \
-    [IR_##op] = {.name = #op, .symbol = sign, .arity = places, .level = binds, .notation = IR_NOTATION_##written,      \
-                 .result = IR_RESULT_##gives, .laws = holds},
+    [IR_##op] = {.name = #op,                                                                                          \
+                 .symbol = sign,                                                                                       \
+                 .arity = places,                                                                                      \
+                 .level = binds,                                                                                       \
+                 .notation = IR_NOTATION_##written,                                                                    \
+                 .result = IR_RESULT_##gives,                                                                          \
+                 .laws = holds},
 #include "ops.def"
 #undef OP
 };

@@ -1,6 +1,6 @@
-/* range.c: which results are whole numbers, and in which interval. One row an operator: range_NAME for every operator whose
-   result can be whole (an operator of ops.def without one does not build). Intervals are right for every value of the
-   operands, not always the smallest. INT64_MIN and INT64_MAX stand for no bound. */
+/* range.c: which results are whole numbers, and in which interval. One row an operator: range_NAME for every operator
+   whose result can be whole (an operator of ops.def without one does not build). Intervals are right for every value of
+   the operands, not always the smallest. INT64_MIN and INT64_MAX stand for no bound. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -209,15 +209,15 @@ static struct interval (*const rows[IR_OP_COUNT])(const struct interval *) = {
 
 bool infer_whole(enum ir_op op, const struct ir_expr *const *arguments, struct interval *range)
 {
-    const struct ir_operator *operator= & ir_operators[op];
+    const struct ir_operator *row = &ir_operators[op];
     struct interval of[3] = {unbounded, unbounded, unbounded};
-    int first = operator->result == IR_RESULT_CHOICE ? 1 : 0;
+    int first = row->result == IR_RESULT_CHOICE ? 1 : 0;
 
     *range = unbounded;
-    if (operator->result == IR_RESULT_REAL)
+    if (row->result == IR_RESULT_REAL)
         return false;
-    for (int i = 0; i < operator->arity; i++) {
-        if (i >= first && operator->result != IR_RESULT_TRUTH && !arguments[i]->whole)
+    for (int i = 0; i < row->arity; i++) {
+        if (i >= first && row->result != IR_RESULT_TRUTH && !arguments[i]->whole)
             return false;
         of[i] = (struct interval){arguments[i]->low, arguments[i]->high};
     }
@@ -227,8 +227,8 @@ bool infer_whole(enum ir_op op, const struct ir_expr *const *arguments, struct i
     return true;
 }
 
-bool infer_reduction(enum ir_reduction reduction, struct ir_index *const *reduced, int count, const struct ir_expr *value,
-                     struct interval *range)
+bool infer_reduction(enum ir_reduction reduction, struct ir_index *const *reduced, int count,
+                     const struct ir_expr *value, struct interval *range)
 {
     struct interval of = {value->low, value->high};
     int64_t extent = ir_extent_product(reduced, count), size;

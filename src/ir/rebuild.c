@@ -1,5 +1,5 @@
-/* rebuild.c: a program made out of another. Tensors that stay as they are are shared; a changed one is a new object under its
-   old name, and whatever reads it is changed with it. */
+/* rebuild.c: a program made out of another. Tensors that stay as they are are shared; a changed one is a new object
+   under its old name, and whatever reads it is changed with it. */
 #include "internal.h"
 
 void ir_adopt(struct ir_program *p, struct ir_tensor *tensor)

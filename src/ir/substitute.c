@@ -1,5 +1,5 @@
-/* substitute.c: walks over expressions: replacement of indices and tensors, free indices, reads. Expressions are DAGs; every
-   walk meets a node once. */
+/* substitute.c: walks over expressions: replacement of indices and tensors, free indices, reads. Expressions are DAGs;
+   every walk meets a node once. */
 #include "internal.h"
 
 #include <string.h>
@@ -159,8 +159,8 @@ const struct ir_expr *ir_retarget(struct ir_program *p, const struct ir_expr *e,
 /* ---- walks ---- */
 
 struct walk {
-    void (*index)(struct ir_index *index, void *context);       /* or NULL */
-    void (*read)(const struct ir_expr *read, void *context);    /* or NULL */
+    void (*index)(struct ir_index *index, void *context);    /* or NULL */
+    void (*read)(const struct ir_expr *read, void *context); /* or NULL */
     void *context;
     struct memo memo;
 };

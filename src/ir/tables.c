@@ -1,7 +1,7 @@
 /* tables.c: hash-consing of atoms, forms and expressions, and the order of atoms.
 
-   Hashes are of structure: numbers of indices, names of tensors, never addresses, so that they are the same in every run.
-   A table is open addressing with linear probing, at most half full. */
+   Hashes are of structure: numbers of indices, names of tensors, never addresses, so that they are the same in every
+   run. A table is open addressing with linear probing, at most half full. */
 #include "internal.h"
 
 #include <string.h>

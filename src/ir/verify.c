@@ -2,12 +2,11 @@
 
    Tensors      numbered by place; names unique; axes distinct; whole ones have an interval
    Leaves       no value; scalars of rank 0 and real; a draw per sample has the batch first; mapped axes exist
-   Equations    reduce over something unless maps; reduced indices distinct from outputs; every index of the value is one of
-                these; a whole result only from what infer_reduction says, inside the tensor's interval
-   Expressions  the arity of ops.def; // and % take whole numbers; reads are of tensors that stand before, inside or with an
-                otherwise
-   Updates      of parameters and states, each once, by a value of the same extents, whole in the leaf's interval if it is
-   Outputs      unique names; a guard has rank 0 */
+   Equations    reduce over something unless maps; reduced indices distinct from outputs; every index of the value is
+   one of these; a whole result only from what infer_reduction says, inside the tensor's interval Expressions  the arity
+   of ops.def; // and % take whole numbers; reads are of tensors that stand before, inside or with an otherwise Updates
+   of parameters and states, each once, by a value of the same extents, whole in the leaf's interval if it is Outputs
+   unique names; a guard has rank 0 */
 #include "verify.h"
 
 #include <stdarg.h>
@@ -90,8 +89,9 @@ static bool check_read(struct expression *x, const struct ir_expr *e)
         if (!check_form(x, e->subscripts[i]))
             return false;
         if (!e->otherwise && subscript_place(e->subscripts[i], t->axes[i]) != INSIDE)
-            return broken(x->v, "equation %s: subscript %d of %s is in %lld .. %lld; expected 0 .. %lld or an otherwise", q->name,
-                          i + 1, t->name, (long long)e->subscripts[i]->low, (long long)e->subscripts[i]->high,
+            return broken(x->v,
+                          "equation %s: subscript %d of %s is in %lld .. %lld; expected 0 .. %lld or an otherwise",
+                          q->name, i + 1, t->name, (long long)e->subscripts[i]->low, (long long)e->subscripts[i]->high,
                           (long long)t->axes[i]->extent - 1);
     }
     if (e->whole && !t->whole)
@@ -104,21 +104,21 @@ static bool check_read(struct expression *x, const struct ir_expr *e)
 static bool check_apply(struct expression *x, const struct ir_expr *e)
 {
     const struct ir_tensor *q = x->equation;
-    const struct ir_operator *operator= & ir_operators[e->op];
+    const struct ir_operator *row = &ir_operators[e->op];
     struct interval range;
 
     for (int i = 0; i < 3; i++) {
-        if ((e->arguments[i] != NULL) != (i < operator->arity))
-            return broken(x->v, "equation %s: %s takes %d operands", q->name, operator->name, operator->arity);
+        if ((e->arguments[i] != NULL) != (i < row->arity))
+            return broken(x->v, "equation %s: %s takes %d operands", q->name, row->name, row->arity);
         if (e->arguments[i] && !check_expr(x, e->arguments[i]))
             return false;
         if ((e->op == IR_quotient || e->op == IR_remainder) && i < 2 && !e->arguments[i]->whole)
-            return broken(x->v, "equation %s: an operand of %s is a real number", q->name, operator->symbol);
+            return broken(x->v, "equation %s: an operand of %s is a real number", q->name, row->symbol);
     }
     if (e->whole && !infer_whole(e->op, e->arguments, &range))
-        return broken(x->v, "equation %s: the result of %s is said to be whole", q->name, operator->name);
+        return broken(x->v, "equation %s: the result of %s is said to be whole", q->name, row->name);
     if (e->whole && (e->low > range.low || e->high < range.high))
-        return broken(x->v, "equation %s: the interval of a result of %s is too small", q->name, operator->name);
+        return broken(x->v, "equation %s: the interval of a result of %s is too small", q->name, row->name);
     return true;
 }
 
@@ -166,8 +166,8 @@ static bool check_equation(struct verifier *v, const struct ir_tensor *t)
     if (t->whole && !whole)
         return broken(v, "equation %s is said to be whole; its value is real", t->name);
     if (t->whole && (range.low < t->low || range.high > t->high))
-        return broken(v, "equation %s: its value is in %lld .. %lld, outside its %lld .. %lld", t->name, (long long)range.low,
-                      (long long)range.high, (long long)t->low, (long long)t->high);
+        return broken(v, "equation %s: its value is in %lld .. %lld, outside its %lld .. %lld", t->name,
+                      (long long)range.low, (long long)range.high, (long long)t->low, (long long)t->high);
     return true;
 }
 
@@ -208,7 +208,8 @@ static bool check_tensor(struct verifier *v, struct map *names, int place)
                           (long long)t->axes[i]->extent);
     }
     if (t->whole && t->low > t->high)
-        return broken(v, "tensor %s has the empty interval %lld .. %lld", t->name, (long long)t->low, (long long)t->high);
+        return broken(v, "tensor %s has the empty interval %lld .. %lld", t->name, (long long)t->low,
+                      (long long)t->high);
     return t->kind == IR_EQUATION ? check_equation(v, t) : check_leaf(v, t);
 }
 
@@ -227,7 +228,8 @@ static bool check_updates(struct verifier *v)
             if (p->updates.at[j].leaf == leaf)
                 return broken(v, "%s is updated twice", leaf->name);
         if (leaf->rank != value->rank)
-            return broken(v, "%s of rank %d is updated by %s of rank %d", leaf->name, leaf->rank, value->name, value->rank);
+            return broken(v, "%s of rank %d is updated by %s of rank %d", leaf->name, leaf->rank, value->name,
+                          value->rank);
         for (int j = 0; j < leaf->rank; j++)
             if (leaf->axes[j]->extent != value->axes[j]->extent)
                 return broken(v, "axis %d of %s has the extent %lld; its update %s has %lld", j + 1, leaf->name,

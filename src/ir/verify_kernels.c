@@ -1,5 +1,5 @@
-/* verify_kernels.c: the contract of kernels, as ir.h states it: what an equation of a kernel may be, what it may read of what
-   its kernel makes, what may be local, and what may be written in place. */
+/* verify_kernels.c: the contract of kernels, as ir.h states it: what an equation of a kernel may be, what it may read
+   of what its kernel makes, what may be local, and what may be written in place. */
 #include "verify.h"
 
 /* What ir.h calls a map, an inner reduction, a reduction in parts. */
@@ -85,25 +85,26 @@ static bool place_kernel(struct kernels *k, int number)
             struct placed *placed;
 
             if (!listed(k->v->p, t) || t->kind != IR_EQUATION)
-                return broken(k->v, "kernel %s computes %s, which is no equation of the program", kernel->name, t->name);
+                return broken(k->v, "kernel %s computes %s, which is no equation of the program", kernel->name,
+                              t->name);
             placed = &k->of[t->number];
             if (placed->role != NOT_PLACED)
                 return broken(k->v, "equation %s is computed twice", t->name);
             *placed = (struct placed){role_of(kernel, stage, t), number, s, i};
             if (placed->role == NOT_PLACED)
-                return broken(k->v,
-                              "kernel %s: equation %s is neither a map, an inner reduction nor a reduction in parts over "
-                              "the indices of its kernel and stage",
-                              kernel->name, t->name);
+                return broken(
+                    k->v,
+                    "kernel %s: equation %s is neither a map, an inner reduction nor a reduction in parts over "
+                    "the indices of its kernel and stage",
+                    kernel->name, t->name);
             if (placed->role == INNER_REDUCTION && !outputs_stand_first(stage, t))
-                return broken(k->v, "kernel %s: an output of %s stands after what it reduces in its stage", kernel->name,
-                              t->name);
+                return broken(k->v, "kernel %s: an output of %s stands after what it reduces in its stage",
+                              kernel->name, t->name);
         }
     }
-    if (kernel->kind == IR_PRODUCT_KERNEL &&
-        (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
-         kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
-         kernel->parallel.count != kernel->stages.at[0]->equations.at[0]->rank))
+    if (kernel->kind == IR_PRODUCT_KERNEL && (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
+                                              kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
+                                              kernel->parallel.count != kernel->stages.at[0]->equations.at[0]->rank))
         return broken(k->v, "the product kernel %s is not one sum, parallel over its outputs", kernel->name);
     return true;
 }
@@ -137,22 +138,24 @@ static void check_equation_read(struct reader *reader, const struct ir_expr *rea
     else if (made->kernel > here->kernel)
         broken(reader->k->v, "kernel %s: %s reads %s, which a later kernel computes", kernel->name, q->name, t->name);
     else if (made->kernel < here->kernel && t->region == IR_LOCAL)
-        broken(reader->k->v, "kernel %s: %s reads %s, which is local to another kernel", kernel->name, q->name, t->name);
+        broken(reader->k->v, "kernel %s: %s reads %s, which is local to another kernel", kernel->name, q->name,
+               t->name);
     else if (made->kernel < here->kernel)
         return;
     else if (made->role == REDUCTION_IN_PARTS)
-        broken(reader->k->v, "kernel %s: %s reads %s, which is complete only when the kernel ends", kernel->name, q->name,
-               t->name);
+        broken(reader->k->v, "kernel %s: %s reads %s, which is complete only when the kernel ends", kernel->name,
+               q->name, t->name);
     else if (made->stage > here->stage || (made->stage == here->stage && made->position >= here->position))
         broken(reader->k->v, "kernel %s: %s reads %s, which is computed after it", kernel->name, q->name, t->name);
     else if (made->stage < here->stage && !at_own_indices(read, t->axes, kernel))
-        broken(reader->k->v, "kernel %s: %s reads %s of an earlier stage at another point of its outer loops", kernel->name,
-               q->name, t->name);
+        broken(reader->k->v, "kernel %s: %s reads %s of an earlier stage at another point of its outer loops",
+               kernel->name, q->name, t->name);
     else if (made->stage == here->stage && made->role != A_MAP)
-        broken(reader->k->v, "kernel %s: %s reads %s, which is complete only when their stage ends", kernel->name, q->name,
-               t->name);
+        broken(reader->k->v, "kernel %s: %s reads %s, which is complete only when their stage ends", kernel->name,
+               q->name, t->name);
     else if (made->stage == here->stage && !at_own_indices(read, t->axes, NULL))
-        broken(reader->k->v, "kernel %s: %s reads %s of its own stage at another element", kernel->name, q->name, t->name);
+        broken(reader->k->v, "kernel %s: %s reads %s of its own stage at another element", kernel->name, q->name,
+               t->name);
 }
 
 /* A leaf that is written in place is read before, or by its update, at the element written alone. */
@@ -165,8 +168,8 @@ static void check_leaf_read(struct reader *reader, const struct ir_expr *read)
     for (int i = 0; i < p->updates.count; i++) {
         const struct ir_tensor *value = p->updates.at[i].value;
 
-        if (p->updates.at[i].leaf != leaf || value == leaf || value->region == IR_NOWHERE || value->region != leaf->region ||
-            value->offset != leaf->offset || value->kind != IR_EQUATION)
+        if (p->updates.at[i].leaf != leaf || value == leaf || value->region == IR_NOWHERE ||
+            value->region != leaf->region || value->offset != leaf->offset || value->kind != IR_EQUATION)
             continue;
         writes = &reader->k->of[value->number];
         if (here->kernel < writes->kernel)

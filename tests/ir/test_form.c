@@ -45,8 +45,8 @@ static const struct ir_form *I(struct world *w, int i)
 }
 
 /* a*x + b*y + c */
-static const struct ir_form *affine(struct world *w, int64_t a, const struct ir_form *x, int64_t b, const struct ir_form *y,
-                                    int64_t c)
+static const struct ir_form *affine(struct world *w, int64_t a, const struct ir_form *x, int64_t b,
+                                    const struct ir_form *y, int64_t c)
 {
     return ir_form_add(w->p, ir_form_add(w->p, ir_form_scale(w->p, x, a), ir_form_scale(w->p, y, b)),
                        ir_form_constant(w->p, c));
@@ -79,7 +79,8 @@ static void multiples_leave_a_division(void **state)
 {
     struct world w = world_new(small);
 
-    EQUAL(over(&w, affine(&w, 6, I(&w, 0), 1, I(&w, 1), 8), 3), affine(&w, 2, I(&w, 0), 1, over(&w, affine(&w, 1, I(&w, 1), 0, I(&w, 0), 2), 3), 2));
+    EQUAL(over(&w, affine(&w, 6, I(&w, 0), 1, I(&w, 1), 8), 3),
+          affine(&w, 2, I(&w, 0), 1, over(&w, affine(&w, 1, I(&w, 1), 0, I(&w, 0), 2), 3), 2));
     EQUAL(rest(&w, affine(&w, 6, I(&w, 0), 1, I(&w, 1), 8), 3), rest(&w, affine(&w, 1, I(&w, 1), 0, I(&w, 0), 2), 3));
     arena_free(w.arena);
 }
@@ -122,7 +123,8 @@ static void quotient_and_remainder_join(void **state)
     const struct ir_form *f = affine(&w, 1, I(&w, 0), -1, I(&w, 1), 1);
 
     EQUAL(affine(&w, 4, over(&w, f, 4), 1, rest(&w, f, 4), 0), f);
-    EQUAL(affine(&w, -12, over(&w, f, 4), -3, rest(&w, f, 4), 7), ir_form_add(w.p, ir_form_scale(w.p, f, -3), ir_form_constant(w.p, 7)));
+    EQUAL(affine(&w, -12, over(&w, f, 4), -3, rest(&w, f, 4), 7),
+          ir_form_add(w.p, ir_form_scale(w.p, f, -3), ir_form_constant(w.p, 7)));
     EQUAL(affine(&w, 1, f, -4, over(&w, f, 4), 0), rest(&w, f, 4));
     arena_free(w.arena);
 }
@@ -204,7 +206,13 @@ static const struct tree *random_tree(struct world *w, uint64_t *state, int dept
     struct tree *t = NEW(w->arena, struct tree);
     int64_t pick = draw_between(state, 0, depth > 0 ? 9 : 3);
 
-    t->kind = pick <= 1 ? INDEX : pick == 2 ? WHOLE : pick == 3 ? VALUE : pick <= 5 ? PLUS : pick <= 6 ? TIMES : pick <= 8 ? OVER : REST;
+    t->kind = pick <= 1   ? INDEX
+              : pick == 2 ? WHOLE
+              : pick == 3 ? VALUE
+              : pick <= 5 ? PLUS
+              : pick <= 6 ? TIMES
+              : pick <= 8 ? OVER
+                          : REST;
     if (t->kind == VALUE && draw(state) % 4)
         t->kind = INDEX;
     t->number = t->kind == INDEX ? draw_between(state, 0, 4) : draw_between(state, -7, 7);
@@ -325,7 +333,8 @@ static void substitution_in_random_forms_keeps_their_values(void **unused)
 
     for (int trial = 0; trial < 2000; trial++) {
         struct world w = world_new(small);
-        const struct tree *t = random_tree(&w, &state, 4), *s[2] = {random_tree(&w, &state, 2), random_tree(&w, &state, 2)};
+        const struct tree *t = random_tree(&w, &state, 4),
+                          *s[2] = {random_tree(&w, &state, 2), random_tree(&w, &state, 2)};
         const struct ir_form *to[2], *f;
         struct point point = {.element = element};
 

@@ -26,8 +26,8 @@ int64_t form_at(const struct ir_form *f, const struct point *point)
             of = (int64_t)expr_at(atom->value, point);
         }
         if (of < atom->low || of > atom->high)
-            bug("an atom of kind %d is %lld, outside %lld .. %lld", (int)atom->kind, (long long)of, (long long)atom->low,
-                (long long)atom->high);
+            bug("an atom of kind %d is %lld, outside %lld .. %lld", (int)atom->kind, (long long)of,
+                (long long)atom->low, (long long)atom->high);
         sum += f->terms[i].coefficient * of;
     }
     return sum;
