@@ -40,8 +40,7 @@ bool rnet_shape_bytes(const int64_t *shape, int rank, size_t element, size_t *by
 
 /* ---- reading ---- */
 
-/* The contents as they are on disk. */
-static bool read_raw(const char *path, struct rnet_bytes *out, struct rnet_error *error)
+bool rnet_file_read_raw(const char *path, struct rnet_bytes *out, struct rnet_error *error)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
@@ -211,7 +210,7 @@ static bool unpack(const char *path, const struct rnet_bytes *packed, struct rne
 bool rnet_file_read(const char *path, struct rnet_bytes *out, struct rnet_error *error)
 {
     struct rnet_bytes raw = {0};
-    if (!read_raw(path, &raw, error))
+    if (!rnet_file_read_raw(path, &raw, error))
         return false;
     if (raw.size < 2 || raw.data[0] != 0x1F || raw.data[1] != 0x8B) {
         *out = raw;

@@ -13,6 +13,8 @@ struct rnet_bytes {
     bool unpacked; /* bytes are counted in the unpacked contents, which messages must say */
 };
 RNET_INTERNAL bool rnet_file_read(const char *path, struct rnet_bytes *out, struct rnet_error *error);
+/* The contents as they are on disk. */
+RNET_INTERNAL bool rnet_file_read_raw(const char *path, struct rnet_bytes *out, struct rnet_error *error);
 /* "FILE: byte N: ..." with RNET_DATA. */
 RNET_INTERNAL bool rnet_fail_at(struct rnet_error *error, const char *path, const struct rnet_bytes *bytes, size_t at,
                                 const char *format, ...) __attribute__((format(printf, 5, 6)));

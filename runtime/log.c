@@ -104,7 +104,7 @@ static bool cut_off(struct rnet_log *log, uint64_t after_step, struct rnet_error
     if (!S_ISREG(status.st_mode) || status.st_size == 0)
         return true;
     struct rnet_bytes bytes = {0};
-    if (!rnet_file_read(log->path, &bytes, error))
+    if (!rnet_file_read_raw(log->path, &bytes, error))
         return false;
     size_t kept = kept_length((const char *)bytes.data, bytes.size, after_step);
     free(bytes.data);

@@ -335,7 +335,7 @@ bool rnet_safetensors_read(const char *path, struct rnet_safetensors *out, struc
 {
     *out = (struct rnet_safetensors){0};
     struct rnet_bytes bytes = {0};
-    if (!rnet_file_read(path, &bytes, error))
+    if (!rnet_file_read_raw(path, &bytes, error))
         return false;
     bool done = read_bytes(path, &bytes, out, error);
     free(bytes.data);
