@@ -399,6 +399,27 @@ static void guard_fixed_brackets(struct system *s)
     }
 }
 
+/* S1 where the subscript is just an index as long as the axis: v := a, and nothing to guard. An axis of extent 1 keeps its
+   index so. */
+static void match_axes(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts)
+{
+    struct ir_program *p = s->p;
+
+    for (int a = 0; a < target->rank; a++) {
+        struct ir_index *axis = target->axes[a], *v = ir_form_bare(subscripts[a]);
+        const struct ir_form *bracket;
+        if (!v || v->extent != axis->extent)
+            continue;
+        bracket = form_minus(p, ir_form_index(p, v), ir_form_index(p, axis));
+        for (int b = 0; b < s->brackets.count; b++)
+            if (s->brackets.at[b] == bracket) {
+                drop_bracket(s, b);
+                system_substitute(s, find_unknown(s, v), ir_form_index(p, axis));
+                break;
+            }
+    }
+}
+
 /* Leaves the brackets that it cannot solve. */
 static void solve(struct system *s)
 {
@@ -449,7 +470,7 @@ static bool occurs(struct ir_index *index, struct ir_index *const *list, int cou
 
 /* The summed indices become unknowns, under a name of their own where the target has the same index. */
 static void add_unknowns(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts,
-                         struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
+                         const struct ir_form **renamed, struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
                          const struct ir_expr **weight)
 {
     struct ir_program *p = s->p;
@@ -463,10 +484,10 @@ static void add_unknowns(struct system *s, struct ir_tensor *target, const struc
         forms[i] = ir_form_index(p, to[i]);
         list_add(p->arena, s->unknowns, (struct unknown){to[i], occurs(v, preferred, preferred_count), false});
     }
-    for (int k = 0; k < target->rank; k++)
-        list_add(p->arena, s->brackets,
-                 form_minus(p, ir_form_substitute(p, subscripts[k], summed, forms, summed_count),
-                            ir_form_index(p, target->axes[k])));
+    for (int k = 0; k < target->rank; k++) {
+        renamed[k] = ir_form_substitute(p, subscripts[k], summed, forms, summed_count);
+        list_add(p->arena, s->brackets, form_minus(p, renamed[k], ir_form_index(p, target->axes[k])));
+    }
     *weight = ir_substitute(p, *weight, summed, forms, summed_count);
 }
 
@@ -477,7 +498,8 @@ static void name_reduced(struct system *s, struct ir_tensor *target)
     int count = target->rank;
     struct ir_index **all = NEW_ARRAY(p->arena, struct ir_index *, count + s->unknowns.count);
 
-    memcpy(all, target->axes, sizeof *all * (size_t)count);
+    for (int i = 0; i < count; i++)
+        all[i] = target->axes[i];
     for (int i = 0; i < s->unknowns.count; i++) {
         struct ir_index *old = s->unknowns.at[i].index, *renamed = old;
         const char *name = unused_name(p, old->name, all, count);
@@ -494,10 +516,12 @@ bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct 
                    const struct ir_expr *weight, struct adjoint *out, const char **unsolved)
 {
     struct system s = {.p = p, .number = 1};
+    const struct ir_form **renamed = NEW_ARRAY(p->arena, const struct ir_form *, target->rank);
 
     *out = (struct adjoint){0};
-    add_unknowns(&s, target, subscripts, summed, summed_count, preferred, preferred_count, &weight);
+    add_unknowns(&s, target, subscripts, renamed, summed, summed_count, preferred, preferred_count, &weight);
     system_multiply(&s, weight, false, true);
+    match_axes(&s, target, renamed);
     solve(&s);
     if (s.brackets.count && !compare_positions(&s, target, unsolved))
         return false;

@@ -87,8 +87,10 @@ DERIVATIVE(subtract)
 /* The operands keep their sides, so that the adjoint of a contraction reads like it. */
 DERIVATIVE(multiply)
 {
-    weights[0] = times(p, g, arguments[1]);
-    weights[1] = scaled(p, IR_multiply, g, arguments[0], true);
+    bool square = arguments[0] == arguments[1];
+
+    weights[0] = times(p, square ? times(p, g, ir_real(p, 2)) : g, arguments[1]);
+    weights[1] = square ? NULL : scaled(p, IR_multiply, g, arguments[0], true);
 }
 
 DERIVATIVE(divide)

@@ -151,6 +151,8 @@ static const struct ir_expr *compare(struct ir_program *p, enum ir_op op, const 
 {
     const struct ir_expr *lower = ir_of_form(p, part(p, f, -1)), *upper = ir_of_form(p, part(p, f, 1));
 
+    if (lower->kind == IR_CONSTANT && op != IR_less_equal)
+        return ir_apply(p, op, upper, lower, NULL);
     return ir_apply(p, op, lower, upper, NULL);
 }
 
