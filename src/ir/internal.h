@@ -41,7 +41,6 @@ void memo_end(struct memo *memo);
 /* ---- range.c ---- */
 
 struct interval { int64_t low, high; }; /* INT64_MIN, INT64_MAX: without bound */
-int64_t saturating_add(int64_t a, int64_t b);
 int64_t saturating_multiply(int64_t a, int64_t b);
 int64_t floor_divide(int64_t a, int64_t by); /* by > 0; what is without bound stays so */
 struct interval interval_scale(struct interval a, int64_t by);

@@ -12,14 +12,10 @@ static bool infinite(int64_t a)
     return a == INT64_MIN || a == INT64_MAX;
 }
 
-int64_t saturating_add(int64_t a, int64_t b)
+static int64_t clamped_sum(int64_t a, int64_t b)
 {
     int64_t sum;
 
-    if (infinite(a))
-        return a;
-    if (infinite(b))
-        return b;
     if (__builtin_add_overflow(a, b, &sum))
         return a < 0 ? INT64_MIN : INT64_MAX;
     return sum;
@@ -67,7 +63,10 @@ struct interval interval_scale(struct interval a, int64_t by)
 
 struct interval interval_add(struct interval a, struct interval b)
 {
-    return (struct interval){saturating_add(a.low, b.low), saturating_add(a.high, b.high)};
+    return (struct interval){
+        a.low == INT64_MIN || b.low == INT64_MIN ? INT64_MIN : clamped_sum(a.low, b.low),
+        a.high == INT64_MAX || b.high == INT64_MAX ? INT64_MAX : clamped_sum(a.high, b.high),
+    };
 }
 
 static struct interval hull(struct interval a, struct interval b)
