@@ -1,17 +1,23 @@
 /* parse.c: the text that print.c writes, back to a program. The grammar, one statement a line, `#` begins a comment:
 
        program    = "program" name ("f32" | "f64")
-       statement  = ("input" | "parameter" | "state" | "scalar") name axes ["in" bound ".." bound]
+       statement  = ("input" | "parameter" | "state") name axes ["in" bound ".." bound] | "scalar" name
                   | "draw" name ("uniform16" | "uniform32" | "normal") axes
                            "per" ("sample" | "step" | "run" | "item") ["mapped" whole]
-                  | ["single"] name axes "=" [("sum" | "prod" | "max" | "min" | "argmax" | "argmin") "[" indices "]"]
-   expression | "update" name "<-" name | "output" name ["=" name] ["guard"] | "kernel" name ("nest" | "product") "["
-   names "]" "{" { stage } "}" ["stopped" string] | "place" name region whole storage | "bytes" "arena" whole
-   "parameters" whole "state" whole "inputs" whole stage      = "stage" "[" names "]" "{" { name } "}" axes       = [
-   "[" indices "]" ] indices    = [ index { "," index } ]        index = name ["*"] ":" extent expression = "if"
-   expression "then" expression "else" expression | operands and operators of ops.def operand    = number | index's name
-   | name [ "[" subscripts "]" ] | function "(" expressions ")" | "(" expression ")" | "(" name "[" subscripts "]"
-   "else" expression ")"
+                  | ["single"] name axes "=" [reduction "[" indices "]"] expression
+                  | "update" name "<-" name
+                  | "output" name ["=" name] ["guard"]
+                  | "kernel" name ("nest" | "product") "[" names "]" "{" { stage } "}" ["stopped" string]
+                  | "place" name region whole storage
+                  | "bytes" "arena" whole "parameters" whole "state" whole "inputs" whole
+       reduction  = "sum" | "prod" | "max" | "min" | "argmax" | "argmin"
+       stage      = "stage" "[" names "]" "{" { name } "}"
+       axes       = [ "[" indices "]" ]
+       indices    = index { "," index }                        index = name ["*"] ":" extent
+       expression = "if" expression "then" expression "else" expression
+                  | operands and operators of ops.def
+       operand    = number | index's name | name [ "[" subscripts "]" ] | function "(" expressions ")"
+                  | "(" expression ")" | "(" name "[" subscripts "]" "else" expression ")"
 
    The same name, extent and flag of an index are one object throughout. An equation sees the indices that it declares
    itself. The first error leaves the parser at once; everything lives in the program's arena. */
@@ -555,6 +561,8 @@ static void leaf(struct parser *p, enum ir_kind kind)
     }
     if (kind == IR_SCALAR && list.count)
         fail(p, p->at->line, "the scalar `%s` has axes", text);
+    if (kind == IR_SCALAR && is_whole)
+        fail(p, p->at->line, "the scalar `%s` has a range; scalars are real numbers", text);
     ir_leaf(p->program, kind, text, list.at, list.count, is_whole, low, high, NULL);
 }
 
