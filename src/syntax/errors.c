@@ -135,6 +135,11 @@ static bool begins_operand(int kind)
     return kind == TOKEN_NAME || kind == TOKEN_NUMBER || kind == TOKEN_STRING || kind == '(';
 }
 
+static bool is_comparison(int kind)
+{
+    return kind == '<' || kind == '>' || kind == TOKEN_LE || kind == TOKEN_GE || kind == TOKEN_EQ || kind == TOKEN_NE;
+}
+
 /* The innermost ( or [ of this statement that is open at the token in error, or -1. */
 static int open_bracket(const struct mistake *m)
 {
@@ -183,12 +188,10 @@ static void help_neighbours(const struct mistake *m)
 
     if (kind_of(m, m->after) == '=' && expects(m, "end of line"))
         diagnose_note(d, (struct span){0}, "`%s` begins a new setting; put a comma or a new line before it", text);
-    else if (kind_of(m, m->after) == '=' || kind_of(m, m->place) == TOKEN_STRING || kind_of(m, m->after) == '[')
+    else if (expects(m, "','") && (kind_of(m, m->after) == '=' || !expects(m, "'*'")))
         diagnose_help(d, "put a comma before %s", text);
-    else if (expects(m, "'*'"))
-        diagnose_help(d, "a product is written with `*`; a list with commas");
-    else if (expects(m, "','"))
-        diagnose_help(d, "put a comma before %s", text);
+    else if (expects(m, "'*'") && kind_of(m, m->before) != TOKEN_STRING && kind_of(m, m->place) != TOKEN_STRING)
+        diagnose_help(d, "a product is written with `*`%s", expects(m, "','") ? "; a list with commas" : "");
 }
 
 static void help_line_end(const struct mistake *m)
@@ -203,7 +206,7 @@ static void help_line_end(const struct mistake *m)
 /* A line end that did not end the statement. */
 static bool note_joined_lines(const struct mistake *m)
 {
-    for (int i = m->place; i > m->first; i--) {
+    for (int i = m->place; kind_of(m, m->place) && i > m->first; i--) {
         int before = token_before(m->tokens, i);
 
         if (line_of(m, i) != line_of(m, m->place))
@@ -253,6 +256,8 @@ static void explain(const struct mistake *m)
         help_line_end(m);
     } else if (kind == '*' && kind_of(m, m->before) == '*') {
         diagnose_help(d, "a power is written x^2");
+    } else if (is_comparison(kind) && expects(m, "'and'")) {
+        diagnose_help(d, "comparisons make no chain: 0 < x and x < 1");
     } else if (kind == ';' && expects(m, "end of line")) {
         diagnose_help(d, "a new line ends a statement");
     } else if (kind == TOKEN_PIPE && expects(m, "'{'")) {

@@ -32,22 +32,39 @@ static int margin(const struct tokens *tokens, int place)
     return tokens->all.at[place].at.begin - begin;
 }
 
-/* From the token in error to the end of its statement: a line end in the same block, or the block's own brace. Lines further in
-   than the statement's first were meant to go on with it. */
-static int statement_end(const struct tokens *tokens, int place)
+/* After an error, may a new statement begin behind this line end? The margin decides, not what the wrong line ends with: lines
+   further in than the statement's first were meant to go on with it. */
+static bool recovers_after(const struct tokens *tokens, int place, int block, int within)
+{
+    const struct token *t = &tokens->all.at[place];
+    int next = place + 1;
+
+    if (t->kind != TOKEN_NEWLINE || t->depth || t->block != block)
+        return false;
+    while (tokens->all.at[next].kind == TOKEN_NEWLINE || tokens->all.at[next].kind == TOKEN_COMMENT)
+        next++;
+    return !needs_left(tokens->all.at[next].kind) && margin(tokens, next) <= within;
+}
+
+/* Where the parser goes on after an error at place: the line end behind the statement, or its block's own brace. If the error is
+   the first token of a line that only a dangling operator joined to the statement, that line is a statement of its own. */
+static int statement_end(struct tokens *tokens, int place, int *resumed)
 {
     int block = tokens->all.at[place].block, within = margin(tokens, statement_begin(tokens, place));
 
+    if (place > 0 && place != *resumed && recovers_after(tokens, place - 1, block, within)) {
+        *resumed = place;
+        tokens->all.at[place - 1].ends = true;
+        return place - 1;
+    }
     for (;; place++) {
         const struct token *t = &tokens->all.at[place];
 
         if (t->kind == 0 || (t->kind == '}' && block >= 0 && t->match == block))
             return place;
-        if (t->ends && t->block == block) {
-            int next = token_after(tokens, place);
-
-            if (next < 0 || margin(tokens, next) <= within)
-                return place;
+        if (recovers_after(tokens, place, block, within)) {
+            tokens->all.at[place].ends = true;
+            return place;
         }
     }
 }
@@ -98,7 +115,7 @@ int rnet_lex(struct node **value, struct range *at, struct parser *parser)
     const struct token *t;
 
     if (parser->skipping) {
-        parser->last = statement_end(parser->tokens, parser->last);
+        parser->last = statement_end(parser->tokens, parser->last, &parser->resumed);
         parser->skipping = false;
     } else {
         parser->last = token_after(parser->tokens, parser->last);
@@ -114,7 +131,7 @@ int rnet_lex(struct node **value, struct range *at, struct parser *parser)
 struct node *parse(struct arena *arena, const struct source *source, struct diagnostics *d)
 {
     int errors = diagnostics_errors(d);
-    struct parser parser = {.arena = arena, .source = source, .d = d, .last = -1};
+    struct parser parser = {.arena = arena, .source = source, .d = d, .last = -1, .resumed = -1};
 
     parser.tokens = tokenize(arena, source, d);
     rnet_parse(&parser);
