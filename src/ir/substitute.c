@@ -65,7 +65,7 @@ static const struct ir_expr *replace_in_read(struct replacement *r, const struct
 
     for (int i = 0; i < e->tensor->rank; i++) {
         subscripts[i] = replace_in_form(r, e->subscripts[i]);
-        if (!otherwise && subscript_place(subscripts[i], tensor->axes[i]) != INSIDE)
+        if (r->count && !otherwise && subscript_place(subscripts[i], tensor->axes[i]) != INSIDE)
             otherwise = ir_number(r->p, 0);
     }
     return ir_read(r->p, tensor, subscripts, e->tensor->rank, otherwise);
