@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The draws of runtime/philox.h in numpy: the very same numbers, bit for bit. Needs numpy and xxhash.
 
-    python3 philox.py            prints the stored values of tests/runtime/philox.c
+    python3 philox.py            prints the stored values of tests/runtime/philox.c and shuffle.c
     from philox import draw      masks and noise for other systems
 """
 import numpy as np
@@ -84,6 +84,25 @@ def draw(kind, site, seed, count, mapped=0, position=0, first=0):
     return np.where(word % 2 == 0, pair[0], pair[1])
 
 
+def permutation(name, seed, items, epoch):
+    """The order in which runtime/shuffle.c gives the items of a stream in one epoch."""
+    key = draw_key("shuffle " + name, seed)
+    count = items + 64  # rejections are rare
+    block = np.arange(count, dtype=np.uint64)
+    zero = np.zeros_like(block)
+    words = philox([block, zero, zero + np.uint64(epoch & 0xFFFFFFFF), zero + np.uint64(epoch >> 32)], (key & 0xFFFFFFFF, key >> 32))
+    numbers = iter(np.stack([words[0].astype(object) | words[1].astype(object) << 32,
+                             words[2].astype(object) | words[3].astype(object) << 32], axis=1).ravel())
+    order = list(range(items))
+    for i in range(items - 1, 0, -1):
+        product = next(numbers) * (i + 1)
+        while product % 2**64 < 2**64 % (i + 1):
+            product = next(numbers) * (i + 1)
+        j = product >> 64
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
 def main():
     hexes = lambda words: " ".join("%08x" % int(word) for word in words)
     for counter, key in (([0] * 4, (0, 0)), ([0xFFFFFFFF] * 4, (0xFFFFFFFF,) * 2),
@@ -95,6 +114,7 @@ def main():
         bits = values.view(np.uint32)
         print(kind, "{" + ", ".join("0x%08x" % int(b) for b in bits[:8]) + "}",
               "xxh3 of the 1000: 0x%016x" % xxhash.xxh3_64_intdigest(bits.tobytes()))
+    print("items", permutation("fashion.train", 7, 60000, 0)[:6], permutation("fashion.train", 7, 60000, 3)[12345:12351])
 
 
 if __name__ == "__main__":
