@@ -100,12 +100,15 @@ static double relative_error(double analytic, const struct slopes *s)
     return isfinite(difference) ? difference / (fabs(analytic) + fabs(s->central)) : INFINITY;
 }
 
-static bool kinked(struct check *c, const struct line *line)
+/* A kink's derivative is one of the slopes beside it, or between them. */
+static bool kinked(struct check *c, const struct line *line, double analytic)
 {
     struct slopes wide = slopes_at(c, line, usual_step), narrow = slopes_at(c, line, usual_step / 4);
     double jump = fabs(narrow.right - narrow.left), scale = fabs(narrow.right) + fabs(narrow.left);
+    double slack = c->tolerance * scale + 2 * narrow.rounding;
 
-    return jump > 0.5 * fabs(wide.right - wide.left) && jump > c->tolerance * scale + 2 * narrow.rounding;
+    return jump > 0.5 * fabs(wide.right - wide.left) && jump > slack && analytic > fmin(narrow.left, narrow.right) - slack &&
+           analytic < fmax(narrow.left, narrow.right) + slack;
 }
 
 static void check_line(struct check *c, const struct line *line, double analytic, struct gradcheck_result *result)
@@ -122,7 +125,7 @@ static void check_line(struct check *c, const struct line *line, double analytic
         }
     }
     result->checked++;
-    if (!(error <= c->tolerance) && isfinite(analytic) && kinked(c, line)) {
+    if (!(error <= c->tolerance) && isfinite(analytic) && kinked(c, line, analytic)) {
         result->kinks++;
         return;
     }
