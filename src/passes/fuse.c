@@ -158,7 +158,6 @@ static void explain_stops(struct fusion *f)
 {
     for (int g = 0; g < f->p->tensors.count; g++) {
         struct group *group = &f->groups[g];
-        bool read = false;
 
         for (int i = 0; i < group->equations.count && !group->stopped; i++) {
             const tensor_list *readers = &f->uses.readers[group->equations.at[i]->number];
@@ -168,11 +167,10 @@ static void explain_stops(struct fusion *f)
 
                 if (other != g)
                     group->stopped = arena_printf(f->p->arena, "%s", why_not(f, g, other));
-                read = true;
             }
         }
         if (group->equations.count && !group->stopped)
-            group->stopped = read ? "nothing outside reads what it makes" : "only outputs and updates take what it makes";
+            group->stopped = "no other kernel reads what it makes";
     }
 }
 
@@ -226,12 +224,12 @@ static void start(struct fusion *f, const number_list *before)
     for (int i = 0; i < count; i++) {
         struct ir_tensor *e = p->tensors.at[i];
 
+        if (e->kind != IR_EQUATION)
+            continue;
         for (int j = 0; j < f->uses.readers[i].count; j++)
             list_add(f->arena, f->after[i], f->uses.readers[i].at[j]->number);
         for (int j = 0; j < before[i].count; j++)
             list_add(f->arena, f->after[before[i].at[j]], i);
-        if (e->kind != IR_EQUATION)
-            continue;
         f->members[i].group = i;
         list_add(f->arena, f->groups[i].equations, e);
         f->groups[i].product = is_product(p, e);

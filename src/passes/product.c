@@ -91,7 +91,7 @@ static void join(struct dimensions *list, enum operand x, enum operand y)
             list->at[j - 1] = d;
         }
     for (int i = 0; i < list->count; i++) {
-        struct dimension *last = &list->at[count - 1], *d = &list->at[i];
+        struct dimension *last = &list->at[count ? count - 1 : 0], *d = &list->at[i];
 
         if (count && stride(d, x) == stride(last, x) * last->extent && stride(d, y) == stride(last, y) * last->extent)
             last->extent *= d->extent;

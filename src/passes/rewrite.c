@@ -185,11 +185,10 @@ const struct ir_expr *inlined_read(struct ir_program *p, const struct ir_expr *r
 
 void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count)
 {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         p->tensors.at[i] = order[i];
-        order[i]->number = i;
-    }
     p->tensors.count = count;
+    ir_renumber(p);
 }
 
 static void need(const struct ir_expr *read, void *context)

@@ -1,0 +1,101 @@
+/* share.c: equal equations become one, in place; returns p.
+
+   requires: a verified program without kernels. maintains: values, bit for bit; names of what is kept.
+   Two equations are equal if they have the same outputs and reduced indices up to renaming (extents and places decide), the same
+   reduction, the same precision, and the same value under that renaming. Draws are leaves and never merged: two sites give
+   different numbers. */
+#include "internal.h"
+
+/* One index for each place and extent, in which all equations are compared. */
+struct canon {
+    struct ir_program *p;
+    struct arena *arena;
+    struct map *indices;
+};
+
+static const struct ir_form *canonical(struct canon *c, const char *role, int place, const struct ir_index *index)
+{
+    const char *key = arena_printf(c->arena, "%s%d:%lld%s", role, place, (long long)index->extent, index->batch ? "*" : "");
+    struct ir_index *found = map_get(c->indices, key);
+
+    if (!found) {
+        found = ir_index(c->p, arena_printf(c->p->arena, "%s%d", role, place), index->extent, index->batch);
+        map_put(c->indices, arena_string(c->arena, key), found);
+    }
+    return ir_form_index(c->p, found);
+}
+
+static const struct ir_expr *canonical_value(struct canon *c, const struct ir_tensor *t)
+{
+    int count = t->rank + t->reduced_count;
+    struct ir_index **from = NEW_ARRAY(c->arena, struct ir_index *, count + 1);
+    const struct ir_form **to = NEW_ARRAY(c->arena, const struct ir_form *, count + 1);
+
+    for (int i = 0; i < t->rank; i++) {
+        from[i] = t->axes[i];
+        to[i] = canonical(c, "o", i, t->axes[i]);
+    }
+    for (int i = 0; i < t->reduced_count; i++) {
+        from[t->rank + i] = t->reduced[i];
+        to[t->rank + i] = canonical(c, "r", i, t->reduced[i]);
+    }
+    return ir_substitute(c->p, t->value, from, to, count);
+}
+
+static bool same_shape(const struct ir_tensor *a, const struct ir_tensor *b)
+{
+    if (a->rank != b->rank || a->reduced_count != b->reduced_count || a->reduction != b->reduction || a->single != b->single)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->axes[i]->extent != b->axes[i]->extent)
+            return false;
+    for (int i = 0; i < a->reduced_count; i++)
+        if (a->reduced[i]->extent != b->reduced[i]->extent)
+            return false;
+    return true;
+}
+
+struct ir_program *share(struct ir_program *p)
+{
+    struct canon c = {p, arena_new(), NULL};
+    const struct ir_expr **values = NEW_ARRAY(c.arena, const struct ir_expr *, p->tensors.count + 1);
+    struct ir_tensor **from = NEW_ARRAY(c.arena, struct ir_tensor *, p->tensors.count + 1);
+    struct ir_tensor **to = NEW_ARRAY(c.arena, struct ir_tensor *, p->tensors.count + 1);
+    int *next = NEW_ARRAY(c.arena, int, p->tensors.count + 2); /* tensors of one bucket */
+    int *buckets = NEW_ARRAY(c.arena, int, p->tensors.count + 1);
+    int merged = 0, slots = p->tensors.count + 1;
+
+    c.indices = map_new(c.arena);
+    for (int i = 0; i < p->tensors.count; i++) {
+        struct ir_tensor *t = p->tensors.at[i];
+        int slot, other;
+
+        if (t->kind != IR_EQUATION)
+            continue;
+        if (merged)
+            t->value = ir_retarget(p, t->value, from, to, merged);
+        values[i] = canonical_value(&c, t);
+        slot = (int)(values[i]->hash % (uint64_t)slots);
+        for (other = buckets[slot]; other; other = next[other])
+            if (values[other - 1] == values[i] && same_shape(p->tensors.at[other - 1], t))
+                break;
+        if (other) {
+            from[merged] = t;
+            to[merged++] = p->tensors.at[other - 1];
+        } else {
+            next[i + 1] = buckets[slot];
+            buckets[slot] = i + 1;
+        }
+    }
+    for (int k = 0; k < merged; k++) {
+        for (int i = 0; i < p->outputs.count; i++)
+            if (p->outputs.at[i].tensor == from[k])
+                p->outputs.at[i].tensor = to[k];
+        for (int i = 0; i < p->updates.count; i++)
+            if (p->updates.at[i].value == from[k])
+                p->updates.at[i].value = to[k];
+    }
+    drop_dead(p);
+    arena_free(c.arena);
+    return p;
+}

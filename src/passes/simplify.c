@@ -1,0 +1,211 @@
+/* simplify.c: algebra and cleaning on whole programs, in place; returns p.
+
+   requires: a verified program without kernels. maintains: the values of outputs and updates, bit for bit but for the one rule
+   below that reassociates; names of what is kept; leaves that have a place in files.
+     copies      a map that only reads another tensor is read through (views too: x[n, i // 28, i % 28])
+     constants   reads of a map that is one number become the number
+     extents     a reduction over an extent of 1 takes the value at 0
+     factors     sum[i] a[o] * b[i] * c[i, o] = a[o] * sum[i] b[i] * c[i, o]: factors free of the summed indices leave a sum of
+                 products, so that products of two reads stay what they are. Rounding order changes here alone
+     dead        equations and draws that no output and no update needs go
+   Until nothing changes; each rule shrinks the program or moves a factor outwards, so it ends. */
+#include "internal.h"
+
+/* Can reads of the map be replaced by what it reads? With an else value only where nothing can be outside the inner tensor that
+   is not outside the copy: when the copy has the same axes in some order. */
+static bool reads_through(const struct ir_tensor *copy, const struct ir_expr *read)
+{
+    const struct ir_expr *inner = copy->value;
+
+    if (!read->otherwise)
+        return true;
+    if (inner->kind != IR_READ)
+        return false;
+    if (inner->otherwise || inner->tensor->rank != copy->rank)
+        return false;
+    for (int i = 0; i < inner->tensor->rank; i++) {
+        const struct ir_index *index = ir_form_bare(inner->subscripts[i]);
+
+        if (!index || index->extent != inner->tensor->axes[i]->extent)
+            return false;
+        for (int j = 0; j < i; j++)
+            if (ir_form_bare(inner->subscripts[j]) == index)
+                return false;
+    }
+    return true;
+}
+
+static bool is_copy(const struct ir_tensor *t)
+{
+    return t->kind == IR_EQUATION && t->reduction == IR_MAP &&
+           ((t->value->kind == IR_READ && !t->value->otherwise) || (t->value->kind == IR_CONSTANT && !t->single));
+}
+
+static const struct ir_expr *through_copies(struct ir_program *p, const struct ir_expr *read, void *context)
+{
+    const struct ir_tensor *t = read->tensor;
+    const struct ir_expr *inner = t->value;
+    const struct ir_form *subscripts[16];
+
+    if (!is_copy(t) || !reads_through(t, read))
+        return read;
+    if (inner->kind == IR_CONSTANT)
+        return inner;
+    if (inner->tensor->rank > 16)
+        return read;
+    for (int i = 0; i < inner->tensor->rank; i++)
+        subscripts[i] = ir_form_substitute(p, inner->subscripts[i], t->axes, read->subscripts, t->rank);
+    return ir_read(p, inner->tensor, subscripts, inner->tensor->rank, read->otherwise);
+}
+
+static bool set_value(struct ir_tensor *t, const struct ir_expr *value)
+{
+    bool changed = t->value != value;
+
+    t->value = value;
+    return changed;
+}
+
+/* sum[i: 1] e(i) = e(0), and of several indices only the others stay. */
+static bool drop_extents(struct ir_program *p, struct ir_tensor *t)
+{
+    const struct ir_form *zero = ir_form_constant(p, 0);
+    struct ir_index **kept = NEW_ARRAY(p->arena, struct ir_index *, t->reduced_count + 1);
+    int count = 0;
+
+    if (t->reduction == IR_MAP || t->single)
+        return false;
+    for (int i = 0; i < t->reduced_count; i++)
+        if (t->reduced[i]->extent != 1)
+            kept[count++] = t->reduced[i];
+    if (count == t->reduced_count)
+        return false;
+    for (int i = 0; i < t->reduced_count; i++)
+        if (t->reduced[i]->extent == 1)
+            t->value = ir_substitute(p, t->value, &t->reduced[i], &zero, 1);
+    t->reduced = kept;
+    t->reduced_count = count;
+    if (count == 0) {
+        if (t->reduction == IR_ARGMAX || t->reduction == IR_ARGMIN)
+            t->value = ir_number(p, 0);
+        t->reduction = IR_MAP;
+    }
+    return true;
+}
+
+/* ---- factors that leave a sum ---- */
+
+struct factors {
+    struct arena *arena;
+    expr_list inside, outside;
+};
+
+static bool mentions(struct arena *arena, const struct ir_expr *e, struct ir_index *const *indices, int count)
+{
+    ir_index_list found = {0};
+
+    ir_indices(arena, e, &found);
+    for (int i = 0; i < found.count; i++)
+        for (int j = 0; j < count; j++)
+            if (found.at[i] == indices[j])
+                return true;
+    return false;
+}
+
+static void split(struct ir_program *p, struct factors *f, const struct ir_expr *e, const struct ir_tensor *t)
+{
+    if (e->kind == IR_APPLY && e->op == IR_multiply) {
+        split(p, f, e->arguments[0], t);
+        split(p, f, e->arguments[1], t);
+    } else if (e->kind == IR_APPLY && e->op == IR_divide && !mentions(f->arena, e->arguments[1], t->reduced, t->reduced_count)) {
+        split(p, f, e->arguments[0], t);
+        list_add(f->arena, f->outside, ir_apply(p, IR_divide, ir_real(p, 1), e->arguments[1], NULL));
+    } else if (mentions(f->arena, e, t->reduced, t->reduced_count)) {
+        list_add(f->arena, f->inside, e);
+    } else {
+        list_add(f->arena, f->outside, e);
+    }
+}
+
+static const struct ir_expr *product_of(struct ir_program *p, const expr_list *list)
+{
+    const struct ir_expr *e = list->at[0];
+
+    for (int i = 1; i < list->count; i++)
+        e = ir_apply(p, IR_multiply, e, list->at[i], NULL);
+    return e;
+}
+
+/* Makes the sum without the factors a new equation before t, and t a map that multiplies. Only for products of two reads or more:
+   elsewhere nothing is gained. */
+static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
+{
+    struct factors f = {.arena = arena_new()};
+    struct ir_tensor *sum;
+    const struct ir_form **subscripts = NEW_ARRAY(p->arena, const struct ir_form *, t->rank + 1);
+    bool possible = t->reduction == IR_SUM && !t->single && !t->whole, tensors = false;
+    struct ir_index **axes = NEW_ARRAY(p->arena, struct ir_index *, t->rank + 1);
+
+    if (possible)
+        split(p, &f, t->value, t);
+    possible = possible && f.inside.count == 2 && f.inside.at[0]->kind == IR_READ && f.inside.at[1]->kind == IR_READ;
+    for (int i = 0; i < f.outside.count; i++)
+        tensors = tensors || f.outside.at[i]->kind != IR_CONSTANT;
+    if (possible && tensors) {
+        const struct ir_expr *inside = product_of(p, &f.inside), *outside = product_of(p, &f.outside);
+
+        for (int i = 0; i < t->rank; i++) {
+            axes[i] = ir_index(p, t->axes[i]->name, t->axes[i]->extent, t->axes[i]->batch);
+            subscripts[i] = ir_form_index(p, axes[i]);
+        }
+        sum = ir_equation(p, arena_printf(p->arena, "%s_sum", t->name), axes, t->rank, IR_SUM, t->reduced, t->reduced_count,
+                          ir_substitute(p, inside, t->axes, subscripts, t->rank), false, t->origin);
+        for (int i = 0; i < t->rank; i++)
+            subscripts[i] = ir_form_index(p, t->axes[i]);
+        t->value = ir_apply(p, IR_multiply, ir_read(p, sum, subscripts, t->rank, NULL), outside, NULL);
+        t->reduction = IR_MAP;
+        t->reduced_count = 0;
+        /* The new equation was listed last; it belongs before t. */
+        for (int i = p->tensors.count - 1; i > t->number; i--)
+            p->tensors.at[i] = p->tensors.at[i - 1];
+        p->tensors.at[t->number] = sum;
+        ir_renumber(p);
+    }
+    arena_free(f.arena);
+    return possible && tensors;
+}
+
+struct ir_program *simplify(struct ir_program *p)
+{
+    bool changed = true;
+
+    while (changed) {
+        changed = false;
+        for (int i = 0; i < p->tensors.count; i++) {
+            struct ir_tensor *t = p->tensors.at[i];
+
+            if (t->kind != IR_EQUATION)
+                continue;
+            changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_copies, NULL)) || changed;
+            changed = drop_extents(p, t) || changed;
+            changed = take_factors_out(p, t) || changed;
+        }
+        for (int i = 0; i < p->outputs.count; i++)
+            if (is_copy(p->outputs.at[i].tensor) && p->outputs.at[i].tensor->value->kind == IR_READ &&
+                p->outputs.at[i].tensor->rank == p->outputs.at[i].tensor->value->tensor->rank &&
+                p->outputs.at[i].tensor->value->tensor->kind == IR_EQUATION &&
+                reads_at_axes(p->outputs.at[i].tensor->value, p->outputs.at[i].tensor->axes)) {
+                bool whole_axes = true;
+                struct ir_tensor *t = p->outputs.at[i].tensor, *inner = t->value->tensor;
+
+                for (int j = 0; j < t->rank; j++)
+                    whole_axes = whole_axes && t->axes[j]->extent == inner->axes[j]->extent;
+                if (whole_axes) {
+                    p->outputs.at[i].tensor = inner;
+                    changed = true;
+                }
+            }
+        drop_dead(p);
+    }
+    return p;
+}

@@ -1,0 +1,295 @@
+/* run_passes.c: carries out one test file (tests/ir_file.h): all passes over its program, fused and not, the verifier after each.
+   What the program computes must stay what it was, element for element. Directives besides those of every test:
+       rounds 1e-12            values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
+       fused KERNEL            the kernels after fuse, all of them in order: `nest n | o: z y* | : m`
+                               is a nest parallel over n, a stage over o with z and y (local), a stage of its own with m
+       unfused KERNEL          the same with fusion off
+       inplace NAME            the value of the leaf's update is written over the leaf
+       copied NAME             it is not
+       arena N                 bytes of the arena, fused
+       simplified N, shared N, scheduled N   how many equations the pass leaves
+       explains "TEXT"         explain says this, fused; blanks stand for any space */
+#include "ir_file.h"
+#include "passes.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+struct test {
+    const struct ir_file *file;
+    const struct ir_section *section;
+    double rounds;
+};
+
+static bool is_shared_word(const char *word)
+{
+    return !strcmp(word, "value") || !strcmp(word, "run") || !strcmp(word, "tolerance") || !strcmp(word, "expect");
+}
+
+static void verified(const struct test *t, const char *pass, const struct ir_program *p)
+{
+    const char *broken = ir_verify(p);
+
+    if (broken) {
+        struct text text = {0};
+
+        ir_print(&text, p);
+        ir_file_fail(t->file, t->section->line, "after %s: %s\n%s", pass, broken, text.data);
+    }
+}
+
+static int count_equations(const struct ir_program *p)
+{
+    int count = 0;
+
+    for (int i = 0; i < p->tensors.count; i++)
+        count += p->tensors.at[i]->kind == IR_EQUATION;
+    return count;
+}
+
+static void check_count(const struct test *t, const char *word, const struct ir_program *p)
+{
+    for (int i = 0; i < t->section->directives.count; i++) {
+        const struct ir_directive *d = &t->section->directives.at[i];
+        const char *rest = d->rest;
+
+        if (!strcmp(d->word, word) && ir_file_number(t->file, d->line, &rest) != count_equations(p)) {
+            struct text text = {0};
+
+            ir_print(&text, p);
+            ir_file_fail(t->file, d->line, "%d equations are left:\n%s", count_equations(p), text.data);
+        }
+    }
+}
+
+/* ---- kernels as lines ---- */
+
+static void add_kernel(struct text *out, const struct ir_kernel *k)
+{
+    text_add(out, k->kind == IR_NEST ? "nest" : "product");
+    for (int i = 0; i < k->parallel.count; i++)
+        text_addf(out, " %s", k->parallel.at[i]->name);
+    for (int s = 0; s < k->stages.count; s++) {
+        text_add(out, " |");
+        for (int i = 0; i < k->stages.at[s]->inner.count; i++)
+            text_addf(out, " %s", k->stages.at[s]->inner.at[i]->name);
+        text_add(out, ":");
+        for (int i = 0; i < k->stages.at[s]->equations.count; i++)
+            text_addf(out, " %s%s", k->stages.at[s]->equations.at[i]->name,
+                      k->stages.at[s]->equations.at[i]->region == IR_LOCAL ? "*" : "");
+    }
+}
+
+static void check_kernels(const struct test *t, const char *word, const struct ir_program *p)
+{
+    struct text all = {0};
+    int next = 0, line = 0, wrong = 0;
+
+    for (int i = 0; i < p->kernels.count; i++) {
+        text_addf(&all, "%s ", word);
+        add_kernel(&all, p->kernels.at[i]);
+        text_addf(&all, "   # %s\n", p->kernels.at[i]->stopped ? p->kernels.at[i]->stopped : "");
+    }
+    for (int i = 0; i < t->section->directives.count; i++) {
+        const struct ir_directive *d = &t->section->directives.at[i];
+        struct text found = {0};
+
+        if (strcmp(d->word, word))
+            continue;
+        line = d->line;
+        if (next < p->kernels.count)
+            add_kernel(&found, p->kernels.at[next]);
+        if (!wrong && (next == p->kernels.count || strcmp(found.data, d->rest)))
+            wrong = line;
+        next++;
+        text_free(&found);
+    }
+    if (next && (wrong || next != p->kernels.count))
+        ir_file_fail(t->file, wrong ? wrong : line, "the kernels are\n%s", all.data);
+    text_free(&all);
+}
+
+static const struct ir_update *update_of(const struct test *t, const struct ir_program *p, const struct ir_directive *d)
+{
+    for (int i = 0; i < p->updates.count; i++)
+        if (!strcmp(p->updates.at[i].leaf->name, d->rest))
+            return &p->updates.at[i];
+    ir_file_fail(t->file, d->line, "no update has the leaf %s", d->rest);
+}
+
+static void squeeze(struct text *text)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < text->size; i++) {
+        char c = isspace((unsigned char)text->data[i]) ? ' ' : text->data[i];
+
+        if (c != ' ' || (size && text->data[size - 1] != ' '))
+            text->data[size++] = c;
+    }
+    text->data[size] = 0;
+    text->size = size;
+}
+
+static void check_plan(const struct test *t, const struct ir_program *p)
+{
+    struct text said = {0}, json = {0};
+
+    explain(&json, p, true);
+    text_free(&json);
+    explain(&said, p, false);
+    squeeze(&said);
+    for (int i = 0; i < t->section->directives.count; i++) {
+        const struct ir_directive *d = &t->section->directives.at[i];
+        const char *rest = d->rest;
+        bool in_place = !strcmp(d->word, "inplace");
+
+        if (in_place || !strcmp(d->word, "copied")) {
+            const struct ir_update *u = update_of(t, p, d);
+
+            if ((u->value->region == u->leaf->region && u->value->offset == u->leaf->offset) != in_place)
+                ir_file_fail(t->file, d->line, "expected %s to be %s", u->value->name,
+                             in_place ? "written over its leaf" : "elsewhere");
+        } else if (!strcmp(d->word, "arena")) {
+            if (ir_file_number(t->file, d->line, &rest) != (double)p->arena_bytes)
+                ir_file_fail(t->file, d->line, "the arena has %lld bytes", (long long)p->arena_bytes);
+        } else if (!strcmp(d->word, "explains")) {
+            if (!strstr(said.data, ir_file_string(t->file, d->line, &rest))) {
+                struct text whole = {0};
+
+                explain(&whole, p, false);
+                ir_file_fail(t->file, d->line, "it says\n%s", whole.data);
+            }
+        }
+    }
+    text_free(&said);
+}
+
+/* ---- values ---- */
+
+static const struct ir_tensor *output_named(const struct ir_program *p, const char *name)
+{
+    for (int i = 0; i < p->outputs.count; i++)
+        if (!strcmp(p->outputs.at[i].name, name))
+            return p->outputs.at[i].tensor;
+    return NULL;
+}
+
+static void same_elements(const struct test *t, const char *what, const char *name, const double *expected,
+                          const double *found, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        bool same = expected[i] == found[i] || (isnan(expected[i]) && isnan(found[i])) ||
+                    fabs(expected[i] - found[i]) <= t->rounds * fmax(1, fabs(expected[i]));
+
+        if (!same)
+            ir_file_fail(t->file, t->section->line, "%s: element %lld of %s is %.17g, expected %.17g", what, (long long)i,
+                         name, found[i], expected[i]);
+    }
+}
+
+/* Evaluates the passed program (and its schedule before it) from the original's leaves, and compares outputs and leaves. */
+static void same_values(const struct test *t, const char *what, const struct ir_program *original,
+                        const struct ir_program *passed, const struct ir_program *schedule)
+{
+    struct ir_run run, again;
+    struct ir_values before = ir_file_values(t->file, t->section, original, &run);
+    struct ir_values after = ir_values_new(t->file->arena, passed), scheduled;
+
+    for (int i = 0; i < passed->tensors.count; i++) {
+        const struct ir_tensor *leaf = passed->tensors.at[i], *old = ir_find(original, leaf->name);
+
+        if (leaf->kind != IR_EQUATION && leaf->kind != IR_DRAW && old && old->kind == leaf->kind)
+            memcpy(after.at[i], before.at[old->number], sizeof(double) * (size_t)ir_elements(leaf));
+    }
+    if (schedule) {
+        scheduled = ir_file_values(t->file, t->section, original, &again);
+        scheduled = ir_values_new(t->file->arena, schedule);
+        for (int i = 0; i < schedule->tensors.count; i++)
+            if (schedule->tensors.at[i]->kind == IR_SCALAR)
+                scheduled.at[i][0] = before.at[ir_find(original, schedule->tensors.at[i]->name)->number][0];
+        ir_evaluate(schedule, &scheduled, run);
+        for (int i = 0; i < schedule->outputs.count; i++)
+            after.at[ir_find(passed, schedule->outputs.at[i].name)->number][0] =
+                scheduled.at[schedule->outputs.at[i].tensor->number][0];
+    }
+    ir_evaluate(original, &before, run);
+    ir_evaluate(passed, &after, run);
+    for (int i = 0; i < original->outputs.count; i++) {
+        const struct ir_tensor *old = original->outputs.at[i].tensor;
+        const struct ir_tensor *new = output_named(passed, original->outputs.at[i].name);
+
+        if (!new)
+            ir_file_fail(t->file, t->section->line, "%s: the output %s is gone", what, original->outputs.at[i].name);
+        same_elements(t, what, original->outputs.at[i].name, before.at[old->number], after.at[new->number],
+                      ir_elements(old));
+    }
+    for (int i = 0; i < original->updates.count; i++) {
+        const struct ir_tensor *old = original->updates.at[i].leaf, *new = ir_find(passed, old->name);
+
+        same_elements(t, what, old->name, before.at[old->number], after.at[new->number], ir_elements(old));
+    }
+}
+
+static void run_passes(const struct test *t, bool fused)
+{
+    struct ir_program *original = ir_file_program(t->file, t->section), *p = ir_file_program(t->file, t->section);
+    struct ir_program *schedule = NULL;
+    struct layout *layout = layout_new(t->file->arena);
+
+    p = simplify(p);
+    verified(t, "simplify", p);
+    check_count(t, "simplified", p);
+    same_values(t, "simplify", original, p, NULL);
+    p = share(p);
+    verified(t, "share", p);
+    check_count(t, "shared", p);
+    same_values(t, "share", original, p, NULL);
+    p = split_schedule(p, &schedule);
+    verified(t, "split_schedule", p);
+    verified(t, "split_schedule", schedule);
+    check_count(t, "scheduled", schedule);
+    same_values(t, "split_schedule", original, p, schedule);
+    fuse(p, fused);
+    verified(t, "fuse", p);
+    same_values(t, fused ? "fuse" : "fuse, off", original, p, schedule);
+    check_kernels(t, fused ? "fused" : "unfused", p);
+    plan_memory(p, layout, false);
+    verified(t, "plan_memory", p);
+    if (fused)
+        check_plan(t, p);
+}
+
+int main(int count, char **arguments)
+{
+    static const char *const own[] = {"rounds", "fused",      "unfused", "inplace",   "copied",
+                                      "arena",  "simplified", "shared",  "scheduled", "explains"};
+
+    if (count < 2) {
+        fputs("usage: run_passes FILE...\n", stderr);
+        return 2;
+    }
+    for (int i = 1; i < count; i++) {
+        struct arena *arena = arena_new();
+        const struct ir_file *file = ir_file_read(arena, arguments[i]);
+        struct test t = {file, ir_file_section(file, ""), 0};
+
+        for (int d = 0; d < t.section->directives.count; d++) {
+            const struct ir_directive *directive = &t.section->directives.at[d];
+            const char *rest = directive->rest;
+            bool known = is_shared_word(directive->word);
+
+            for (size_t w = 0; w < sizeof own / sizeof *own; w++)
+                known = known || !strcmp(directive->word, own[w]);
+            if (!known)
+                ir_file_fail(file, directive->line, "no directive is named `%s`", directive->word);
+            if (!strcmp(directive->word, "rounds"))
+                t.rounds = ir_file_number(file, directive->line, &rest);
+        }
+        run_passes(&t, true);
+        run_passes(&t, false);
+        arena_free(arena);
+    }
+    return 0;
+}
