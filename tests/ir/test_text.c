@@ -95,16 +95,14 @@ static const struct ir_expr *random_apply(struct world *w, const expressions *fr
 {
     enum ir_op op = (enum ir_op)draw_between(&w->random, 0, IR_OP_COUNT - 1);
     bool whole = op == IR_quotient || op == IR_remainder || draw_between(&w->random, 0, 1);
-    const struct ir_expr *arguments[3] = {0};
+    const struct ir_expr *arguments[3] = {0}, *made;
 
     for (int i = 0; i < ir_operators[op].arity; i++)
         arguments[i] = whole ? pick_whole(w, from) : pick(w, from);
     if ((op == IR_quotient || op == IR_remainder) && arguments[1]->low < 1)
         arguments[1] = ir_number(w->p, (double)draw_between(&w->random, 1, 7));
-    for (int i = 0; i < ir_operators[op].arity && !whole; i++)
-        if (arguments[i]->whole && !moderate(arguments[i]))
-            return arguments[i];
-    return ir_apply(w->p, op, arguments[0], arguments[1], arguments[2]);
+    made = ir_apply(w->p, op, arguments[0], arguments[1], arguments[2]);
+    return made->whole && !moderate(made) ? arguments[0] : made; /* beyond 2^53 neither side would be exact */
 }
 
 static const struct ir_expr *random_expression(struct world *w, int steps)
