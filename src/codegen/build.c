@@ -1,0 +1,450 @@
+/* build.c: the small things from which code is built: types, constants, vectors, functions, and the levels of a loop nest.
+
+   A level is a loop (or a condition) that is open. A value belongs to the innermost level that it depends on and is built at
+   that level's end, before the next level begins: so it stands where it dominates all that may use it and is computed as seldom
+   as can be. What has been built is known under a key until its level closes. */
+#include <string.h>
+
+#include "emit.h"
+
+/* ---- types and constants ---- */
+
+LLVMTypeRef real_type(const struct emitter *e)
+{
+    return e->single ? e->f32 : e->f64;
+}
+
+LLVMTypeRef vector_of(LLVMTypeRef scalar)
+{
+    return LLVMVectorType(scalar, LANES);
+}
+
+static bool is_vector_type(LLVMTypeRef type)
+{
+    return LLVMGetTypeKind(type) == LLVMVectorTypeKind;
+}
+
+bool is_vector(LLVMValueRef v)
+{
+    return is_vector_type(LLVMTypeOf(v));
+}
+
+LLVMTypeRef as_wide(LLVMTypeRef scalar, LLVMValueRef like)
+{
+    LLVMTypeRef type = LLVMTypeOf(like);
+    return is_vector_type(type) ? LLVMVectorType(scalar, LLVMGetVectorSize(type)) : scalar;
+}
+
+static LLVMValueRef constant_splat(LLVMTypeRef type, LLVMValueRef element)
+{
+    LLVMValueRef lanes[64];
+    unsigned count = LLVMGetVectorSize(type);
+
+    for (unsigned i = 0; i < count; i++)
+        lanes[i] = element;
+    return LLVMConstVector(lanes, count);
+}
+
+LLVMValueRef number_like(LLVMTypeRef type, double value)
+{
+    if (is_vector_type(type))
+        return constant_splat(type, LLVMConstReal(LLVMGetElementType(type), value));
+    return LLVMConstReal(type, value);
+}
+
+LLVMValueRef whole_like(LLVMTypeRef type, int64_t value)
+{
+    if (is_vector_type(type))
+        return constant_splat(type, LLVMConstInt(LLVMGetElementType(type), (uint64_t)value, true));
+    return LLVMConstInt(type, (uint64_t)value, true);
+}
+
+LLVMTypeRef storage_type(const struct emitter *e, enum ir_storage storage)
+{
+    switch (storage) {
+    case IR_F32:
+        return e->f32;
+    case IR_F64:
+        return e->f64;
+    case IR_I32:
+        return e->i32;
+    case IR_U8:
+        return e->i8;
+    }
+    bug("codegen: storage %d", (int)storage);
+}
+
+int64_t storage_bytes(enum ir_storage storage)
+{
+    return storage == IR_F64 ? 8 : storage == IR_U8 ? 1 : 4;
+}
+
+LLVMTypeRef whole_type(const struct emitter *e, int64_t low, int64_t high)
+{
+    return low >= INT32_MIN && high <= INT32_MAX ? e->i32 : e->i64;
+}
+
+/* ---- vectors ---- */
+
+LLVMValueRef splat(struct emitter *e, LLVMValueRef scalar)
+{
+    LLVMTypeRef type = vector_of(LLVMTypeOf(scalar));
+
+    if (LLVMIsConstant(scalar) && !LLVMIsUndef(scalar))
+        return constant_splat(type, scalar);
+    LLVMValueRef first = LLVMBuildInsertElement(e->builder, LLVMGetPoison(type), scalar, whole_like(e->i32, 0), "");
+    return LLVMBuildShuffleVector(e->builder, first, LLVMGetPoison(type), LLVMConstNull(vector_of(e->i32)), "");
+}
+
+LLVMValueRef widen(struct emitter *e, LLVMValueRef v, bool vector)
+{
+    return vector && !is_vector(v) ? splat(e, v) : v;
+}
+
+LLVMValueRef lane_numbers(struct emitter *e, LLVMTypeRef element)
+{
+    LLVMValueRef lanes[LANES];
+
+    for (int i = 0; i < LANES; i++)
+        lanes[i] = LLVMConstInt(element, (uint64_t)i, false);
+    return LLVMConstVector(lanes, LANES);
+}
+
+LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int count)
+{
+    LLVMValueRef from[LANES];
+
+    for (int i = 0; i < count; i++)
+        from[i] = LLVMConstInt(e->i32, (uint64_t)(first + i), false);
+    return LLVMBuildShuffleVector(e->builder, vector, LLVMGetPoison(LLVMTypeOf(vector)),
+                                  LLVMConstVector(from, (unsigned)count), "");
+}
+
+LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context)
+{
+    for (int half = LANES / 2; half > 1; half /= 2)
+        vector = join(e, lanes_slice(e, vector, 0, half), lanes_slice(e, vector, half, half), context);
+    return join(e, LLVMBuildExtractElement(e->builder, vector, whole_like(e->i32, 0), ""),
+                LLVMBuildExtractElement(e->builder, vector, whole_like(e->i32, 1), ""), context);
+}
+
+/* ---- calls ---- */
+
+LLVMValueRef intrinsic(struct emitter *e, const char *name, const LLVMTypeRef *types, int type_count,
+                       LLVMValueRef *arguments, int count)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMTypeRef overloads[4];
+
+    memcpy(overloads, types, sizeof *types * (size_t)type_count);
+    LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, overloads, (size_t)type_count);
+    LLVMTypeRef type = LLVMIntrinsicGetType(e->context, id, overloads, (size_t)type_count);
+    return LLVMBuildCall2(e->builder, type, function, arguments, (unsigned)count, "");
+}
+
+LLVMValueRef call_fma(struct emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+{
+    LLVMValueRef arguments[] = {a, b, c};
+    LLVMTypeRef type = LLVMTypeOf(a);
+    return intrinsic(e, "llvm.fma", &type, 1, arguments, 3);
+}
+
+LLVMValueRef runtime_function(struct emitter *e, const char *name, LLVMTypeRef type)
+{
+    LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
+    return function ? function : LLVMAddFunction(e->module, name, type);
+}
+
+LLVMValueRef offset_pointer(struct emitter *e, LLVMValueRef pointer, LLVMValueRef bytes)
+{
+    return LLVMBuildInBoundsGEP2(e->builder, e->i8, pointer, &bytes, 1, "");
+}
+
+LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t bytes)
+{
+    return bytes ? offset_pointer(e, pointer, whole_like(e->i64, bytes)) : pointer;
+}
+
+LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count)
+{
+    LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->entry));
+    LLVMValueRef room = count == 1 ? LLVMBuildAlloca(e->builder, type, "")
+                                   : LLVMBuildAlloca(e->builder, LLVMArrayType2(type, (uint64_t)count), "");
+    LLVMSetAlignment(room, 64);
+    at_level(e, e->depth);
+    return room;
+}
+
+int64_t take_scratch(struct emitter *e, int64_t bytes)
+{
+    int64_t at = e->scratch;
+
+    e->scratch += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* ---- conversions ---- */
+
+struct value to_real(struct emitter *e, struct value v, LLVMTypeRef element)
+{
+    LLVMTypeRef type = as_wide(element, v.at);
+    LLVMTypeRef from = LLVMTypeOf(v.at);
+
+    if (v.kind == TRUTH)
+        v.at = LLVMBuildUIToFP(e->builder, v.at, type, "");
+    else if (v.kind == WHOLE)
+        v.at = LLVMBuildSIToFP(e->builder, v.at, type, "");
+    else if (from != type)
+        v.at = element == e->f32 ? LLVMBuildFPTrunc(e->builder, v.at, type, "")
+                                 : LLVMBuildFPExt(e->builder, v.at, type, "");
+    v.kind = REAL;
+    return v;
+}
+
+struct value to_whole(struct emitter *e, struct value v, LLVMTypeRef element)
+{
+    LLVMTypeRef type = as_wide(element, v.at);
+
+    if (v.kind == TRUTH)
+        v.at = LLVMBuildZExt(e->builder, v.at, type, "");
+    else if (v.kind == REAL)
+        v.at = LLVMBuildFPToSI(e->builder, v.at, type, "");
+    else if (LLVMTypeOf(v.at) != type)
+        v.at = element == e->i64 ? LLVMBuildSExt(e->builder, v.at, type, "") : LLVMBuildTrunc(e->builder, v.at, type, "");
+    v.kind = WHOLE;
+    return v;
+}
+
+struct value to_truth(struct emitter *e, struct value v)
+{
+    LLVMTypeRef type = LLVMTypeOf(v.at);
+
+    if (v.kind == WHOLE)
+        v.at = LLVMBuildICmp(e->builder, LLVMIntNE, v.at, LLVMConstNull(type), "");
+    else if (v.kind == REAL)
+        v.at = LLVMBuildFCmp(e->builder, LLVMRealUNE, v.at, LLVMConstNull(type), ""); /* NaN is not 0 */
+    v.kind = TRUTH;
+    return v;
+}
+
+/* ---- what is known ---- */
+
+static int *slot_of(struct emitter *e, const void *key, bool single)
+{
+    uint64_t mixed = ((uint64_t)(uintptr_t)key >> 4) * 2 + single;
+    int mask = e->slot_count - 1;
+    int at = (int)((mixed * 0x9E3779B97F4A7C15u) >> 40) & mask;
+
+    while (e->slots[at]) {
+        struct known *known = &e->known.at[e->slots[at] - 1];
+        if (known->key == key && known->single == single)
+            break;
+        at = (at + 1) & mask;
+    }
+    return &e->slots[at];
+}
+
+static void rebuild_slots(struct emitter *e)
+{
+    memset(e->slots, 0, sizeof *e->slots * (size_t)e->slot_count);
+    for (int i = 0; i < e->known.count; i++)
+        *slot_of(e, e->known.at[i].key, e->known.at[i].single) = i + 1;
+}
+
+bool known_get(struct emitter *e, const void *key, struct value *out)
+{
+    if (!e->slot_count)
+        return false;
+    int *slot = slot_of(e, key, e->single);
+    if (!*slot)
+        return false;
+    *out = e->known.at[*slot - 1].value;
+    return true;
+}
+
+void known_put(struct emitter *e, const void *key, struct value value)
+{
+    if (2 * (e->known.count + 1) >= e->slot_count) {
+        e->slot_count = e->slot_count ? 2 * e->slot_count : 256;
+        e->slots = NEW_ARRAY(e->arena, int, e->slot_count);
+        rebuild_slots(e);
+    }
+    int *slot = slot_of(e, key, e->single);
+    if (*slot) {
+        e->known.at[*slot - 1].value = value;
+        return;
+    }
+    list_add(e->arena, e->known, (struct known){key, e->single, value});
+    *slot = e->known.count;
+}
+
+/* ---- functions ---- */
+
+static void function_attribute(struct emitter *e, const char *key, const char *value)
+{
+    LLVMAttributeRef attribute = LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value,
+                                                           (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, attribute);
+}
+
+static LLVMValueRef load_field(struct emitter *e, LLVMTypeRef type, size_t offset)
+{
+    return LLVMBuildLoad2(e->builder, type, offset_constant(e, e->step, (int64_t)offset), "");
+}
+
+void function_open(struct emitter *e, const char *name, bool exported)
+{
+    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+
+    e->function = LLVMAddFunction(e->module, name, exported ? e->step_type : e->part_type);
+    LLVMSetLinkage(e->function, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
+    LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, nounwind, 0));
+    function_attribute(e, "target-cpu", e->cpu);
+    function_attribute(e, "target-features", e->features);
+    function_attribute(e, "prefer-vector-width", "512");
+
+    e->step = LLVMGetParam(e->function, 0);
+    e->part = exported ? NULL : LLVMGetParam(e->function, 1);
+    e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
+    e->block = LLVMAppendBasicBlockInContext(e->context, e->function, "body");
+    e->depth = 0;
+    e->floor = 0;
+    e->mask = NULL;
+    e->mask_level = 0;
+    e->bindings.count = e->rows.count = e->locals.count = e->known.count = 0;
+    if (e->slot_count)
+        rebuild_slots(e);
+
+    LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    e->regions[IR_IN_ARENA] = load_field(e, e->pointer, offsetof(struct rnet_step, arena));
+    e->regions[IR_IN_PARAMETERS] = load_field(e, e->pointer, offsetof(struct rnet_step, parameters));
+    e->regions[IR_IN_STATE] = load_field(e, e->pointer, offsetof(struct rnet_step, state));
+    e->regions[IR_IN_INPUTS] = load_field(e, e->pointer, offsetof(struct rnet_step, inputs));
+    e->regions[IR_IN_SCALARS] = load_field(e, e->pointer, offsetof(struct rnet_step, scalars));
+    e->keys = load_field(e, e->pointer, offsetof(struct rnet_step, keys));
+    e->position = load_field(e, e->i64, offsetof(struct rnet_step, position));
+    e->step_number = load_field(e, e->i64, offsetof(struct rnet_step, step));
+    LLVMBuildBr(e->builder, e->block);
+    at_level(e, 0);
+}
+
+void function_close(struct emitter *e)
+{
+    if (e->depth)
+        bug("codegen: function closed with %d levels open", e->depth);
+    at_level(e, 0);
+    if (e->part)
+        LLVMBuildRetVoid(e->builder);
+}
+
+/* ---- levels ---- */
+
+void at_level(struct emitter *e, int level)
+{
+    if (level >= e->depth)
+        LLVMPositionBuilderAtEnd(e->builder, e->block);
+    else
+        LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->levels[level + 1].before));
+}
+
+static void level_push(struct emitter *e)
+{
+    if (++e->depth >= MAX_LEVELS)
+        bug("codegen: more than %d levels of loops", MAX_LEVELS);
+    e->levels[e->depth].before = e->block;
+    e->levels[e->depth].known = e->known.count;
+    e->levels[e->depth].bindings = e->bindings.count;
+}
+
+/* Forgets what depends on the level that closes. */
+static void level_pop(struct emitter *e)
+{
+    int kept = e->levels[e->depth].known;
+
+    e->bindings.count = e->levels[e->depth].bindings;
+    e->depth--;
+    for (int i = kept; i < e->known.count; i++)
+        if (e->known.at[i].value.level <= e->depth)
+            e->known.at[kept++] = e->known.at[i];
+    if (e->known.count != kept) {
+        e->known.count = kept;
+        rebuild_slots(e);
+    }
+}
+
+static LLVMBasicBlockRef new_block(struct emitter *e)
+{
+    return LLVMAppendBasicBlockInContext(e->context, e->function, "");
+}
+
+LLVMValueRef loop_open(struct emitter *e, LLVMValueRef first, LLVMValueRef end, int64_t by)
+{
+    LLVMBasicBlockRef header = new_block(e), body = new_block(e), exit = new_block(e);
+
+    at_level(e, e->depth);
+    LLVMBuildBr(e->builder, header);
+    level_push(e);
+    LLVMPositionBuilderAtEnd(e->builder, header);
+    LLVMValueRef counter = LLVMBuildPhi(e->builder, e->i64, "");
+    LLVMAddIncoming(counter, &first, &e->levels[e->depth].before, 1);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, counter, end, ""), body, exit);
+    e->levels[e->depth].header = header;
+    e->levels[e->depth].exit = exit;
+    e->levels[e->depth].counter = counter;
+    e->levels[e->depth].by = by;
+    e->block = body;
+    at_level(e, e->depth);
+    return counter;
+}
+
+void loop_close(struct emitter *e)
+{
+    int level = e->depth;
+
+    at_level(e, level);
+    LLVMValueRef next = LLVMBuildNSWAdd(e->builder, e->levels[level].counter, whole_like(e->i64, e->levels[level].by), "");
+    LLVMAddIncoming(e->levels[level].counter, &next, &e->block, 1);
+    LLVMBuildBr(e->builder, e->levels[level].header);
+    e->block = e->levels[level].exit;
+    level_pop(e);
+    at_level(e, e->depth);
+}
+
+void if_open(struct emitter *e, LLVMValueRef condition)
+{
+    LLVMBasicBlockRef body = new_block(e), exit = new_block(e);
+
+    at_level(e, e->depth);
+    if (condition)
+        LLVMBuildCondBr(e->builder, condition, body, exit);
+    else
+        LLVMBuildBr(e->builder, body);
+    level_push(e);
+    e->levels[e->depth].exit = exit;
+    e->block = body;
+    at_level(e, e->depth);
+}
+
+void if_close(struct emitter *e)
+{
+    at_level(e, e->depth);
+    LLVMBuildBr(e->builder, e->levels[e->depth].exit);
+    e->block = e->levels[e->depth].exit;
+    level_pop(e);
+    at_level(e, e->depth);
+}
+
+void bind(struct emitter *e, const struct ir_index *index, LLVMValueRef scalar, bool vector)
+{
+    list_add(e->arena, e->bindings,
+             (struct binding){.index = index, .scalar = scalar, .vector = vector, .level = e->depth});
+}
+
+struct binding *binding_of(struct emitter *e, const struct ir_index *index)
+{
+    for (int i = e->bindings.count - 1; i >= 0; i--)
+        if (e->bindings.at[i].index == index)
+            return &e->bindings.at[i];
+    bug("codegen: kernel %s: index %s (%d) is not among its loops", e->kernel ? e->kernel->name : "?", index->name,
+        index->number);
+}

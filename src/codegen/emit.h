@@ -1,0 +1,243 @@
+/* emit.h: what the files of the code generator share. Values are built in the innermost open level that they depend on, so
+   whatever does not change in a loop stands before it; a value that does not change along the vector index is a scalar. */
+#ifndef RNET_EMIT_H
+#define RNET_EMIT_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "codegen.h"
+#include "passes.h"
+
+/* Logical lanes of a vector: on every processor the same, so that numbers are too. */
+enum { LANES = 16, MAX_LEVELS = 40, MAX_PARTS = 64 };
+
+/* ---- values ---- */
+
+/* Truth is i1, whole i32 or i64 (as its range asks for), real f32 or f64. */
+enum value_kind { TRUTH, WHOLE, REAL };
+struct value {
+    LLVMValueRef at;
+    enum value_kind kind;
+    int level;
+};
+
+/* An index that is being looped over, or is a constant. */
+struct binding {
+    const struct ir_index *index;
+    LLVMValueRef scalar; /* i64; of the vector index the first lane's */
+    LLVMValueRef lanes32; /* of the vector index, made when first wanted */
+    bool vector;
+    int level;
+};
+
+/* A draw whose numbers for one run of the vector loop have been made before it. */
+struct row {
+    const struct ir_expr *read;
+    LLVMValueRef numbers, first; /* numbers[e - first] is element e */
+    int level;
+};
+
+/* Memory of a tensor that lives in its kernel alone. */
+struct local {
+    const struct ir_tensor *tensor;
+    LLVMValueRef base; /* of the part */
+    bool lanes;        /* an element is LANES numbers side by side: the vector index is one of parallel */
+};
+
+struct known {
+    const void *key;
+    bool single;
+    struct value value;
+};
+
+struct emitter {
+    struct arena *arena;
+    struct ir_program *program;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMTargetMachineRef machine;
+    LLVMBuilderRef builder;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, nothing;
+    LLVMTypeRef step_type, part_type; /* function types: int (step), void (step, part) */
+    const char *cpu, *features;
+    int64_t scratch; /* bytes behind program->arena_bytes given out so far */
+    const char *error;
+
+    /* The function being emitted. */
+    LLVMValueRef function, step, part;
+    LLVMBasicBlockRef entry, block; /* where allocas go; where the innermost level goes on */
+    LLVMValueRef regions[IR_IN_SCALARS + 1];
+    LLVMValueRef keys, position, step_number;
+    int depth;
+    struct {
+        LLVMBasicBlockRef before, header; /* block of the level that leads into the one inside it */
+        LLVMValueRef counter;
+        LLVMBasicBlockRef exit;
+        int64_t by;
+        int known, bindings;
+    } levels[MAX_LEVELS];
+    LIST(struct binding) bindings;
+    LIST(struct known) known;   /* a stack; searched by `slots` */
+    int *slots;                 /* open addressing: number in known + 1 */
+    int slot_count;
+    LIST(struct row) rows;
+    LIST(struct local) locals;
+    LLVMValueRef mask; /* lanes that exist, <LANES x i1>, or NULL: all do */
+    int mask_level;
+    int floor;         /* no load of what this kernel writes goes above this level */
+    bool single;       /* the equation's operations are f32 */
+    const struct ir_kernel *kernel;
+};
+
+/* ---- build.c: levels, functions, small things ---- */
+
+LLVMTypeRef real_type(const struct emitter *e);
+LLVMTypeRef vector_of(LLVMTypeRef scalar);
+bool is_vector(LLVMValueRef v);
+/* The type with the lanes of `like`. */
+LLVMTypeRef as_wide(LLVMTypeRef scalar, LLVMValueRef like);
+LLVMValueRef number_like(LLVMTypeRef type, double value);  /* a real constant of a type, splat if it is a vector's */
+LLVMValueRef whole_like(LLVMTypeRef type, int64_t value);
+LLVMValueRef splat(struct emitter *e, LLVMValueRef scalar);
+LLVMValueRef widen(struct emitter *e, LLVMValueRef v, bool vector);
+LLVMValueRef lane_numbers(struct emitter *e, LLVMTypeRef element); /* <0, 1, .. 15> */
+LLVMValueRef intrinsic(struct emitter *e, const char *name, const LLVMTypeRef *types, int type_count,
+                       LLVMValueRef *arguments, int count);
+LLVMValueRef call_fma(struct emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* A runtime function, declared once. */
+LLVMValueRef runtime_function(struct emitter *e, const char *name, LLVMTypeRef type);
+LLVMValueRef offset_pointer(struct emitter *e, LLVMValueRef pointer, LLVMValueRef bytes);
+LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t bytes);
+LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count); /* in the entry block, 64-byte aligned */
+int64_t take_scratch(struct emitter *e, int64_t bytes);
+
+/* Opens void name(step, part) (internal, or the exported int step(step)) at level 0. */
+void function_open(struct emitter *e, const char *name, bool exported);
+void function_close(struct emitter *e);
+/* Where a value of this level is to be built. */
+void at_level(struct emitter *e, int level);
+/* for (i = first; i < end; i += by): a level. Returns i. first and end are i64. */
+LLVMValueRef loop_open(struct emitter *e, LLVMValueRef first, LLVMValueRef end, int64_t by);
+void loop_close(struct emitter *e);
+/* if (condition): a level. NULL: always. */
+void if_open(struct emitter *e, LLVMValueRef condition);
+void if_close(struct emitter *e);
+void bind(struct emitter *e, const struct ir_index *index, LLVMValueRef scalar, bool vector);
+struct binding *binding_of(struct emitter *e, const struct ir_index *index);
+bool known_get(struct emitter *e, const void *key, struct value *out);
+void known_put(struct emitter *e, const void *key, struct value value);
+/* Element type of a storage, and its bytes. */
+LLVMTypeRef storage_type(const struct emitter *e, enum ir_storage storage);
+int64_t storage_bytes(enum ir_storage storage);
+/* Whole numbers in [low, high] are i32 if all fit, else i64. */
+LLVMTypeRef whole_type(const struct emitter *e, int64_t low, int64_t high);
+struct value to_real(struct emitter *e, struct value v, LLVMTypeRef element);
+struct value to_whole(struct emitter *e, struct value v, LLVMTypeRef element);
+struct value to_truth(struct emitter *e, struct value v);
+/* Joins the lanes in a fixed tree: 16 to 8 to 4 to 2 to 1. */
+typedef LLVMValueRef (*join_function)(struct emitter *e, LLVMValueRef a, LLVMValueRef b, const void *context);
+LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context);
+LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int count);
+
+/* ---- math.c: vector functions. f32 or f64, scalar or vector, as x is ---- */
+
+LLVMValueRef math_exp(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_expm1(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_log(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_log1p(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_tanh(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_sigmoid(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_softplus(struct emitter *e, LLVMValueRef x);
+LLVMValueRef math_power(struct emitter *e, LLVMValueRef x, LLVMValueRef y, const struct ir_expr *exponent);
+/* Lane by lane: rnet_NAME_f32 or _f64. b: second argument or NULL. */
+LLVMValueRef math_call(struct emitter *e, const char *name, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- operators.c ---- */
+
+/* The value of an expression where it stands. */
+struct value emit_expr(struct emitter *e, const struct ir_expr *expr);
+/* max and min of numbers of one type, real or whole, as ops.def has them. */
+LLVMValueRef better_of(struct emitter *e, bool larger, LLVMValueRef a, LLVMValueRef b);
+
+/* ---- address.c ---- */
+
+struct value emit_form(struct emitter *e, const struct ir_form *form);
+struct value emit_read(struct emitter *e, const struct ir_expr *read);
+/* A tensor's number at its own axes. */
+struct value emit_load(struct emitter *e, const struct ir_tensor *tensor);
+void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value value);
+/* At a place in row-major order (i64; of a vector the first lane's). */
+void emit_store_at(struct emitter *e, const struct ir_tensor *tensor, struct value value, LLVMValueRef element_number);
+/* The element number (strides in elements) that subscripts stand for, as one form. */
+const struct ir_form *linear_form(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts,
+                                  const int64_t *strides);
+
+/* ---- philox_emit.c ---- */
+
+/* Which numbers a read of a draw means: element, mapped (counter word 1) and the batch subscript (NULL: none). */
+struct draw_forms {
+    const struct ir_form *element, *mapped, *sample;
+};
+struct draw_forms draw_forms(struct emitter *e, const struct ir_expr *read);
+struct value emit_draw(struct emitter *e, const struct ir_expr *read);
+/* Can the draw be made in a row along the index? Nothing of it but the element depends on index, with coefficient 1. */
+bool draw_runs_along(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
+bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
+/* Fills a row with the elements that index = first .. end - 1 (at most `most`, from E's current level) reads. */
+void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, LLVMValueRef first,
+              LLVMValueRef end, int64_t most);
+
+/* ---- layout.c: how a kernel is laid out on lanes and parts ---- */
+
+struct equation_plan {
+    struct ir_tensor *tensor;
+    bool reduces, in_parts;     /* in_parts: over the parallel indices */
+    int home;                   /* so many of the stage's loops are outside the accumulator; -1: all of the part is inside */
+    bool join;                  /* lanes are reduced over: joined when the accumulator is done */
+    bool wide;                  /* the accumulator is a vector */
+    struct ir_tensor *partial;  /* of in_parts: a tensor of the accumulator's type with the outputs' axes, one for each part */
+    int64_t partial_elements;   /* rounded up to whole vectors */
+    int64_t memory;             /* where partials are in the scratch */
+    LLVMTypeRef type;           /* of the accumulator's element */
+    LLVMValueRef accumulator, place; /* allocas; place: of argmax and argmin */
+};
+struct stage_plan {
+    int inner_count;
+    struct ir_index **inner;
+    int64_t *extents;           /* of collapsed indices the product, 1 for those that were swallowed */
+    int vector;                 /* number of the vector index in inner, or -1 */
+    int count;
+    struct equation_plan *equations;
+    LIST(const struct ir_expr *) draws; /* distinct reads without guards */
+};
+struct kernel_plan {
+    const struct ir_kernel *kernel;
+    bool columns;               /* the vector index is the last of parallel */
+    int outer_count;            /* parallel indices without the vector index of columns */
+    struct ir_index **outer;
+    int64_t *outer_extents;
+    struct ir_index *along;     /* of columns */
+    int64_t along_extent, block, blocks; /* the vector index is cut into blocks, multiples of the lanes */
+    int64_t items, parts, items_per_part; /* an item: a point of outer and a block */
+    int count;
+    struct stage_plan *stages;
+};
+void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan);
+/* Is the tensor an equation of the kernel? */
+bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor);
+bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index);
+
+/* ---- nest.c, product.c, step.c: a kernel becomes functions; the step calls them in order ---- */
+
+struct part_function {
+    LLVMValueRef function;
+    int64_t parts;
+};
+typedef LIST(struct part_function) part_functions;
+void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+/* false: the equation is for emit_nest after all. */
+bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+void emit_step(struct emitter *e);
+
+#endif

@@ -1,0 +1,397 @@
+/* layout.c: how a kernel lies on lanes and parts: which index is the vector index, which neighbours run as one loop, how the
+   outer loops are cut. Everything here is a function of shapes and subscripts, never of the machine: so are the numbers.
+
+   Two ways to use the lanes. Columns: the last parallel index is the vector index; all stages run for LANES of its values side by
+   side. Rows: each stage has a vector index of its own among its inner indices. The cheaper one by memory accesses is taken.
+
+   requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
+#include "emit.h"
+
+enum { PART_WORK = 32768, BLOCK = 2048 };
+
+bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
+{
+    for (int i = 0; i < count; i++)
+        if (indices[i] == index)
+            return true;
+    return false;
+}
+
+bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor)
+{
+    if (!kernel || tensor->kind != IR_EQUATION)
+        return false;
+    for (int i = 0; i < kernel->stages.count; i++)
+        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
+            if (kernel->stages.at[i]->equations.at[k] == tensor)
+                return true;
+    return false;
+}
+
+/* ---- the distinct expressions of a kernel ---- */
+
+typedef LIST(const struct ir_expr *) expr_list;
+
+static void visit_expr(struct emitter *e, const struct ir_expr *expr, struct map *seen, expr_list *out);
+
+static void visit_form(struct emitter *e, const struct ir_form *form, struct map *seen, expr_list *out)
+{
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+        if (atom->kind == IR_ATOM_VALUE)
+            visit_expr(e, atom->value, seen, out);
+        else if (atom->kind != IR_ATOM_INDEX)
+            visit_form(e, atom->form, seen, out);
+    }
+}
+
+/* Adds every read and form of the expression, each node once. */
+static void visit_expr(struct emitter *e, const struct ir_expr *expr, struct map *seen, expr_list *out)
+{
+    char key[20];
+
+    snprintf(key, sizeof key, "%p", (const void *)expr);
+    if (map_get(seen, key))
+        return;
+    map_put(seen, key, out);
+    if (expr->kind == IR_READ || expr->kind == IR_FORM)
+        list_add(e->arena, *out, expr);
+    if (expr->kind == IR_FORM)
+        visit_form(e, expr->form, seen, out);
+    if (expr->kind == IR_READ) {
+        for (int i = 0; i < expr->tensor->rank; i++)
+            visit_form(e, expr->subscripts[i], seen, out);
+        if (expr->otherwise)
+            visit_expr(e, expr->otherwise, seen, out);
+    }
+    for (int i = 0; expr->kind == IR_APPLY && i < 3; i++)
+        if (expr->arguments[i])
+            visit_expr(e, expr->arguments[i], seen, out);
+}
+
+static expr_list reads_of(struct emitter *e, const struct ir_stage *stage)
+{
+    struct map *seen = map_new(e->arena);
+    expr_list out = {0};
+
+    for (int i = 0; i < stage->equations.count; i++)
+        visit_expr(e, stage->equations.at[i]->value, seen, &out);
+    return out;
+}
+
+/* ---- addresses in elements ---- */
+
+static const struct ir_form *row_major(struct emitter *e, const struct ir_tensor *t, const struct ir_form *const *subscripts)
+{
+    int64_t *strides = NEW_ARRAY(e->arena, int64_t, t->rank + 1), stride = 1;
+
+    for (int i = t->rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= t->axes[i]->extent;
+    }
+    return linear_form(e, t, subscripts, strides);
+}
+
+static const struct ir_form *own_address(struct emitter *e, const struct ir_tensor *t)
+{
+    const struct ir_form **subscripts = NEW_ARRAY(e->arena, const struct ir_form *, t->rank + 1);
+
+    for (int i = 0; i < t->rank; i++)
+        subscripts[i] = ir_form_index(e->program, t->axes[i]);
+    return row_major(e, t, subscripts);
+}
+
+/* Does the read have its value at hand, without memory? */
+static bool at_hand(const struct ir_kernel *kernel, const struct ir_expr *read)
+{
+    if (!computed_in(kernel, read->tensor))
+        return false;
+    for (int i = 0; i < read->tensor->rank; i++)
+        if (ir_form_bare(read->subscripts[i]) != read->tensor->axes[i])
+            return false;
+    return true;
+}
+
+/* ---- collapsing: two loops as one ---- */
+
+/* Is the form the same function of (outer * extent of inner + inner)? */
+static bool one_loop(const struct ir_form *form, const struct ir_index *outer, const struct ir_index *inner, int64_t extent)
+{
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+        struct ir_term term = {1, atom};
+        struct ir_form alone = {.count = 1, .terms = &term};
+        if (atom->kind != IR_ATOM_INDEX && (ir_form_mentions(&alone, outer) || ir_form_mentions(&alone, inner)))
+            return false;
+    }
+    return ir_form_coefficient(form, outer) == extent * ir_form_coefficient(form, inner);
+}
+
+static bool may_collapse(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage,
+                         const struct ir_index *outer, const struct ir_index *inner, int64_t extent)
+{
+    expr_list reads = reads_of(e, stage);
+
+    for (int i = 0; i < stage->equations.count; i++) {
+        const struct ir_tensor *t = stage->equations.at[i];
+        if (t->reduction == IR_ARGMAX || t->reduction == IR_ARGMIN)
+            return false;
+        if (list_has(t->reduced, t->reduced_count, outer) != list_has(t->reduced, t->reduced_count, inner))
+            return false;
+        if (!one_loop(own_address(e, t), outer, inner, extent))
+            return false;
+    }
+    for (int i = 0; i < reads.count; i++) {
+        const struct ir_expr *expr = reads.at[i];
+        if (expr->kind == IR_FORM) {
+            if (!one_loop(expr->form, outer, inner, extent))
+                return false;
+            continue;
+        }
+        if (expr->tensor->kind == IR_DRAW) {
+            struct draw_forms forms = draw_forms(e, expr);
+            if (!one_loop(forms.element, outer, inner, extent) || !one_loop(forms.mapped, outer, inner, extent) ||
+                (forms.sample && !one_loop(forms.sample, outer, inner, extent)))
+                return false;
+        } else if (!one_loop(row_major(e, expr->tensor, expr->subscripts), outer, inner, extent)) {
+            return false;
+        }
+        for (int k = 0; expr->otherwise && k < expr->tensor->rank; k++)
+            if (!one_loop(expr->subscripts[k], outer, inner, extent))
+                return false;
+    }
+    return true;
+}
+
+/* Makes the last indices of the list one loop, as many as can be. */
+static void collapse(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *const *stages, int count,
+                     struct ir_index **indices, int64_t *extents, int length)
+{
+    for (int i = length - 2; i >= 0; i--) {
+        struct ir_index *last = indices[length - 1];
+        if (extents[i] * extents[length - 1] > INT32_MAX)
+            return;
+        for (int k = 0; k < count; k++)
+            if (!may_collapse(e, kernel, stages[k], indices[i], last, extents[length - 1]))
+                return;
+        extents[length - 1] *= extents[i];
+        extents[i] = 1;
+    }
+}
+
+/* ---- the vector index ---- */
+
+/* What an access costs along the index: 1 contiguous or the same for all lanes, more for a gather. */
+static double access_cost(const struct ir_form *form, const struct ir_index *index)
+{
+    const struct ir_form *bare = form;
+    int64_t coefficient = ir_form_coefficient(bare, index);
+    bool elsewhere = false;
+
+    for (int i = 0; i < form->count; i++) {
+        struct ir_form alone = {.count = 1, .terms = &form->terms[i]};
+        elsewhere |= form->terms[i].atom->kind != IR_ATOM_INDEX && ir_form_mentions(&alone, index);
+    }
+    if (elsewhere || (coefficient != 0 && coefficient != 1))
+        return 12;
+    return coefficient ? 1 : 0.2;
+}
+
+static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage,
+                         const struct ir_index *index)
+{
+    expr_list reads = reads_of(e, stage);
+    double cost = 0.5;
+
+    for (int i = 0; i < stage->equations.count; i++) {
+        const struct ir_tensor *t = stage->equations.at[i];
+        if (t->region != IR_LOCAL && !list_has(t->reduced, t->reduced_count, index))
+            cost += access_cost(own_address(e, t), index);
+    }
+    for (int i = 0; i < reads.count; i++) {
+        const struct ir_expr *read = reads.at[i];
+        if (read->kind != IR_READ || at_hand(kernel, read))
+            continue;
+        if (read->tensor->kind == IR_DRAW)
+            cost += draw_runs_along(e, read, index) ? 2 : 12;
+        else
+            cost += access_cost(row_major(e, read->tensor, read->subscripts), index);
+    }
+    return cost;
+}
+
+/* Vectors that are not full cost as much as full ones. */
+static double fill_cost(int64_t extent)
+{
+    return (double)((extent + LANES - 1) / LANES * LANES) / (double)extent;
+}
+
+static double points_of(struct ir_index *const *indices, int count)
+{
+    return (double)ir_extent_product(indices, count);
+}
+
+static int best_inner(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage, double *cost)
+{
+    int best = -1;
+
+    *cost = 12 + 4 * stage->equations.count; /* without lanes */
+    for (int i = stage->inner.count - 1; i >= 0; i--) {
+        struct ir_index *index = stage->inner.at[i];
+        double here = stage_cost(e, kernel, stage, index) * fill_cost(index->extent);
+        if (index->extent > 1 && (best < 0 || here < *cost)) {
+            best = i;
+            *cost = here;
+        }
+    }
+    return best;
+}
+
+static bool choose_columns(struct emitter *e, const struct ir_kernel *kernel)
+{
+    double rows = 0, columns = 0, inner_points = 0;
+
+    if (!kernel->parallel.count)
+        return false;
+    struct ir_index *last = kernel->parallel.at[kernel->parallel.count - 1];
+    for (int i = 0; i < kernel->stages.count; i++) {
+        const struct ir_stage *stage = kernel->stages.at[i];
+        double points = points_of(stage->inner.at, stage->inner.count), cost;
+
+        for (int k = 0; k < stage->equations.count; k++) {
+            const struct ir_tensor *t = stage->equations.at[k];
+            if (list_has(t->reduced, t->reduced_count, last) && t->rank)
+                return false; /* an accumulator in memory has one place for all lanes */
+        }
+        best_inner(e, kernel, stage, &cost);
+        rows += points * cost;
+        columns += points * stage_cost(e, kernel, stage, last) * fill_cost(last->extent);
+        inner_points += (double)stage->inner.count;
+    }
+    return inner_points == 0 || columns < rows;
+}
+
+/* ---- plans ---- */
+
+static void plan_equation(struct emitter *e, const struct kernel_plan *plan, const struct stage_plan *stage,
+                          struct equation_plan *eq)
+{
+    const struct ir_kernel *kernel = plan->kernel;
+    struct ir_tensor *t = eq->tensor;
+
+    eq->reduces = t->reduction != IR_MAP;
+    if (!eq->reduces)
+        return;
+    for (int i = 0; i < t->reduced_count; i++)
+        eq->in_parts |= list_has(kernel->parallel.at, kernel->parallel.count, t->reduced[i]);
+    for (int i = 0; i < stage->inner_count; i++)
+        if (!list_has(t->reduced, t->reduced_count, stage->inner[i]))
+            eq->home = i + 1;
+    if (eq->in_parts && eq->home == 0)
+        eq->home = -1;
+    if (!eq->in_parts)
+        for (int i = 0; i < eq->home; i++)
+            if (list_has(t->reduced, t->reduced_count, stage->inner[i]))
+                bug("codegen: kernel %s: in %s an output stands after what is reduced", kernel->name, t->name);
+    bool argument = t->reduction == IR_ARGMAX || t->reduction == IR_ARGMIN;
+    if (argument && eq->in_parts)
+        bug("codegen: kernel %s: %s cannot be made in parts", kernel->name, t->name);
+    if (plan->columns) {
+        eq->wide = true;
+        eq->join = eq->in_parts;
+    } else {
+        eq->wide = stage->vector >= 0;
+        eq->join = eq->wide && list_has(t->reduced, t->reduced_count, stage->inner[stage->vector]);
+    }
+    bool single = t->single || e->program->precision == IR_SINGLE;
+    bool whole = argument ? t->value->whole : t->whole;
+    int64_t low = argument ? t->value->low : t->low, high = argument ? t->value->high : t->high;
+    eq->type = whole ? whole_type(e, low, high) : single ? e->f32 : e->f64;
+    if (!eq->in_parts)
+        return;
+    eq->partial = arena_copy(e->arena, t, sizeof *t);
+    eq->partial->region = IR_LOCAL;
+    eq->partial->storage = eq->type == e->f32 ? IR_F32 : eq->type == e->i32 ? IR_I32 : IR_F64;
+    eq->partial_elements = (ir_elements(t) + LANES - 1) / LANES * LANES;
+    eq->memory = take_scratch(e, plan->parts * eq->partial_elements * storage_bytes(eq->partial->storage));
+}
+
+static void plan_stage(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage, struct stage_plan *out)
+{
+    double cost;
+
+    out->inner_count = stage->inner.count;
+    out->inner = stage->inner.at;
+    out->extents = NEW_ARRAY(e->arena, int64_t, stage->inner.count + 1);
+    for (int i = 0; i < stage->inner.count; i++)
+        out->extents[i] = stage->inner.at[i]->extent;
+    out->vector = plan->columns ? -1 : best_inner(e, plan->kernel, stage, &cost);
+    if (out->vector >= 0 && out->vector == stage->inner.count - 1)
+        collapse(e, plan->kernel, &stage, 1, out->inner, out->extents, out->inner_count);
+    out->count = stage->equations.count;
+    out->equations = NEW_ARRAY(e->arena, struct equation_plan, out->count);
+    for (int i = 0; i < out->count; i++) {
+        out->equations[i].tensor = stage->equations.at[i];
+        plan_equation(e, plan, out, &out->equations[i]);
+    }
+    expr_list reads = reads_of(e, stage);
+    for (int i = 0; i < reads.count; i++)
+        if (reads.at[i]->kind == IR_READ && reads.at[i]->tensor->kind == IR_DRAW && !reads.at[i]->otherwise)
+            list_add(e->arena, out->draws, reads.at[i]);
+}
+
+/* Work of a kernel at one point of parallel. */
+static double work_of(const struct ir_kernel *kernel)
+{
+    double work = 0;
+
+    for (int i = 0; i < kernel->stages.count; i++)
+        work += points_of(kernel->stages.at[i]->inner.at, kernel->stages.at[i]->inner.count) *
+                kernel->stages.at[i]->equations.count;
+    return work;
+}
+
+void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan)
+{
+    int parallel = kernel->parallel.count;
+    int64_t *extents = NEW_ARRAY(e->arena, int64_t, parallel + 1);
+    double work = work_of(kernel);
+    bool pointwise = true;
+
+    *plan = (struct kernel_plan){.kernel = kernel, .blocks = 1, .items = 1};
+    for (int i = 0; i < parallel; i++)
+        extents[i] = kernel->parallel.at[i]->extent;
+    for (int i = 0; i < kernel->stages.count; i++)
+        pointwise &= kernel->stages.at[i]->inner.count == 0;
+    plan->columns = choose_columns(e, kernel);
+    if (plan->columns && pointwise)
+        collapse(e, kernel, (const struct ir_stage *const *)kernel->stages.at, kernel->stages.count, kernel->parallel.at,
+                 extents, parallel);
+    plan->outer_count = plan->columns ? parallel - 1 : parallel;
+    plan->outer = kernel->parallel.at;
+    plan->outer_extents = extents;
+    if (plan->columns) {
+        plan->along = kernel->parallel.at[parallel - 1];
+        plan->along_extent = extents[parallel - 1];
+        plan->block = (int64_t)(PART_WORK / work + 127) / 128 * 128;
+        if (plan->block > BLOCK)
+            plan->block = BLOCK;
+        if (plan->block < 128)
+            plan->block = 128;
+        plan->blocks = (plan->along_extent + plan->block - 1) / plan->block;
+        plan->items = plan->blocks;
+        work *= plan->along_extent < plan->block ? (double)plan->along_extent : (double)plan->block;
+    }
+    for (int i = 0; i < plan->outer_count; i++)
+        plan->items *= extents[i];
+    int64_t per_part = (int64_t)(PART_WORK / work);
+    if (per_part < (plan->items + MAX_PARTS - 1) / MAX_PARTS)
+        per_part = (plan->items + MAX_PARTS - 1) / MAX_PARTS;
+    plan->items_per_part = per_part < 1 ? 1 : per_part;
+    plan->parts = (plan->items + plan->items_per_part - 1) / plan->items_per_part;
+
+    plan->count = kernel->stages.count;
+    plan->stages = NEW_ARRAY(e->arena, struct stage_plan, plan->count);
+    for (int i = 0; i < plan->count; i++)
+        plan_stage(e, plan, kernel->stages.at[i], &plan->stages[i]);
+}

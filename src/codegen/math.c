@@ -1,0 +1,300 @@
+/* math.c: exp, log and what follows from them as vector code, in f32 and f64, for every argument: infinities, NaN, overflow.
+   Denormal numbers count as 0. Errors are below 2 units in the last place, of tanh, sigmoid and softplus below 4.
+
+   The polynomials are Chebyshev fits (near minimax) on the interval that the reduction leaves:
+     exp(r)     = 1 + r + r^2 P(r),                    |r| <= log(2) / 2
+     log(1 + f) = f - f^2 / 2 + f^3 Q(f),              sqrt(1/2) <= 1 + f < sqrt(2)       in f32
+     log(1 + f) = f - (h - s (h + z R(z))), h = f^2 / 2, s = f / (2 + f), z = s^2        in f64 */
+#include <math.h>
+#include <string.h>
+
+#include "emit.h"
+
+typedef LLVMValueRef V;
+
+static const double exp_f32[] = {0x1.0p-1, 0x1.5554d317241a7p-3, 0x1.5555143d780b6p-5, 0x1.121582c3b5951p-7,
+                                 0x1.6d1b1bf991864p-10};
+static const double exp_f64[] = {0x1.0p-1,
+                                 0x1.5555555555557p-3,
+                                 0x1.5555555555556p-5,
+                                 0x1.111111110fe17p-7,
+                                 0x1.6c16c16c1613fp-10,
+                                 0x1.a01a01ad6369dp-13,
+                                 0x1.a01a01a7b14bbp-16,
+                                 0x1.71ddfd9647581p-19,
+                                 0x1.27e4d8c2b2e6cp-22,
+                                 0x1.af574f448311ap-26,
+                                 0x1.1f7861ab0e5c1p-29};
+static const double log_f32[] = {0x1.5555539232086p-2,  -0x1.0000cf126655ap-2, 0x1.999f1d1172824p-3,
+                                 -0x1.54cf95fe487d3p-3, 0x1.231b4be9f8f9ep-3,  -0x1.0a3b3872be4eap-3,
+                                 0x1.0292e04a6473dp-3,  -0x1.43af43d020a54p-4};
+static const double log_f64[] = {0x1.5555555555555p-1, 0x1.9999999999a3ep-2, 0x1.2492492475dbcp-2, 0x1.c71c720302bd8p-3,
+                                 0x1.745cf85360411p-3, 0x1.3b1c5ae500a38p-3, 0x1.0fbaab3c72fc6p-3, 0x1.0c2c748b6f13cp-3};
+
+/* What differs between the two formats. */
+struct format {
+    bool single;
+    LLVMTypeRef type, whole; /* as wide as the argument */
+    int mantissa, bias;
+    double log2_high, log2_low; /* log(2); high times a whole exponent is exact */
+};
+
+static struct format format_of(struct emitter *e, V x)
+{
+    LLVMTypeRef type = LLVMTypeOf(x);
+    LLVMTypeRef element = is_vector(x) ? LLVMGetElementType(type) : type;
+
+    if (element == e->f32)
+        return (struct format){true, type, as_wide(e->i32, x), 23, 127, 0x1.62e4p-1, 0x1.7f7d1cp-20};
+    return (struct format){false, type, as_wide(e->i64, x), 52, 1023, 0x1.62e42fefp-1, 0x1.473de6af278edp-34};
+}
+
+static V number(const struct format *f, double value)
+{
+    return number_like(f->type, value);
+}
+
+static V add(struct emitter *e, V a, V b)
+{
+    return LLVMBuildFAdd(e->builder, a, b, "");
+}
+
+static V subtract(struct emitter *e, V a, V b)
+{
+    return LLVMBuildFSub(e->builder, a, b, "");
+}
+
+static V multiply(struct emitter *e, V a, V b)
+{
+    return LLVMBuildFMul(e->builder, a, b, "");
+}
+
+static V choose(struct emitter *e, LLVMRealPredicate predicate, V a, V b, V yes, V no)
+{
+    return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, predicate, a, b, ""), yes, no, "");
+}
+
+static V unary(struct emitter *e, const char *name, V x)
+{
+    LLVMTypeRef type = LLVMTypeOf(x);
+    return intrinsic(e, name, &type, 1, &x, 1);
+}
+
+/* coefficients[0] + x (coefficients[1] + ...) */
+static V polynomial(struct emitter *e, const struct format *f, const double *coefficients, int count, V x)
+{
+    V sum = number(f, coefficients[count - 1]);
+
+    for (int i = count - 2; i >= 0; i--)
+        sum = call_fma(e, sum, x, number(f, coefficients[i]));
+    return sum;
+}
+
+/* 2^n for whole numbers n (as a real in range of the format's exponents). */
+static V power_of_two(struct emitter *e, const struct format *f, V n)
+{
+    V biased = LLVMBuildAdd(e->builder, n, whole_like(f->whole, f->bias), "");
+    V bits = LLVMBuildShl(e->builder, biased, whole_like(f->whole, f->mantissa), "");
+    return LLVMBuildBitCast(e->builder, bits, f->type, "");
+}
+
+/* x = n log(2) + r; *whole = n; returns exp(r) - 1. x is finite and clamped by the caller. */
+static V reduced_exp(struct emitter *e, const struct format *f, V x, V *whole)
+{
+    V n = unary(e, "llvm.rint", multiply(e, x, number(f, 1 / M_LN2)));
+    V r = call_fma(e, n, number(f, -f->log2_low), call_fma(e, n, number(f, -f->log2_high), x));
+    V p = f->single ? polynomial(e, f, exp_f32, sizeof exp_f32 / sizeof *exp_f32, r)
+                    : polynomial(e, f, exp_f64, sizeof exp_f64 / sizeof *exp_f64, r);
+
+    *whole = LLVMBuildFPToSI(e->builder, n, f->whole, "");
+    return call_fma(e, multiply(e, r, r), p, r);
+}
+
+/* NaN becomes low here; the caller puts it back. */
+static V clamp(struct emitter *e, const struct format *f, V x, double low, double high)
+{
+    x = choose(e, LLVMRealOGT, x, number(f, low), x, number(f, low));
+    return choose(e, LLVMRealOLT, x, number(f, high), x, number(f, high));
+}
+
+static V keep_nan(struct emitter *e, V x, V result)
+{
+    return choose(e, LLVMRealUNO, x, x, x, result);
+}
+
+V math_exp(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    double low = f.single ? -104 : -746, high = f.single ? 89 : 710;
+    V n, p = reduced_exp(e, &f, clamp(e, &f, x, low, high), &n);
+
+    /* 2^n in two factors: n = 128 and results below the normal numbers are then as they should be. */
+    V half = LLVMBuildAShr(e->builder, n, whole_like(f.whole, 1), "");
+    V first = power_of_two(e, &f, half);
+    V second = power_of_two(e, &f, LLVMBuildSub(e->builder, n, half, ""));
+    V result = multiply(e, call_fma(e, p, first, first), second);
+    return keep_nan(e, x, result);
+}
+
+V math_expm1(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    double low = f.single ? -40 : -80, high = f.single ? 89 : 710;
+    V n, p = reduced_exp(e, &f, clamp(e, &f, x, low, high), &n);
+
+    /* 2^n (p + 1) - 1 = 2 (2^(n-1) p + (2^(n-1) - 1/2)), so that n = 128 does not overflow too early. */
+    V half = power_of_two(e, &f, LLVMBuildSub(e->builder, n, whole_like(f.whole, 1), ""));
+    V sum = call_fma(e, half, p, subtract(e, half, number(&f, 0.5)));
+    /* Where n = 0 the sum is p / 2 exactly; -0 stays -0. */
+    V result = choose(e, LLVMRealOEQ, x, number(&f, 0), x, add(e, sum, sum));
+    return keep_nan(e, x, result);
+}
+
+/* log(u (1 + c / u)) for u > 0 and finite, c tiny beside u. */
+static V log_of(struct emitter *e, const struct format *f, V u, V correction)
+{
+    /* u = 2^k (1 + g), sqrt(1/2) <= 1 + g < sqrt(2). */
+    uint64_t root_bits = f->single ? 0x3F3504F3u : 0x3FE6A09E667F3BCDu;
+    V root = whole_like(f->whole, (int64_t)root_bits);
+    V offset = LLVMBuildSub(e->builder, LLVMBuildBitCast(e->builder, u, f->whole, ""), root, "");
+    V k = LLVMBuildAShr(e->builder, offset, whole_like(f->whole, f->mantissa), "");
+    V mantissa = LLVMBuildAnd(e->builder, offset, whole_like(f->whole, ((int64_t)1 << f->mantissa) - 1), "");
+    V m = LLVMBuildBitCast(e->builder, LLVMBuildAdd(e->builder, mantissa, root, ""), f->type, "");
+    V g = subtract(e, m, number(f, 1));
+    V exponent = LLVMBuildSIToFP(e->builder, k, f->type, "");
+    V low = multiply(e, exponent, number(f, f->log2_low));
+
+    if (correction)
+        low = add(e, low, correction);
+    V half_square = multiply(e, multiply(e, g, number(f, 0.5)), g);
+    V minus; /* log(1 + g) = g - minus */
+    if (f->single) {
+        V q = polynomial(e, f, log_f32, sizeof log_f32 / sizeof *log_f32, g);
+        V cube = multiply(e, multiply(e, g, g), g);
+        minus = subtract(e, half_square, call_fma(e, cube, q, low));
+    } else {
+        V s = LLVMBuildFDiv(e->builder, g, add(e, g, number(f, 2)), "");
+        V z = multiply(e, s, s);
+        V r = multiply(e, z, polynomial(e, f, log_f64, sizeof log_f64 / sizeof *log_f64, z));
+        minus = subtract(e, half_square, call_fma(e, s, add(e, half_square, r), low));
+    }
+    return call_fma(e, exponent, number(f, f->log2_high), subtract(e, g, minus));
+}
+
+/* The result for arguments that log_of does not take: log(0) = -inf, log(inf) = inf, NaN below 0. */
+static V log_ends(struct emitter *e, const struct format *f, V x, V result)
+{
+    double smallest = f->single ? 0x1p-126 : 0x1p-1022;
+
+    result = choose(e, LLVMRealOLT, x, number(f, smallest), number(f, -INFINITY), result);
+    result = choose(e, LLVMRealOLE, x, number(f, -smallest), number(f, NAN), result);
+    result = choose(e, LLVMRealOEQ, x, number(f, INFINITY), x, result);
+    return keep_nan(e, x, result);
+}
+
+V math_log(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    return log_ends(e, &f, x, log_of(e, &f, x, NULL));
+}
+
+V math_log1p(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    V u = add(e, number(&f, 1), x);
+    /* What rounding 1 + x lost, whichever of the two is larger. */
+    V large = choose(e, LLVMRealOGT, x, number(&f, 1), x, number(&f, 1));
+    V small = choose(e, LLVMRealOGT, x, number(&f, 1), number(&f, 1), x);
+    V lost = subtract(e, small, subtract(e, u, large));
+    V result = log_ends(e, &f, u, log_of(e, &f, u, LLVMBuildFDiv(e->builder, lost, u, "")));
+
+    return choose(e, LLVMRealOEQ, x, number(&f, 0), x, result);
+}
+
+V math_tanh(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    V sizes = unary(e, "llvm.fabs", x);
+    /* Beyond 20 (f64: 40) the result is 1; NaN goes on. */
+    V bounded = choose(e, LLVMRealOGT, sizes, number(&f, f.single ? 10 : 20), number(&f, f.single ? 10 : 20), sizes);
+    V t = math_expm1(e, add(e, bounded, bounded));
+    V result = LLVMBuildFDiv(e->builder, t, add(e, t, number(&f, 2)), "");
+    V both[] = {result, x};
+
+    return intrinsic(e, "llvm.copysign", &f.type, 1, both, 2);
+}
+
+V math_sigmoid(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    V decay = math_exp(e, LLVMBuildFNeg(e->builder, x, ""));
+    return LLVMBuildFDiv(e->builder, number(&f, 1), add(e, decay, number(&f, 1)), "");
+}
+
+V math_softplus(struct emitter *e, V x)
+{
+    struct format f = format_of(e, x);
+    V decay = math_exp(e, LLVMBuildFNeg(e->builder, unary(e, "llvm.fabs", x), ""));
+    V positive = choose(e, LLVMRealOGT, x, number(&f, 0), x, number(&f, 0));
+    return add(e, positive, math_log1p(e, decay));
+}
+
+V math_call(struct emitter *e, const char *name, V a, V b)
+{
+    struct format f = format_of(e, a);
+    LLVMTypeRef element = f.single ? e->f32 : e->f64;
+    LLVMTypeRef types[] = {element, element};
+    LLVMTypeRef type = LLVMFunctionType(element, types, b ? 2 : 1, false);
+    char symbol[60];
+
+    snprintf(symbol, sizeof symbol, "rnet_%s_%s", name, f.single ? "f32" : "f64");
+    V function = runtime_function(e, symbol, type);
+    if (!is_vector(a)) {
+        V arguments[] = {a, b};
+        return LLVMBuildCall2(e->builder, type, function, arguments, b ? 2 : 1, "");
+    }
+    V result = LLVMGetPoison(f.type);
+    for (int lane = 0; lane < LANES; lane++) {
+        V at = whole_like(e->i32, lane);
+        V arguments[] = {LLVMBuildExtractElement(e->builder, a, at, ""),
+                         b ? LLVMBuildExtractElement(e->builder, b, at, "") : NULL};
+        V one = LLVMBuildCall2(e->builder, type, function, arguments, b ? 2 : 1, "");
+        result = LLVMBuildInsertElement(e->builder, result, one, at, "");
+    }
+    return result;
+}
+
+/* x^count by squaring. */
+static V whole_power(struct emitter *e, V x, int count)
+{
+    V result = NULL, square = x;
+
+    for (; count; count >>= 1) {
+        if (count & 1)
+            result = result ? multiply(e, result, square) : square;
+        if (count > 1)
+            square = multiply(e, square, square);
+    }
+    return result;
+}
+
+V math_power(struct emitter *e, V x, V y, const struct ir_expr *exponent)
+{
+    struct format f = format_of(e, x);
+
+    if (exponent->kind == IR_CONSTANT) {
+        double n = exponent->number;
+        if (n == 0)
+            return number(&f, 1);
+        if (n == floor(n) && fabs(n) <= 16) {
+            V result = whole_power(e, x, (int)fabs(n));
+            return n > 0 ? result : LLVMBuildFDiv(e->builder, number(&f, 1), result, "");
+        }
+        if (fabs(n) == 0.5) { /* unlike sqrt: pow(-0, 1/2) = 0, pow(-inf, 1/2) = inf */
+            V root = add(e, unary(e, "llvm.sqrt", x), number(&f, 0));
+            root = choose(e, LLVMRealOEQ, x, number(&f, -INFINITY), number(&f, INFINITY), root);
+            return n > 0 ? root : LLVMBuildFDiv(e->builder, number(&f, 1), root, "");
+        }
+    }
+    return math_call(e, "pow", x, y);
+}
