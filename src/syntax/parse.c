@@ -47,13 +47,15 @@ static bool recovers_after(const struct tokens *tokens, int place, int block, in
 }
 
 /* Where the parser goes on after an error at place: the line end behind the statement, or its block's own brace. If the error is
-   the first token of a line that only a dangling operator joined to the statement, that line is a statement of its own. */
-static int statement_end(struct tokens *tokens, int place, int *resumed)
+   the first token of a line that only a dangling operator joined to the statement, that line is a statement of its own.
+   again: the last error was at this place too, so it must be passed. */
+static int statement_end(struct tokens *tokens, int place, bool again)
 {
     int block = tokens->all.at[place].block, within = margin(tokens, statement_begin(tokens, place));
 
-    if (place > 0 && place != *resumed && recovers_after(tokens, place - 1, block, within)) {
-        *resumed = place;
+    if (again) {
+        place += tokens->all.at[place].kind != 0;
+    } else if (place > 0 && recovers_after(tokens, place - 1, block, within)) {
         tokens->all.at[place - 1].ends = true;
         return place - 1;
     }
@@ -115,7 +117,10 @@ int rnet_lex(struct node **value, struct range *at, struct parser *parser)
     const struct token *t;
 
     if (parser->skipping) {
-        parser->last = statement_end(parser->tokens, parser->last, &parser->resumed);
+        int wrong = parser->last;
+
+        parser->last = statement_end(parser->tokens, wrong, wrong == parser->wrong);
+        parser->wrong = wrong;
         parser->skipping = false;
     } else {
         parser->last = token_after(parser->tokens, parser->last);
@@ -131,7 +136,7 @@ int rnet_lex(struct node **value, struct range *at, struct parser *parser)
 struct node *parse(struct arena *arena, const struct source *source, struct diagnostics *d)
 {
     int errors = diagnostics_errors(d);
-    struct parser parser = {.arena = arena, .source = source, .d = d, .last = -1, .resumed = -1};
+    struct parser parser = {.arena = arena, .source = source, .d = d, .last = -1, .wrong = -1};
 
     parser.tokens = tokenize(arena, source, d);
     rnet_parse(&parser);

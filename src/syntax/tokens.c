@@ -50,7 +50,30 @@ static int opener_of(int closer)
     return closer == ')' ? '(' : closer == ']' ? '[' : '{';
 }
 
-/* The innermost open bracket that this closer may close, or -1. A ) or ] never closes across a brace. */
+/* Is the { that follows a `repeat` and its count next? Looks back over an expression. */
+static bool after_repeat(const struct tokens *tokens)
+{
+    int nesting = 0;
+
+    for (int i = tokens->all.count - 1; i >= 0; i--) {
+        switch (tokens->all.at[i].kind) {
+        case ')': case ']':
+            nesting++;
+            break;
+        case '(': case '[':
+            if (!nesting--)
+                return false;
+            break;
+        case TOKEN_REPEAT:
+            return !nesting;
+        case TOKEN_PIPE: case '{': case '}': case '=': case '~': case TOKEN_UPDATE:
+            return false;
+        }
+    }
+    return false;
+}
+
+/* The innermost open bracket that this closer may close, or -1. A ) or ] never closes across the brace of a block. */
 static int find_opener(const struct tokens *tokens, const struct open_brackets *open, int closer)
 {
     for (int i = open->places.count - 1; i >= 0; i--) {
@@ -58,7 +81,7 @@ static int find_opener(const struct tokens *tokens, const struct open_brackets *
 
         if (kind == opener_of(closer))
             return i;
-        if (kind == '{')
+        if (kind == '{' && !tokens->all.at[open->places.at[i]].of_repeat)
             return -1;
     }
     return -1;
@@ -123,13 +146,10 @@ static bool match_brackets(struct tokens *tokens, struct arena *arena, bool marg
             open.places.count = 0;
         }
         if (t.kind == '(' || t.kind == '[' || t.kind == '{') {
+            t.of_repeat = t.kind == '{' && after_repeat(&result);
             list_add(arena, open.places, result.all.count);
         } else if (t.kind == ')' || t.kind == ']' || t.kind == '}') {
             place = find_opener(&result, &open, t.kind);
-            if (place < 0 && t.kind == '}')
-                for (int k = open.places.count - 1; k >= 0 && place < 0; k--)
-                    if (result.all.at[open.places.at[k]].kind == '{')
-                        place = k;
             balanced &= place >= 0 && place == open.places.count - 1;
             if (place >= 0) {
                 t.match = open.places.at[place];
@@ -164,23 +184,13 @@ static void mark_depths(struct tokens *tokens)
 static void mark_blocks(struct tokens *tokens, struct arena *arena)
 {
     LIST(int) blocks = {0};
-    LIST(int) repeats = {0}; /* depths at which a `repeat` waits for its { */
 
     for (int i = 0; i < tokens->all.count; i++) {
         struct token *t = &tokens->all.at[i];
 
         t->block = blocks.count ? blocks.at[blocks.count - 1] : -1;
-        if (t->ends)
-            repeats.count = 0;
-        if (t->kind == TOKEN_REPEAT)
-            list_add(arena, repeats, t->depth);
-        if (t->kind == '{') {
-            t->of_repeat = repeats.count && repeats.at[repeats.count - 1] == t->depth;
-            if (t->of_repeat)
-                repeats.count--;
-            else if (t->match >= 0)
-                list_add(arena, blocks, i);
-        }
+        if (t->kind == '{' && t->match >= 0 && !t->of_repeat)
+            list_add(arena, blocks, i);
         if (t->kind == '}' && t->match >= 0) {
             t->of_repeat = tokens->all.at[t->match].of_repeat;
             if (!t->of_repeat)

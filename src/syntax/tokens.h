@@ -43,7 +43,7 @@ struct parser {
     struct diagnostics *d;
     struct tokens *tokens;
     int last;      /* place of the token given last */
-    int resumed;   /* place from which parsing went on after an error, so that it is not tried twice */
+    int wrong;     /* place of the last token in error */
     bool skipping; /* after an error: to the end of the statement */
     struct node *file;
 };
