@@ -111,14 +111,16 @@ void system_eliminate(struct system *s, int unknown, const struct ir_form *to);
 struct ir_index *system_unknown(struct system *s, const char *name, int64_t extent, bool batch, bool preferred,
                                 bool implied);
 void system_tidy(struct system *s);
-const struct ir_expr *system_close(struct system *s);
 
-/* A solved adjoint of a read: over the axes of the target, sum over reduced (none: a map) of value. value NULL: zero. */
+/* A solved adjoint of a read: over the axes of the target, times / over * sum over reduced (none: a map) of value. value NULL:
+   zero; times, over NULL: 1. */
 struct adjoint {
     struct ir_index **reduced;
     int count;
-    const struct ir_expr *value;
+    const struct ir_expr *value, *times, *over;
 };
+/* Sets the value, and what can stand before the sum. */
+void system_close(struct system *s, struct adjoint *out);
 /* See adjoint_of_read. Returns false, and why, if the brackets cannot be solved. */
 bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct ir_form **subscripts,
                    struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,

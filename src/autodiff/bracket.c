@@ -529,7 +529,7 @@ bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct 
     if (s.zero)
         return true;
     name_reduced(&s, target);
-    out->value = system_close(&s);
+    system_close(&s, out);
     out->count = s.unknowns.count;
     out->reduced = NEW_ARRAY(p->arena, struct ir_index *, s.unknowns.count);
     for (int i = 0; i < s.unknowns.count; i++)
@@ -550,6 +550,10 @@ struct ir_tensor *adjoint_of_read(struct ir_program *p, const char *name, struct
     if (!adjoint_solve(p, target, subscripts, summed, summed_count, preferred, preferred_count, weight, &solved, unsolved) ||
         !solved.value)
         return NULL;
+    if (solved.times)
+        solved.value = ir_apply(p, IR_multiply, solved.times, solved.value, NULL);
+    if (solved.over)
+        solved.value = ir_apply(p, IR_divide, solved.value, solved.over, NULL);
     return ir_equation(p, name, target->axes, target->rank, solved.count ? IR_SUM : IR_MAP, solved.reduced, solved.count,
                        solved.value, false, origin);
 }

@@ -339,7 +339,7 @@ static bool same_summand(struct ir_program *p, const struct adjoint *a, const st
 {
     const struct ir_form **to;
 
-    if (a->count != b->count)
+    if (a->count != b->count || a->times != b->times || a->over != b->over)
         return false;
     to = NEW_ARRAY(p->arena, const struct ir_form *, a->count);
     for (int i = 0; i < a->count; i++) {
@@ -374,27 +374,41 @@ static summand_list join_equal(struct ir_program *p, const summand_list *list)
     return result;
 }
 
+static struct ir_tensor *sum_of(struct ir_program *p, const struct ir_tensor *t, const char *name, const struct summand *s)
+{
+    return ir_equation(p, name, t->axes, t->rank, IR_SUM, s->adjoint.reduced, s->adjoint.count, s->adjoint.value, false, s->origin);
+}
+
+/* The summand over t's axes: a sum becomes an equation. */
+static const struct ir_expr *value_of(struct ir_program *p, const struct ir_tensor *t, const char *name, const struct summand *s)
+{
+    const struct ir_expr *value = s->adjoint.value;
+
+    if (s->adjoint.count)
+        value = read_own(p, sum_of(p, t, arena_printf(p->arena, "%s_part", name), s), t->axes, t->rank);
+    if (s->adjoint.times && s->adjoint.times->kind == IR_CONSTANT && s->adjoint.times->number == -1)
+        value = ir_apply(p, IR_negate, value, NULL, NULL);
+    else if (s->adjoint.times && s->adjoint.times->kind == IR_APPLY && s->adjoint.times->op == IR_negate)
+        value = ir_apply(p, IR_negate, ir_apply(p, IR_multiply, s->adjoint.times->arguments[0], value, NULL), NULL, NULL);
+    else if (s->adjoint.times)
+        value = ir_apply(p, IR_multiply, s->adjoint.times, value, NULL);
+    return s->adjoint.over ? ir_apply(p, IR_divide, value, s->adjoint.over, NULL) : value;
+}
+
 /* The gradient of t over its axes, as an expression; *made is the tensor that holds it, if one was made. */
 static const struct ir_expr *join(struct reverse *r, struct ir_tensor *t, bool asked, struct ir_tensor **made)
 {
     struct ir_program *p = r->p;
-    summand_list joined = join_equal(p, &r->summands[t->number]), *list = &joined;
+    summand_list list = join_equal(p, &r->summands[t->number]);
     const char *name = arena_printf(p->arena, "d_%s", t->name);
     const struct ir_expr *total = NULL;
 
-    if (list->count == 1 && list->at[0].adjoint.count) {
-        const struct adjoint *only = &list->at[0].adjoint;
-        *made = ir_equation(p, name, t->axes, t->rank, IR_SUM, only->reduced, only->count, only->value, false, list->at[0].origin);
+    if (list.count == 1 && list.at[0].adjoint.count && !list.at[0].adjoint.times && !list.at[0].adjoint.over) {
+        *made = sum_of(p, t, name, &list.at[0]);
         return read_own(p, *made, t->axes, t->rank);
     }
-    for (int i = 0; i < list->count; i++) {
-        const struct adjoint *one = &list->at[i].adjoint;
-        const struct ir_expr *value = one->value;
-        if (one->count) {
-            struct ir_tensor *part = ir_equation(p, arena_printf(p->arena, "%s_part", name), t->axes, t->rank, IR_SUM,
-                                                 one->reduced, one->count, value, false, list->at[i].origin);
-            value = read_own(p, part, t->axes, t->rank);
-        }
+    for (int i = 0; i < list.count; i++) {
+        const struct ir_expr *value = value_of(p, t, name, &list.at[i]);
         if (total && value->kind == IR_APPLY && value->op == IR_negate)
             total = ir_apply(p, IR_subtract, total, value->arguments[0], NULL);
         else
@@ -403,7 +417,7 @@ static const struct ir_expr *join(struct reverse *r, struct ir_tensor *t, bool a
     if (total->kind == IR_CONSTANT && !asked)
         return total;
     *made = ir_equation(p, name, t->axes, t->rank, IR_MAP, NULL, 0, total, false,
-                        list->count == 1 || !t->origin ? list->at[0].origin : t->origin);
+                        list.count == 1 || !t->origin ? list.at[0].origin : t->origin);
     return total->kind == IR_CONSTANT ? total : read_own(p, *made, t->axes, t->rank);
 }
 

@@ -351,31 +351,59 @@ static bool guards_of_reads(struct system *s, guard_list *said)
     return true;
 }
 
-/* The number comes first: 2 * a * b. */
-static const struct ir_expr *product(const struct system *s)
+enum { FIXED = 1, SUMMED = 2 }; /* factors without unknowns, factors with */
+
+static int part_of(const struct system *s, const struct factor *f)
+{
+    ir_index_list indices = {0};
+
+    ir_indices(s->p->arena, f->value, &indices);
+    for (int i = 0; i < indices.count; i++)
+        for (int v = 0; v < s->unknowns.count; v++)
+            if (indices.at[i] == s->unknowns.at[v].index)
+                return SUMMED;
+    return FIXED;
+}
+
+/* The product of the factors in these parts that divide or that do not; NULL: none. The number comes first: 2 * a * b. */
+static const struct ir_expr *product(const struct system *s, int parts, bool inverse, double number)
 {
     struct ir_program *p = s->p;
-    bool negated = s->number == -1 && !s->unknowns.count;
-    const struct ir_expr *above = s->number == 1 || negated ? NULL : ir_real(p, s->number), *below = NULL;
+    const struct ir_expr *result = number == 1 || number == -1 ? NULL : ir_real(p, number);
 
     for (int i = 0; i < s->factors.count; i++) {
         const struct factor *f = &s->factors.at[i];
-        const struct ir_expr **side = f->inverse ? &below : &above;
-        *side = *side ? ir_apply(p, IR_multiply, *side, f->value, NULL) : f->value;
+        if (f->inverse == inverse && (part_of(s, f) & parts))
+            result = result ? ir_apply(p, IR_multiply, result, f->value, NULL) : f->value;
     }
+    if (number != -1)
+        return result;
+    return result ? ir_apply(p, IR_negate, result, NULL, NULL) : ir_real(p, -1);
+}
+
+static const struct ir_expr *quotient(struct ir_program *p, const struct ir_expr *above, const struct ir_expr *below)
+{
     if (!above)
         above = ir_real(p, 1);
-    if (negated)
-        above = ir_apply(p, IR_negate, above, NULL, NULL);
     return below ? ir_apply(p, IR_divide, above, below, NULL) : above;
 }
 
-const struct ir_expr *system_close(struct system *s)
+/* Can factors stand before the sum? It then does less at each element, is the same sum for more gradients, and waits for less. Not
+   under a guard: a closed sum is 0, whatever it would have been multiplied with. */
+static bool separable(const struct system *s)
+{
+    int parts = 0;
+
+    for (int i = 0; i < s->factors.count; i++)
+        parts |= part_of(s, &s->factors.at[i]);
+    return s->unknowns.count && parts == (FIXED | SUMMED);
+}
+
+void system_close(struct system *s, struct adjoint *out)
 {
     struct ir_program *p = s->p;
     guard_list said = {0};
     const struct guard *all = guard_simplify(p, &(struct guard){.kind = GUARD_ALL});
-    const struct ir_expr *value = product(s);
 
     last_guards(s);
     if (!guards_of_reads(s, &said))
@@ -387,7 +415,15 @@ const struct ir_expr *system_close(struct system *s)
         if (!repeated)
             all = guard_join(p, GUARD_ALL, all, s->guards.at[i]);
     }
-    if (guard_true(all))
-        return value;
-    return guard_false(all) ? NULL : ir_apply(p, IR_select, guard_condition(p, all), value, ir_real(p, 0));
+    if (guard_false(all))
+        return;
+    if (guard_true(all) && separable(s)) {
+        out->times = product(s, FIXED, false, s->number);
+        out->over = product(s, FIXED, true, 1);
+        out->value = quotient(p, product(s, SUMMED, false, 1), product(s, SUMMED, true, 1));
+        return;
+    }
+    out->value = quotient(p, product(s, FIXED | SUMMED, false, s->number), product(s, FIXED | SUMMED, true, 1));
+    if (!guard_true(all))
+        out->value = ir_apply(p, IR_select, guard_condition(p, all), out->value, ir_real(p, 0));
 }
