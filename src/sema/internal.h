@@ -124,6 +124,7 @@ struct field_use {
     int rank;
     int64_t shape[8];
     bool used;
+    bool whole_source;           /* one column: never has axes */
 };
 struct field_table { LIST(struct field_use *) fields; bool changed; };
 
@@ -269,6 +270,9 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
 const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings, const char *path,
                                 const value_list *inputs, bool training, struct span at);
 
+/* The value of one output of a layer whose body has run, with the axes its header declares. */
+const struct value *layer_output(struct scope *inner, struct definition *definition, int number, const value_list *inputs, struct span at);
+
 void run_statements(struct scope *scope, struct node *block);
 void run_statement(struct scope *scope, struct node *statement);
 void run_definition(struct scope *scope, struct node *definition);
@@ -290,22 +294,23 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
 
 /* E0402, E0501 for one output of a model in evaluation. */
 void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random, struct span at);
+struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss, struct span at);
 
 /* ---- extract.c ---- */
 
-/* Copies tensors and all they read into a program of its own. replaced: pairs of tensors of `from`: reads of the first become
-   reads of the second. */
-struct extraction {
-    struct ir_program *from, *to;
-    LIST(struct ir_tensor *) replaced, by;
-    struct ir_tensor **copy;      /* by number in from */
-    struct map *memo;
-};
+/* Copies tensors and all they read into a program of its own, in the order they have in the workspace. */
+struct extraction;
 struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name, enum ir_precision precision);
+/* Reads of tensor become reads of `by`, both of the workspace. */
 void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by);
-struct ir_tensor *extract_tensor(struct extraction *x, struct ir_tensor *tensor);
+/* The leaf is copied as a leaf of another kind and name. */
+void extraction_rename(struct extraction *x, struct ir_tensor *leaf, enum ir_kind kind, const char *name);
+void extraction_want(struct extraction *x, struct ir_tensor *tensor);
+/* Copies what is wanted; then extraction_copy gives the copy of each wanted tensor. */
+struct ir_program *extraction_run(struct extraction *x);
+struct ir_tensor *extraction_copy(struct extraction *x, struct ir_tensor *tensor);
 
 /* ---- model.c, train.c, rule.c, data.c, report.c ---- */
 
@@ -333,8 +338,31 @@ const struct value *parameter_set(struct scope *scope, const parameter_list *lis
 /* Runs the rule of one slot for a group; the parameters' current value and gradient change. outputs: of the average slot. */
 void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group, struct map *averages);
 
-struct report *lower_report(struct unit *unit, struct node *train, struct definition *model, struct definition *data,
-                            struct field_table *fields, struct map *averages, struct lower_options options,
-                            enum ir_precision precision, struct diagnostics *d);
+/* What a train block says, key by key. */
+struct slot { const char *name; struct node *definition; };
+struct train_block {
+    struct node *node;
+    struct definition *model, *data;
+    const char *split;           /* written after the data's name, or NULL */
+    struct node *loss, *penalty, *params, *epochs, *steps, *batch, *order, *precision; /* values */
+    struct node *report;         /* value of the key, or NODE_BLOCK */
+    LIST(struct slot) slots;     /* in written order */
+    LIST(struct node *) locals;  /* NODE_DEFINITION */
+};
+/* Reads the block's keys; NULL if model or data are not there. */
+struct train_block *read_train_block(struct unit *unit, struct node *train);
+/* The scope of the block after forward: the model's names and the fields. */
+struct scope *scope_of_block(struct scope *model, struct train_block *block, struct field_table *fields);
+/* Runs the local definitions that the expressions rest on. */
+void run_locals(struct scope *scope, struct train_block *block, struct node *const *expressions, int count);
+/* The split for evaluation: test or validation first, as asked; NULL if the data have neither. */
+struct node *evaluation_split(struct train_block *block, bool test_first);
+
+struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known, struct map *averages,
+                            struct lower_options options, int64_t batch, enum ir_precision precision, struct diagnostics *d);
+/* A model's fields where no data give them: shapes and bounds from the header. */
+void fields_of_header(struct scope *top, struct definition *model, struct field_table *fields);
+/* The train block's average slot without running it: parameter path -> state path. */
+void averages_of(struct unit *unit, struct train_block *block, struct workspace *w, struct map *averages);
 
 #endif

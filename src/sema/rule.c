@@ -1,0 +1,318 @@
+/* rule.c: selectors, and rules: what is done to each parameter after the backward pass. A rule runs line by line for all
+   parameters of its group at once, so that `all e` sees every parameter at the same line. */
+#include <string.h>
+
+#include "internal.h"
+
+bool glob_matches(const char *glob, const char *name)
+{
+    for (; *glob; glob++, name++) {
+        if (*glob == '*') {
+            for (;; name++) {
+                if (glob_matches(glob + 1, name)) return true;
+                if (!*name) return false;
+            }
+        }
+        if (*glob != *name) return false;
+    }
+    return !*name;
+}
+
+static bool below(const char *path, const char *name)
+{
+    size_t length = strlen(path);
+
+    return !strncmp(path, name, length) && (name[length] == '.' || name[length] == '[' || !name[length]);
+}
+
+static bool nothing_selected(struct scope *scope, struct node *selector, const char *glob)
+{
+    struct workspace *w = scope->workspace;
+    name_list names = {0};
+
+    fail(scope, "E0901", selector->span, "%s matches nothing", text_of(scope, selector));
+    for (int i = 0; i < w->parameters.count; i++) list_add(w->arena, names, w->parameters.at[i]->path);
+    suggest(scope->unit->diagnostics, w->arena, glob, &names);
+    if (w->parameters.count) {
+        const char *list = "";
+
+        for (int i = 0; i < w->parameters.count && i < 8; i++)
+            list = arena_printf(w->arena, "%s%s%s", list, i ? ", " : "", w->parameters.at[i]->path);
+        help(scope, "there are %s%s", list, w->parameters.count > 8 ? ", ..." : "");
+    }
+    return false;
+}
+
+bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out)
+{
+    struct workspace *w = scope->workspace;
+    const char *full;
+
+    while (selector->kind == NODE_GROUPED) selector = selector->a;
+    if (selector->kind == NODE_CALL && !strcmp(selector->a->name, "params")) {
+        const char *first = "";
+        bool *chosen = NEW_ARRAY(w->arena, bool, w->parameters.count + 1);
+
+        for (int k = 0; k < selector->list.count; k++) {
+            struct node *glob = selector->list.at[k]->a;
+            bool found = false;
+
+            if (glob->kind != NODE_STRING) {
+                fail(scope, "E0206", glob->span, "params wants strings, as in params(\"*.W\")");
+                return false;
+            }
+            if (!k) first = glob->text;
+            for (int i = 0; i < w->parameters.count; i++)
+                if (w->parameters.at[i]->trainable && glob_matches(glob->text, w->parameters.at[i]->path)) chosen[i] = found = true;
+            if (!found) return nothing_selected(scope, glob, glob->text);
+        }
+        for (int i = 0; i < w->parameters.count; i++)
+            if (chosen[i]) list_add(w->arena, *out, w->parameters.at[i]);
+        return out->count ? true : nothing_selected(scope, selector, first);
+    }
+    if (selector->kind != NODE_PATH) {
+        fail(scope, "E0901", selector->span, "%s selects no parameters", text_of(scope, selector));
+        help(scope, "weights, biases, params, params(\"*.W\"), or the name of a model, an instance or a parameter");
+        return false;
+    }
+    if (!strcmp(selector->name, "weights") || !strcmp(selector->name, "biases") || !strcmp(selector->name, "params")) {
+        for (int i = 0; i < w->parameters.count; i++) {
+            struct parameter *parameter = w->parameters.at[i];
+
+            if (!parameter->trainable || (selector->name[0] == 'w' && !parameter->weight) || (selector->name[0] == 'b' && parameter->weight)) continue;
+            list_add(w->arena, *out, parameter);
+        }
+        return out->count ? true : nothing_selected(scope, selector, selector->name);
+    }
+    {
+        const char *dot = strchr(selector->name, '.');
+        const char *first = dot ? arena_slice(w->arena, selector->name, (size_t)(dot - selector->name)) : selector->name;
+        struct binding *binding = scope_find(scope, first);
+        const char *base = first;
+
+        if (binding && binding->kind == BIND_VALUE && binding->value->kind == VALUE_LAYER && binding->value->layer->path)
+            base = binding->value->layer->path;
+        else if (binding)
+            base = arena_printf(w->arena, "%s.%s", scope->path, first);
+        full = arena_printf(w->arena, "%s%s", base, dot ? dot : "");
+    }
+    for (int i = 0; i < w->parameters.count; i++)
+        if (w->parameters.at[i]->trainable && below(full, w->parameters.at[i]->path)) list_add(w->arena, *out, w->parameters.at[i]);
+    return out->count ? true : nothing_selected(scope, selector, full);
+}
+
+const struct value *parameter_set(struct scope *scope, const parameter_list *list)
+{
+    struct value *set = value_new(scope, VALUE_SET);
+
+    for (int i = 0; i < list->count; i++) {
+        struct parameter *parameter = list->at[i];
+        list_add(scope->unit->arena, set->items, parameter->current ? parameter->current : value_of_tensor(scope, parameter->leaf, 0));
+    }
+    return set;
+}
+
+/* ---- running a rule ---- */
+
+struct assignment { struct binding *binding; const struct value *value; bool assigned; };
+
+static struct assignment what_stands(struct binding *binding)
+{
+    struct assignment a = {binding, binding->value, false};
+
+    if (binding->kind == BIND_STATE) {
+        a.value = binding->state->current;
+        a.assigned = binding->state->assigned;
+    }
+    return a;
+}
+
+static void put_back(struct assignment a)
+{
+    if (a.binding->kind == BIND_STATE) {
+        a.binding->state->current = a.value;
+        a.binding->state->assigned = a.assigned;
+    } else {
+        a.binding->value = a.value;
+    }
+}
+
+/* Every peer computes from what stood before the line; then all are assigned. */
+static void assign_in_step(struct rule_run *run, struct node *definition)
+{
+    struct arena *arena = run->peers[0]->unit->arena;
+    struct assignment *after = NEW_ARRAY(arena, struct assignment, run->count);
+
+    for (int i = 0; i < run->count; i++) {
+        struct binding *binding = scope_find(run->peers[i], definition->list.at[0]->name);
+        struct assignment before;
+
+        if (!binding) {
+            run_definition(run->peers[i], definition);
+            return;
+        }
+        before = what_stands(binding);
+        run_definition(run->peers[i], definition);
+        after[i] = what_stands(binding);
+        put_back(before);
+    }
+    for (int i = 0; i < run->count; i++) put_back(after[i]);
+}
+
+static void run_lines(struct rule_run *run, struct node *block)
+{
+    for (int k = 0; k < block->list.count; k++) {
+        struct node *statement = block->list.at[k];
+
+        if (statement->kind == NODE_WHEN) {
+            const struct value *condition = evaluate(run->peers[0], statement->a);
+
+            if (condition->kind != VALUE_NUMBER) {
+                if (!is_poison(condition)) {
+                    fail(run->peers[0], "E0701", statement->a->span, "`if` as a statement wants what is known before the run; %s is not",
+                         text_of(run->peers[0], statement->a));
+                    help(run->peers[0], "if %s then a else b", text_of(run->peers[0], statement->a));
+                }
+                continue;
+            }
+            if (condition->number != 0) run_lines(run, statement->b);
+            else if (statement->c) {
+                struct node wrapped = {.kind = NODE_BLOCK, .span = statement->c->span};
+
+                if (statement->c->kind == NODE_BLOCK) {
+                    run_lines(run, statement->c);
+                } else {
+                    list_add(run->peers[0]->unit->arena, wrapped.list, statement->c);
+                    run_lines(run, &wrapped);
+                }
+            }
+            continue;
+        }
+        if (statement->kind != NODE_DEFINE) {
+            run_statement(run->peers[0], statement);
+            continue;
+        }
+        for (int j = 0; j < statement->list.count; j++) {
+            struct node one = *statement;
+
+            if (!statement->text && statement->list.at[j]->op == 'u') {
+                assign_in_step(run, statement->list.at[j]);
+                continue;
+            }
+            one.list.at = &statement->list.at[j];
+            one.list.count = one.list.capacity = 1;
+            for (int i = 0; i < run->count; i++) run_statement(run->peers[i], &one);
+        }
+    }
+}
+
+static struct definition *rule_named(struct scope *scope, struct node *path, const char *slot)
+{
+    struct definition *rule = find_definition(scope->unit, scope->file, path->name, path->span);
+    name_list all = {0}, rules = {0};
+
+    if (rule && rule->node->kind == NODE_RULE) return rule;
+    if (rule) {
+        fail(scope, "E0801", path->span, "%s = %s: %s is no rule", slot, path->name, path->name);
+        note(scope, rule->node->name_span, "%s is defined here", path->name);
+        return NULL;
+    }
+    fail(scope, "E0201", path->span, "there is no rule `%s`", path->name);
+    visible_names(scope->unit, scope->file, &all);
+    for (int i = 0; i < all.count; i++) {
+        struct definition *other = find_definition(scope->unit, scope->file, all.at[i], path->span);
+        if (other && other->node->kind == NODE_RULE) list_add(scope->unit->arena, rules, all.at[i]);
+    }
+    suggest(scope->unit->diagnostics, scope->unit->arena, path->name, &rules);
+    return NULL;
+}
+
+static bool fits(struct scope *scope, struct definition *rule, const parameter_list *group, const char *slot, struct node *call)
+{
+    int fixed = 0;
+    bool dots = false;
+
+    for (int i = 0; i < rule->node->list.at[0]->list.count; i++) {
+        if (rule->node->list.at[0]->list.at[i]->kind == NODE_DOTS) dots = true;
+        else fixed++;
+    }
+    for (int i = 0; i < group->count; i++) {
+        int rank = group->at[i]->leaf->rank;
+
+        if (rank == fixed || (dots && rank > fixed)) continue;
+        fail(scope, "E0801", call->span, "%s wants %s%d ax%s; %s has %d", rule->name, dots ? "at least " : "", fixed, fixed == 1 ? "is" : "es",
+             group->at[i]->path, rank);
+        note(scope, group->at[i]->span, "%s is declared here", group->at[i]->path);
+        help(scope, "%s = %s on weights", slot, text_of(scope, call));
+        return false;
+    }
+    return true;
+}
+
+void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group, struct map *averages)
+{
+    struct arena *arena = scope->unit->arena;
+    struct node *path = call->kind == NODE_CALL ? call->a : call;
+    struct definition *rule;
+    struct map *settings;
+    struct rule_run run = {0};
+    struct node *outputs;
+    struct call *in = NEW(arena, struct call);
+
+    if (path->kind != NODE_PATH || (call->kind == NODE_CALL && call->flag)) {
+        fail(scope, "E0801", call->span, "a rule is wanted in the slot %s", slot);
+        return;
+    }
+    rule = rule_named(scope, path, slot);
+    if (!rule) return;
+    if (rule->node->list.count != 2) {
+        fail(scope, "E0801", rule->node->span, "a rule has two inputs, the parameter and its gradient");
+        return;
+    }
+    settings = evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL, NULL, call->span);
+    if (!settings || !fits(scope, rule, group, slot, call)) return;
+    in->name = rule->name;
+    in->span = call->span;
+    run.count = group->count;
+    run.peers = NEW_ARRAY(arena, struct scope *, group->count + 1);
+    run.weight = rule->node->list.at[0]->name;
+    run.gradient = rule->node->list.at[1]->name;
+    for (int i = 0; i < group->count; i++) {
+        struct parameter *parameter = group->at[i];
+        struct scope *peer = scope_body(scope, rule->file, arena_printf(arena, "%s.%s", parameter->path, rule->name));
+        value_list inputs = {0};
+
+        peer->context = (ir_index_list){0};
+        peer->training = true;
+        peer->in_training_block = false;
+        peer->rule = &run;
+        peer->peer = parameter;
+        peer->calls = in;
+        peer->caller = origin_of(scope, call->span);
+        run.peers[i] = peer;
+        list_add(arena, inputs, parameter->current);
+        list_add(arena, inputs, parameter->gradient);
+        if (!bind_header(peer, rule, &inputs, settings, call->span)) return;
+    }
+    if (!run.count) return;
+    run_lines(&run, rule->node->a);
+    outputs = rule->node->b;
+    for (int i = 0; i < group->count; i++) {
+        struct parameter *parameter = group->at[i];
+        struct binding *w = scope_find(run.peers[i], run.weight), *g = scope_find(run.peers[i], run.gradient), *a;
+
+        parameter->current = w->value;
+        parameter->gradient = g->value;
+        if (strcmp(slot, "average")) continue;
+        a = outputs ? scope_find(run.peers[i], outputs->list.at[0]->name) : NULL;
+        if (!a) {
+            fail(scope, "E0801", call->span, "%s gives nothing that could stand for the parameter", rule->name);
+            return;
+        }
+        if (a->kind != BIND_STATE) {
+            not_compiled(scope, outputs->span, "an average that is not a state of its rule");
+            return;
+        }
+        map_put(averages, parameter->path, (void *)a->state->path);
+    }
+}
