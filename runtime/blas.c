@@ -1,6 +1,6 @@
-/* blas.c: products by OpenBLAS. It reads the environment when it is loaded and then takes the kernels of a Pentium on every
-   processor newer than itself, so it is opened only after the environment says what this processor is. One thread inside each
-   call: our own pool makes the calls. */
+/* blas.c: products by OpenBLAS. It reads the environment when it is loaded and then takes the kernels of a Pentium on
+   every processor newer than itself, so it is opened only after the environment says what this processor is. One thread
+   inside each call: our own pool makes the calls. */
 #include "rnet.h"
 
 #include <dlfcn.h>
@@ -13,10 +13,10 @@
 /* As CBLAS numbers them. */
 enum { ROW_MAJOR = 101, NOT_TRANSPOSED = 111, TRANSPOSED = 112 };
 
-typedef void sgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a,
-                            int lda, const float *b, int ldb, float beta, float *c, int ldc);
-typedef void dgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, double alpha, const double *a,
-                            int lda, const double *b, int ldb, double beta, double *c, int ldc);
+typedef void sgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                            const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+typedef void dgemm_function(int order, int transpose_a, int transpose_b, int m, int n, int k, double alpha,
+                            const double *a, int lda, const double *b, int ldb, double beta, double *c, int ldc);
 
 static struct {
     void *library;
@@ -109,11 +109,13 @@ static _Noreturn void misuse(const char *what)
 }
 
 /* OpenBLAS would print and return without a product. */
-static void check(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc)
+static void check(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb,
+                  int64_t ldc)
 {
     if (!blas.library)
         misuse("called before rnet_blas_open");
-    if (m < 0 || n < 0 || k < 0 || m > INT_MAX || n > INT_MAX || k > INT_MAX || lda > INT_MAX || ldb > INT_MAX || ldc > INT_MAX)
+    if (m < 0 || n < 0 || k < 0 || m > INT_MAX || n > INT_MAX || k > INT_MAX || lda > INT_MAX || ldb > INT_MAX ||
+        ldc > INT_MAX)
         misuse("an extent is not in 0 .. 2^31 - 1");
     if (lda < (a_transposed ? m : k) || ldb < (b_transposed ? k : n) || ldc < n)
         misuse("a row is longer than the distance between rows");
@@ -129,14 +131,14 @@ void rnet_gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, i
                    int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     check(a_transposed, b_transposed, m, n, k, lda, ldb, ldc);
-    blas.sgemm(ROW_MAJOR, a_transposed ? TRANSPOSED : NOT_TRANSPOSED, b_transposed ? TRANSPOSED : NOT_TRANSPOSED, (int)m,
-               (int)n, (int)k, alpha, a, distance(lda), b, distance(ldb), beta, c, distance(ldc));
+    blas.sgemm(ROW_MAJOR, a_transposed ? TRANSPOSED : NOT_TRANSPOSED, b_transposed ? TRANSPOSED : NOT_TRANSPOSED,
+               (int)m, (int)n, (int)k, alpha, a, distance(lda), b, distance(ldb), beta, c, distance(ldc));
 }
 
 void rnet_gemm_f64(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
                    int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc)
 {
     check(a_transposed, b_transposed, m, n, k, lda, ldb, ldc);
-    blas.dgemm(ROW_MAJOR, a_transposed ? TRANSPOSED : NOT_TRANSPOSED, b_transposed ? TRANSPOSED : NOT_TRANSPOSED, (int)m,
-               (int)n, (int)k, alpha, a, distance(lda), b, distance(ldb), beta, c, distance(ldc));
+    blas.dgemm(ROW_MAJOR, a_transposed ? TRANSPOSED : NOT_TRANSPOSED, b_transposed ? TRANSPOSED : NOT_TRANSPOSED,
+               (int)m, (int)n, (int)k, alpha, a, distance(lda), b, distance(ldb), beta, c, distance(ldc));
 }

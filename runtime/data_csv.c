@@ -1,5 +1,6 @@
-/* data_csv.c: tables of numbers as text (RFC 4180): fields between commas, quotes around any of them, lines ended by LF or CRLF.
-   Every line has as many fields as the first; empty lines are passed over. Numbers are decimal; nan, inf and hexadecimal are not. */
+/* data_csv.c: tables of numbers as text (RFC 4180): fields between commas, quotes around any of them, lines ended by LF
+   or CRLF. Every line has as many fields as the first; empty lines are passed over. Numbers are decimal; nan, inf and
+   hexadecimal are not. */
 #include "file.h"
 
 #include <locale.h>
@@ -34,8 +35,8 @@ static bool fail_at_column(const struct table *table, int64_t line, int column, 
 {
     enum { SHOWN = 40 };
     return rnet_fail(table->error, RNET_DATA, "%s: line %lld, column %d: expected %s, found %s\"%.*s\"%s", table->path,
-                     (long long)line, column, expected, length == 0 ? "nothing: " : "", (int)(length < SHOWN ? length : SHOWN),
-                     text, length > SHOWN ? " and more" : "");
+                     (long long)line, column, expected, length == 0 ? "nothing: " : "",
+                     (int)(length < SHOWN ? length : SHOWN), text, length > SHOWN ? " and more" : "");
 }
 
 static bool at_line_end(const struct table *table)
@@ -61,8 +62,8 @@ static bool take_field(struct table *table, int column, struct field *field)
         field->text = ++table->at;
         for (;; table->at++) {
             if (table->at == table->end)
-                return fail_at_column(table, field->line, column, "a closing quote before the end of the file", field->text,
-                                      (size_t)(table->end - field->text));
+                return fail_at_column(table, field->line, column, "a closing quote before the end of the file",
+                                      field->text, (size_t)(table->end - field->text));
             if (*table->at == '\n')
                 table->line++;
             if (*table->at != '"')
@@ -91,8 +92,8 @@ static bool take_field(struct table *table, int column, struct field *field)
     return true;
 }
 
-/* [+-] digits [. digits] [e [+-] digits], with spaces around. Up to 19 digits and a power of ten that a double holds are
-   done here, exactly; the rest by strtod. */
+/* [+-] digits [. digits] [e [+-] digits], with spaces around. Up to 19 digits and a power of ten that a double holds
+   are done here, exactly; the rest by strtod. */
 static bool parse_number(const struct table *table, const struct field *field, double *out)
 {
     static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -182,7 +183,8 @@ static bool take_line(struct table *table, bool may_be_header, int *numbers)
             *numbers += parse_number(table, &field, &value);
         } else if (wanted(table, column)) {
             if (!parse_number(table, &field, &value))
-                return fail_at_column(table, field.line, column + 1, "a finite decimal number", field.text, field.length);
+                return fail_at_column(table, field.line, column + 1, "a finite decimal number", field.text,
+                                      field.length);
             if (!keep(table, value))
                 return false;
         }
@@ -191,8 +193,8 @@ static bool take_line(struct table *table, bool may_be_header, int *numbers)
     if (table->columns == 0)
         table->columns = column;
     if (column != table->columns)
-        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected %d fields as in the first line, found %d", table->path,
-                         (long long)field.line, table->columns, column);
+        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected %d fields as in the first line, found %d",
+                         table->path, (long long)field.line, table->columns, column);
     return true;
 }
 
@@ -212,13 +214,15 @@ static bool take_table(struct table *table)
     int64_t first_number = table->line;
     int numbers;
     if (table->at == table->end)
-        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected a line of numbers, found the end of the file",
-                         table->path, (long long)table->line);
+        return rnet_fail(table->error, RNET_DATA,
+                         "%s: line %lld: expected a line of numbers, found the end of the file", table->path,
+                         (long long)table->line);
     if (!take_line(table, true, &numbers))
         return false;
     int last = table->first + (table->count ? table->count : 1);
     if (last > table->columns)
-        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected at least %d fields (columns %d to %d are wanted), found %d",
+        return rnet_fail(table->error, RNET_DATA,
+                         "%s: line %lld: expected at least %d fields (columns %d to %d are wanted), found %d",
                          table->path, (long long)first_number, last, table->first, last - 1, table->columns);
     if (numbers > 0) {
         table->at = first_line;
@@ -228,8 +232,9 @@ static bool take_table(struct table *table)
         if (!take_line(table, false, &numbers))
             return false;
     if (table->size == 0)
-        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected numbers after the header, found the end of the file",
-                         table->path, (long long)table->line);
+        return rnet_fail(table->error, RNET_DATA,
+                         "%s: line %lld: expected numbers after the header, found the end of the file", table->path,
+                         (long long)table->line);
     return true;
 }
 
@@ -238,7 +243,8 @@ bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *ou
     *out = (struct rnet_array){0};
     struct rnet_bytes bytes = {0};
     if (first < 0 || count < 0)
-        return rnet_fail(error, RNET_USAGE, "%s: expected columns from 0 on, found first %d, count %d", path, first, count);
+        return rnet_fail(error, RNET_USAGE, "%s: expected columns from 0 on, found first %d, count %d", path, first,
+                         count);
     if (!rnet_file_read(path, &bytes, error))
         return false;
     struct table table = {.path = path,

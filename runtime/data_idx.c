@@ -33,34 +33,38 @@ static size_t idx_width(int code, enum rnet_type *type)
 }
 
 /* Header and length; *start: where the elements begin. */
-static bool read_header(const char *path, const struct rnet_bytes *bytes, struct rnet_array *out, size_t *width, size_t *start,
-                        struct rnet_error *error)
+static bool read_header(const char *path, const struct rnet_bytes *bytes, struct rnet_array *out, size_t *width,
+                        size_t *start, struct rnet_error *error)
 {
     const unsigned char *data = bytes->data;
     for (size_t i = 0; i < 4; i++) {
         if (bytes->size == i)
-            return rnet_fail_at(error, path, bytes, i, "expected the 4 bytes that begin an idx file, found the end of the file");
+            return rnet_fail_at(error, path, bytes, i,
+                                "expected the 4 bytes that begin an idx file, found the end of the file");
         if (i < 2 && data[i] != 0)
-            return rnet_fail_at(error, path, bytes, i, "expected 00 (an idx file begins with 00 00), found %02x", data[i]);
+            return rnet_fail_at(error, path, bytes, i, "expected 00 (an idx file begins with 00 00), found %02x",
+                                data[i]);
     }
     *width = idx_width(data[2], &out->type);
     if (*width == 0)
-        return rnet_fail_at(error, path, bytes, 2, "expected an idx type (08, 09, 0b, 0c, 0d or 0e), found %02x", data[2]);
+        return rnet_fail_at(error, path, bytes, 2, "expected an idx type (08, 09, 0b, 0c, 0d or 0e), found %02x",
+                            data[2]);
     out->rank = data[3];
     if (out->rank < 1 || out->rank > RNET_MAX_RANK)
         return rnet_fail_at(error, path, bytes, 3, "expected a rank of 1 to %d, found %d", RNET_MAX_RANK, out->rank);
     *start = 4 + 4 * (size_t)out->rank;
     if (bytes->size < *start)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected %d extents up to byte %zu, found the end of the file",
-                            out->rank, *start);
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected %d extents up to byte %zu, found the end of the file", out->rank, *start);
     for (int i = 0; i < out->rank; i++)
         out->shape[i] = big32(data + 4 + 4 * i);
     size_t size;
     if (!rnet_shape_bytes(out->shape, out->rank, *width, &size) || size > INT64_MAX / 8)
         return rnet_fail_at(error, path, bytes, 4, "expected extents whose product fits in memory");
     if (bytes->size - *start < size)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected %zu bytes of elements from byte %zu on, found %zu", size,
-                            *start, bytes->size - *start);
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected %zu bytes of elements from byte %zu on, found %zu", size, *start,
+                            bytes->size - *start);
     if (bytes->size - *start > size)
         return rnet_fail_at(error, path, bytes, *start + size, "expected the end of the file, found %zu bytes more",
                             bytes->size - *start - size);
@@ -110,8 +114,8 @@ bool rnet_read_idx(const char *path, struct rnet_array *out, struct rnet_error *
             nan = isnan(((double *)array.data)[i]);
         }
         if (nan) {
-            rnet_fail_at(error, path, &bytes, (size_t)(from - bytes.data), "expected a number, found nan (element %lld)",
-                         (long long)i);
+            rnet_fail_at(error, path, &bytes, (size_t)(from - bytes.data),
+                         "expected a number, found nan (element %lld)", (long long)i);
             free(bytes.data);
             free(array.data);
             return false;

@@ -1,5 +1,5 @@
-/* data_npy.c: NumPy's .npy: "\x93NUMPY", version, length of the header, a Python dict of descr, fortran_order and shape, elements.
-   The dict is read strictly: three keys, each once, and nothing else. */
+/* data_npy.c: NumPy's .npy: "\x93NUMPY", version, length of the header, a Python dict of descr, fortran_order and
+   shape, elements. The dict is read strictly: three keys, each once, and nothing else. */
 #include "file.h"
 
 #include <math.h>
@@ -28,8 +28,8 @@ struct npy {
 static bool expected(struct header *header, const char *what)
 {
     if (header->at >= header->end)
-        return rnet_fail_at(header->error, header->path, header->bytes, header->at, "expected %s, found the end of the header",
-                            what);
+        return rnet_fail_at(header->error, header->path, header->bytes, header->at,
+                            "expected %s, found the end of the header", what);
     unsigned char found = header->bytes->data[header->at];
     char shown[16];
     snprintf(shown, sizeof shown, found >= ' ' && found < 127 ? "'%c'" : "byte %02x", found);
@@ -38,7 +38,8 @@ static bool expected(struct header *header, const char *what)
 
 static void skip_spaces(struct header *header)
 {
-    while (header->at < header->end && strchr(" \t\n\r", header->bytes->data[header->at]) && header->bytes->data[header->at])
+    while (header->at < header->end && strchr(" \t\n\r", header->bytes->data[header->at]) &&
+           header->bytes->data[header->at])
         header->at++;
 }
 
@@ -128,8 +129,8 @@ static bool take_shape(struct header *header, struct npy *npy)
         if (header->at == start)
             return expected(header, "an extent");
         if (npy->rank == RNET_MAX_RANK)
-            return rnet_fail_at(header->error, header->path, header->bytes, start, "expected at most %d extents, found more",
-                                RNET_MAX_RANK);
+            return rnet_fail_at(header->error, header->path, header->bytes, start,
+                                "expected at most %d extents, found more", RNET_MAX_RANK);
         npy->shape[npy->rank++] = extent;
         comma = take(header, ',');
         if (!comma && npy->rank == 1)
@@ -151,8 +152,8 @@ static bool take_entry(struct header *header, struct npy *npy)
                                                      : NULL;
     if (!seen || *seen)
         return rnet_fail_at(header->error, header->path, header->bytes, start,
-                            "expected 'descr', 'fortran_order' and 'shape', each once, found %s'%s'", seen ? "another " : "",
-                            key);
+                            "expected 'descr', 'fortran_order' and 'shape', each once, found %s'%s'",
+                            seen ? "another " : "", key);
     *seen = true;
     if (!take(header, ':'))
         return expected(header, "':'");
@@ -173,9 +174,13 @@ static bool take_dict(struct header *header, struct npy *npy)
             return false;
         comma = take(header, ',');
     }
-    const char *missing = !npy->has_type ? "descr" : !npy->has_order ? "fortran_order" : !npy->has_shape ? "shape" : NULL;
+    const char *missing = !npy->has_type    ? "descr"
+                          : !npy->has_order ? "fortran_order"
+                          : !npy->has_shape ? "shape"
+                                            : NULL;
     if (missing)
-        return rnet_fail_at(header->error, header->path, header->bytes, header->at - 1, "expected '%s' before '}'", missing);
+        return rnet_fail_at(header->error, header->path, header->bytes, header->at - 1, "expected '%s' before '}'",
+                            missing);
     skip_spaces(header);
     return header->at == header->end || expected(header, "only spaces after '}'");
 }
@@ -188,10 +193,12 @@ static bool read_header(const char *path, const struct rnet_bytes *bytes, struct
     const unsigned char *data = bytes->data;
     for (size_t i = 0; i < sizeof magic; i++) {
         if (bytes->size == i)
-            return rnet_fail_at(error, path, bytes, i, "expected the 6 bytes that begin a npy file, found the end of the file");
+            return rnet_fail_at(error, path, bytes, i,
+                                "expected the 6 bytes that begin a npy file, found the end of the file");
         if (data[i] != magic[i])
-            return rnet_fail_at(error, path, bytes, i, "expected %02x (a npy file begins with 93 4e 55 4d 50 59), found %02x",
-                                magic[i], data[i]);
+            return rnet_fail_at(error, path, bytes, i,
+                                "expected %02x (a npy file begins with 93 4e 55 4d 50 59), found %02x", magic[i],
+                                data[i]);
     }
     if (bytes->size < 8)
         return rnet_fail_at(error, path, bytes, bytes->size, "expected the version, found the end of the file");
@@ -200,13 +207,14 @@ static bool read_header(const char *path, const struct rnet_bytes *bytes, struct
         return rnet_fail_at(error, path, bytes, 6, "expected version 1.0, 2.0 or 3.0, found %d.%d", version, data[7]);
     size_t width = version == 1 ? 2 : 4, length = 0;
     if (bytes->size < 8 + width)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected the length of the header, found the end of the file");
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected the length of the header, found the end of the file");
     for (size_t i = 0; i < width; i++)
         length |= (size_t)data[8 + i] << (8 * i);
     *start = 8 + width + length;
     if (bytes->size < *start)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected a header up to byte %zu, found the end of the file",
-                            *start);
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected a header up to byte %zu, found the end of the file", *start);
     struct header header = {.path = path, .bytes = bytes, .at = 8 + width, .end = *start, .error = error};
     return take_dict(&header, npy);
 }
@@ -258,12 +266,13 @@ bool rnet_read_npy(const char *path, struct rnet_array *out, struct rnet_error *
         goto fail;
     }
     if (found < size) {
-        rnet_fail_at(error, path, &bytes, bytes.size, "expected %zu bytes of elements from byte %zu on, found %zu", size, start,
-                     found);
+        rnet_fail_at(error, path, &bytes, bytes.size, "expected %zu bytes of elements from byte %zu on, found %zu",
+                     size, start, found);
         goto fail;
     }
     if (found > size) {
-        rnet_fail_at(error, path, &bytes, start + size, "expected the end of the file, found %zu bytes more", found - size);
+        rnet_fail_at(error, path, &bytes, start + size, "expected the end of the file, found %zu bytes more",
+                     found - size);
         goto fail;
     }
     array.type = npy.type;
@@ -281,8 +290,8 @@ bool rnet_read_npy(const char *path, struct rnet_array *out, struct rnet_error *
         widen(&npy, from, array.data, place);
         if ((npy.type == RNET_F32 && isnan(((float *)array.data)[place])) ||
             (npy.type == RNET_F64 && isnan(((double *)array.data)[place]))) {
-            rnet_fail_at(error, path, &bytes, (size_t)(from - bytes.data), "expected a number, found nan (element %lld)",
-                         (long long)i);
+            rnet_fail_at(error, path, &bytes, (size_t)(from - bytes.data),
+                         "expected a number, found nan (element %lld)", (long long)i);
             goto fail;
         }
     }
@@ -317,6 +326,7 @@ bool rnet_write_npy(const char *path, const struct rnet_array *array, struct rne
 
     struct rnet_writer writer;
     return rnet_writer_open(&writer, path, error) && rnet_writer_add(&writer, header, (size_t)length, error) &&
-           rnet_writer_add(&writer, array->data, (size_t)rnet_array_elements(array) * rnet_type_size(array->type), error) &&
+           rnet_writer_add(&writer, array->data, (size_t)rnet_array_elements(array) * rnet_type_size(array->type),
+                           error) &&
            rnet_writer_close(&writer, error);
 }

@@ -9,17 +9,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool rnet_fail_at(struct rnet_error *error, const char *path, const struct rnet_bytes *bytes, size_t at, const char *format, ...)
+bool rnet_fail_at(struct rnet_error *error, const char *path, const struct rnet_bytes *bytes, size_t at,
+                  const char *format, ...)
 {
     char what[600];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    return rnet_fail(error, RNET_DATA, "%s: byte %zu%s: %s", path, at, bytes->unpacked ? " of the unpacked data" : "", what);
+    return rnet_fail(error, RNET_DATA, "%s: byte %zu%s: %s", path, at, bytes->unpacked ? " of the unpacked data" : "",
+                     what);
 }
 
 bool rnet_shape_bytes(const int64_t *shape, int rank, size_t element, size_t *bytes)
@@ -40,6 +43,20 @@ bool rnet_shape_bytes(const int64_t *shape, int rank, size_t element, size_t *by
 
 /* ---- reading ---- */
 
+/* malloc for whole files: large ones get large pages where there are, for touching 50 MB for the first time in pages of
+   4 kB takes a fifth of the time that unpacking them does. */
+static unsigned char *allocate(size_t size)
+{
+    const size_t page = 2 << 20;
+    if (size < 2 * page)
+        return malloc(size);
+    size = (size + page - 1) / page * page;
+    unsigned char *memory = aligned_alloc(page, size);
+    if (memory)
+        madvise(memory, size, MADV_HUGEPAGE);
+    return memory;
+}
+
 bool rnet_file_read_raw(const char *path, struct rnet_bytes *out, struct rnet_error *error)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -53,7 +70,7 @@ bool rnet_file_read_raw(const char *path, struct rnet_bytes *out, struct rnet_er
     }
     /* The size is a first guess: pipes and files of /proc have none. */
     size_t capacity = (size_t)status.st_size + 1, size = 0;
-    unsigned char *data = malloc(capacity);
+    unsigned char *data = allocate(capacity);
     while (data) {
         if (size == capacity) {
             unsigned char *larger = realloc(data, capacity *= 2);
@@ -134,14 +151,15 @@ static size_t gzip_header(const char *path, const struct rnet_bytes *packed, siz
         goto cut;
     return here - at;
 cut:
-    rnet_fail_at(error, path, packed, size, "expected the rest of the gzip header that begins at byte %zu, found the end of the file",
-                 at);
+    rnet_fail_at(error, path, packed, size,
+                 "expected the rest of the gzip header that begins at byte %zu, found the end of the file", at);
     return 0;
 }
 
 /* Adds what the member at *at holds to `out`, of which `capacity` bytes are allocated, and moves *at behind it. */
-static bool unpack_member(const char *path, struct libdeflate_decompressor *decompressor, const struct rnet_bytes *packed,
-                          size_t *at, struct rnet_bytes *out, size_t *capacity, struct rnet_error *error)
+static bool unpack_member(const char *path, struct libdeflate_decompressor *decompressor,
+                          const struct rnet_bytes *packed, size_t *at, struct rnet_bytes *out, size_t *capacity,
+                          struct rnet_error *error)
 {
     enum { TRAILER = 8 };
     size_t header = gzip_header(path, packed, *at, error);
@@ -150,15 +168,16 @@ static bool unpack_member(const char *path, struct libdeflate_decompressor *deco
     size_t start = *at + header, used, made;
     for (;;) {
         enum libdeflate_result result =
-            libdeflate_deflate_decompress_ex(decompressor, packed->data + start, packed->size - start, out->data + out->size,
-                                             *capacity - 1 - out->size, &used, &made);
+            libdeflate_deflate_decompress_ex(decompressor, packed->data + start, packed->size - start,
+                                             out->data + out->size, *capacity - 1 - out->size, &used, &made);
         if (result == LIBDEFLATE_SUCCESS)
             break;
         if (result != LIBDEFLATE_INSUFFICIENT_SPACE)
-            return rnet_fail_at(error, path, packed, start,
-                                "expected a deflate stream, found one that is damaged, or cut short by the end of the file at "
-                                "byte %zu",
-                                packed->size);
+            return rnet_fail_at(
+                error, path, packed, start,
+                "expected a deflate stream, found one that is damaged, or cut short by the end of the file at "
+                "byte %zu",
+                packed->size);
         unsigned char *larger = realloc(out->data, *capacity * 2);
         if (!larger)
             return rnet_fail(error, RNET_FAILED, "%s: out of memory for more than %zu unpacked bytes", path, *capacity);
@@ -172,9 +191,10 @@ static bool unpack_member(const char *path, struct libdeflate_decompressor *deco
                             TRAILER - (packed->size - trailer), trailer);
     uint32_t sum = libdeflate_crc32(0, out->data + out->size, made), expected = little32(packed->data + trailer);
     if (sum != expected)
-        return rnet_fail_at(error, path, packed, trailer,
-                            "expected data with the checksum %08x that stands here, found data with %08x: it is damaged",
-                            (unsigned)expected, (unsigned)sum);
+        return rnet_fail_at(
+            error, path, packed, trailer,
+            "expected data with the checksum %08x that stands here, found data with %08x: it is damaged",
+            (unsigned)expected, (unsigned)sum);
     if ((uint32_t)made != little32(packed->data + trailer + 4))
         return rnet_fail_at(error, path, packed, trailer + 4, "expected %u bytes of data as stated here, found %zu",
                             (unsigned)little32(packed->data + trailer + 4), made);
@@ -185,14 +205,15 @@ static bool unpack_member(const char *path, struct libdeflate_decompressor *deco
 
 static bool unpack(const char *path, const struct rnet_bytes *packed, struct rnet_bytes *out, struct rnet_error *error)
 {
-    /* The last four bytes state the length of the last member, usually the only one; believed as far as deflate can pack. */
+    /* The last four bytes state the length of the last member, usually the only one; believed as far as deflate can
+     * pack. */
     enum { MOST_DENSE = 1032 };
     size_t stated = packed->size < 18 ? 0 : little32(packed->data + packed->size - 4);
     if (stated / MOST_DENSE > packed->size)
         stated = packed->size;
     size_t capacity = (stated > packed->size ? stated : packed->size) + 64, at = 0;
     struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
-    *out = (struct rnet_bytes){.data = malloc(capacity), .unpacked = true};
+    *out = (struct rnet_bytes){.data = allocate(capacity), .unpacked = true};
     bool done = decompressor && out->data;
     if (!done)
         rnet_fail(error, RNET_FAILED, "%s: out of memory for %zu unpacked bytes", path, capacity);
@@ -284,7 +305,8 @@ bool rnet_writer_add(struct rnet_writer *writer, const void *bytes, size_t count
     return rnet_write_all(writer->file, bytes, count) || writer_fails(writer, "write", error);
 }
 
-/* Makes the new name last through a loss of power. Some file systems cannot sync a folder; the file itself is safe by then. */
+/* Makes the new name last through a loss of power. Some file systems cannot sync a folder; by then the file itself is
+   safe. */
 static void sync_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -19,20 +19,21 @@ RNET_INTERNAL bool rnet_file_read_raw(const char *path, struct rnet_bytes *out, 
 RNET_INTERNAL bool rnet_fail_at(struct rnet_error *error, const char *path, const struct rnet_bytes *bytes, size_t at,
                                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* A file that appears under its name as a whole or not at all: written beside it, synced, renamed. After a failed call the
-   temporary file is gone and the writer is over. */
+/* A file that appears under its name as a whole or not at all: written beside it, synced, renamed. After a failed call
+   the temporary file is gone and the writer is over. */
 struct rnet_writer {
     const char *path;
     char *temporary;
     int file;
 };
 RNET_INTERNAL bool rnet_writer_open(struct rnet_writer *writer, const char *path, struct rnet_error *error);
-RNET_INTERNAL bool rnet_writer_add(struct rnet_writer *writer, const void *bytes, size_t count, struct rnet_error *error);
+RNET_INTERNAL bool rnet_writer_add(struct rnet_writer *writer, const void *bytes, size_t count,
+                                   struct rnet_error *error);
 RNET_INTERNAL bool rnet_writer_close(struct rnet_writer *writer, struct rnet_error *error);
 /* Gives up; for callers that fail for reasons of their own. */
 RNET_INTERNAL void rnet_writer_drop(struct rnet_writer *writer);
 
-/* write(2) until all is written; false with errno. A limit on file size (RLIMIT_FSIZE) becomes EFBIG instead of a signal. */
+/* write(2) until all is written; false with errno. */
 RNET_INTERNAL bool rnet_write_all(int file, const void *bytes, size_t count);
 
 /* Product of a shape times an element's size; false if it does not fit. */

@@ -1,5 +1,5 @@
-/* log.c: a run's log, one JSON object a line, each written by one call as soon as it is complete: what a killed run leaves is whole
-   lines, but perhaps for the last. */
+/* log.c: a run's log, one JSON object a line, each written by one call as soon as it is complete: what a killed run
+   leaves is whole lines, but perhaps for the last. */
 #include "file.h"
 
 #include <errno.h>
@@ -60,13 +60,17 @@ static void add_string(struct rnet_log *log, const char *text)
             add_text(log, escape);
             continue;
         }
-        int length = *at < 0x80 ? 1 : *at >= 0xC2 && *at < 0xE0 ? 2 : *at >= 0xE0 && *at < 0xF0 ? 3 : *at >= 0xF0 && *at < 0xF5 ? 4 : 0;
+        int length = *at < 0x80                  ? 1
+                     : *at >= 0xC2 && *at < 0xE0 ? 2
+                     : *at >= 0xE0 && *at < 0xF0 ? 3
+                     : *at >= 0xF0 && *at < 0xF5 ? 4
+                                                 : 0;
         bool valid = length > 0;
         for (int i = 1; valid && i < length; i++)
             valid = (at[i] & 0xC0) == 0x80;
         /* Not shortest, a surrogate, or beyond U+10FFFF. */
-        if (valid && ((at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] >= 0xA0) || (at[0] == 0xF0 && at[1] < 0x90) ||
-                      (at[0] == 0xF4 && at[1] >= 0x90)))
+        if (valid && ((at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] >= 0xA0) ||
+                      (at[0] == 0xF0 && at[1] < 0x90) || (at[0] == 0xF4 && at[1] >= 0x90)))
             valid = false;
         if (valid)
             add(log, (const char *)at, (size_t)length);
@@ -77,8 +81,8 @@ static void add_string(struct rnet_log *log, const char *text)
     add_text(log, "\"");
 }
 
-/* Length of the lines that stay: whole, and none behind the first whose step is beyond `after_step`. Lines are our own: a bare
-   "step": in quotes is the key, for inside a string its quotes would be escaped. */
+/* Length of the lines that stay: whole, and none behind the first whose step is beyond `after_step`. Lines are our own:
+   a bare "step": in quotes is the key, for inside a string its quotes would be escaped. */
 static size_t kept_length(const char *lines, size_t size, uint64_t after_step)
 {
     static const char key[] = "\"step\":";
@@ -109,8 +113,8 @@ static bool cut_off(struct rnet_log *log, uint64_t after_step, struct rnet_error
     size_t kept = kept_length((const char *)bytes.data, bytes.size, after_step);
     free(bytes.data);
     if (ftruncate(log->file, (off_t)kept) != 0)
-        return rnet_fail(error, RNET_FAILED, "%s: cannot cut off the lines after step %" PRIu64 ": %s", log->path, after_step,
-                         strerror(errno));
+        return rnet_fail(error, RNET_FAILED, "%s: cannot cut off the lines after step %" PRIu64 ": %s", log->path,
+                         after_step, strerror(errno));
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* philox.c: draws in bulk. The functions of philox.h, sixteen lanes at a time, compiled once for each vector width; which one
-   runs is decided by the processor and never changes a bit. */
+/* philox.c: draws in bulk. The functions of philox.h, sixteen lanes at a time, compiled once for each vector width;
+   which one runs is decided by the processor and never changes a bit. */
 #include "philox.h"
 #include "rnet.h"
 
@@ -47,8 +47,8 @@ static inline void words_portable(const struct draw *draw, uint32_t group, uint3
 }
 
 #ifdef __x86_64__
-/* Philox on lanes of 64 bits, of which the multiplication reads the low half; what stands above it is garbage until the end.
-   rnet_philox_round in vectors: the compiler does not find this instruction by itself. */
+/* Philox on lanes of 64 bits, of which the multiplication reads the low half; what stands above it is garbage until the
+   end. rnet_philox_round in vectors: the compiler does not find this instruction by itself. */
 #define WORDS_WIDE(suffix, features, type, narrow, lanes, register_type, multiply, ...)                                \
     typedef uint64_t type __attribute__((vector_size(8 * lanes)));                                                     \
     typedef uint32_t narrow __attribute__((vector_size(4 * lanes)));                                                   \
@@ -78,10 +78,10 @@ static inline void words_portable(const struct draw *draw, uint32_t group, uint3
         }                                                                                                              \
         _Pragma("GCC unroll 4") for (int word = 0; word < WORDS; word++)                                               \
             _Pragma("GCC unroll 4") for (int part = 0; part < LANES / lanes; part++)                                   \
-            {                                                                                                          \
-                narrow low = __builtin_convertvector(c[word][part], narrow);                                           \
-                memcpy(&words[word][part * lanes], &low, sizeof low);                                                  \
-            }                                                                                                          \
+        {                                                                                                              \
+            narrow low = __builtin_convertvector(c[word][part], narrow);                                               \
+            memcpy(&words[word][part * lanes], &low, sizeof low);                                                      \
+        }                                                                                                              \
     }
 #define AVX2   __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,prefer-vector-width=512")))
@@ -142,8 +142,8 @@ DRAW_RANGE(avx2, AVX2)
 DRAW_RANGE(avx512, AVX512)
 #endif
 
-void rnet_draw_fill(enum rnet_draw draw, uint64_t key, uint32_t mapped, uint64_t position, uint64_t first, int64_t count,
-                    float *out)
+void rnet_draw_fill(enum rnet_draw draw, uint64_t key, uint32_t mapped, uint64_t position, uint64_t first,
+                    int64_t count, float *out)
 {
     struct draw shared = {.kind = draw,
                           .k0 = (uint32_t)key,

@@ -1,9 +1,9 @@
-/* philox.h: from counters to bits to numbers, one scalar at a time. This file is the definition: philox.c runs these functions
-   sixteen lanes wide, the evaluator calls them, the code generator emits them operation by operation, and
+/* philox.h: from counters to bits to numbers, one scalar at a time. This file is the definition: philox.c runs these
+   functions sixteen lanes wide, the evaluator calls them, the code generator emits them operation by operation, and
    tests/oracle/philox.py writes them again in Python. All give the same bits.
 
-   Floating point here is f32, to nearest, + - * sqrt only, each rounded on its own in the order written (no contraction to
-   fma, no reassociation). Integers are 32 bits and wrap. No value is denormal, so flushing them changes nothing. */
+   Floating point here is f32, to nearest, + - * sqrt only, each rounded on its own in the order written (no contraction
+   to fma, no reassociation). Integers are 32 bits and wrap. No value is denormal, so flushing them changes nothing. */
 #ifndef RNET_PHILOX_H
 #define RNET_PHILOX_H
 
@@ -58,26 +58,26 @@ static inline float rnet_bits_float(uint32_t bits)
 }
 
 /* log(1 + f) = f + f^2 (L0 + L1 f + ... + L7 f^7) for f in [sqrt(1/2) - 1, sqrt(2) - 1]: relative error 3e-8.
-   sin(pi x / 2) = x (S0 + S1 z + S2 z^2 + S3 z^3), cos(pi x / 2) = 1 + z (C0 + C1 z + C2 z^2), z = x^2, |x| <= 1/2: errors 5e-9
-   and 3e-8. Minimax fits rounded to f32. */
-#define RNET_LOG_0        -0x1.fffff4p-2f
-#define RNET_LOG_1        0x1.5556e8p-2f
-#define RNET_LOG_2        -0x1.0006c6p-2f
-#define RNET_LOG_3        0x1.98da1cp-3f
-#define RNET_LOG_4        -0x1.52fb0ep-3f
-#define RNET_LOG_5        0x1.30d176p-3f
-#define RNET_LOG_6        -0x1.277648p-3f
-#define RNET_LOG_7        0x1.6fcc4cp-4f
-#define RNET_TWO_LOG2     0x1.62e430p+0f
-#define RNET_SQRT_HALF    0x3F3504F3u /* the bits of sqrt(1/2) */
-#define RNET_MANTISSA     0x007FFFFFu
-#define RNET_SIN_0        0x1.921fb6p+0f
-#define RNET_SIN_1        -0x1.4abbbap-1f
-#define RNET_SIN_2        0x1.465ec6p-4f
-#define RNET_SIN_3        -0x1.2d9bb8p-8f
-#define RNET_COS_0        -0x1.3bd3a2p+0f
-#define RNET_COS_1        0x1.03b162p-2f
-#define RNET_COS_2        -0x1.4ea9e4p-6f
+   sin(pi x / 2) = x (S0 + S1 z + S2 z^2 + S3 z^3), cos(pi x / 2) = 1 + z (C0 + C1 z + C2 z^2), z = x^2, |x| <= 1/2:
+   errors 5e-9 and 3e-8. Minimax fits rounded to f32. */
+#define RNET_LOG_0     -0x1.fffff4p-2f
+#define RNET_LOG_1     0x1.5556e8p-2f
+#define RNET_LOG_2     -0x1.0006c6p-2f
+#define RNET_LOG_3     0x1.98da1cp-3f
+#define RNET_LOG_4     -0x1.52fb0ep-3f
+#define RNET_LOG_5     0x1.30d176p-3f
+#define RNET_LOG_6     -0x1.277648p-3f
+#define RNET_LOG_7     0x1.6fcc4cp-4f
+#define RNET_TWO_LOG2  0x1.62e430p+0f
+#define RNET_SQRT_HALF 0x3F3504F3u /* the bits of sqrt(1/2) */
+#define RNET_MANTISSA  0x007FFFFFu
+#define RNET_SIN_0     0x1.921fb6p+0f
+#define RNET_SIN_1     -0x1.4abbbap-1f
+#define RNET_SIN_2     0x1.465ec6p-4f
+#define RNET_SIN_3     -0x1.2d9bb8p-8f
+#define RNET_COS_0     -0x1.3bd3a2p+0f
+#define RNET_COS_1     0x1.03b162p-2f
+#define RNET_COS_2     -0x1.4ea9e4p-6f
 
 /* Two independent standard normals from two words, by Box and Muller:
    radius sqrt(-2 log u1), u1 = ((a >> 8) + 1) / 2^24 in (0, 1]; angle 2 pi u2, u2 = (b >> 8) / 2^24.

@@ -1,8 +1,9 @@
 /* pool.c: fork and join of a fixed set of threads.
 
-   A run is announced by a new generation number; every worker takes part in every run and counts itself out at its end, so that
-   the fields of a run are never written while somebody reads them. Who waits (a worker for the next run, the caller for the
-   last worker) spins a while, for the next run of a training step comes within microseconds, then sleeps on a futex. */
+   A run is announced by a new generation number; every worker takes part in every run and counts itself out at its end,
+   so that the fields of a run are never written while somebody reads them. Who waits (a worker for the next run, the
+   caller for the last worker) spins a while, for the next run of a training step comes within microseconds, then sleeps
+   on a futex. */
 #include "rnet.h"
 
 #include <limits.h>
@@ -29,8 +30,8 @@ struct worker {
 };
 
 struct rnet_pool {
-    /* One line of the cache: what a worker waits for and, with it, what it then needs. The fields of a run are written by the
-       caller of rnet_pool_run while no run is going on. */
+    /* One line of the cache: what a worker waits for and, with it, what it then needs. The fields of a run are written
+       by the caller of rnet_pool_run while no run is going on. */
     alignas(LINE) atomic_uint generation; /* of the run last announced */
     bool stop;
     void (*part)(void *context, int64_t index);
@@ -215,7 +216,8 @@ void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t i
     announce(pool);
     run_share(pool, 0);
 
-    unsigned all = atomic_load_explicit(&pool->generation, memory_order_relaxed) * ((unsigned)pool->threads - 1), finished;
+    unsigned all = atomic_load_explicit(&pool->generation, memory_order_relaxed) * ((unsigned)pool->threads - 1),
+             finished;
     while ((finished = atomic_load_explicit(&pool->finished, memory_order_acquire)) != all) {
         if (spin_while(pool, &pool->finished, finished))
             continue;

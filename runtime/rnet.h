@@ -55,18 +55,20 @@ enum rnet_draw { RNET_UNIFORM16, RNET_UNIFORM32, RNET_NORMAL };
    16-bit draw: block (e / 128) * 16 + e % 16, half h = (e / 16) % 8: word h / 2, low half first. A normal is a 32-bit draw
    whose words pair up: (0, 1) and (2, 3) of one block give two normals by Box and Muller.
    Numbers: uniform16 = k / 65536. uniform32 = (w >> 8) / 2^24. Both in [0, 1), exact in f32. Normals are computed in f32 by
-   operations without contraction, so that every implementation gives the same bits.
+   operations without contraction, so that every implementation gives the same bits; philox.h says which. A site has fewer than
+   2^34 elements at one position.
    Fills out[0 .. count - 1] with elements first .. first + count - 1. */
 void rnet_draw_fill(enum rnet_draw draw, uint64_t key, uint32_t mapped, uint64_t position, uint64_t first, int64_t count,
                     float *out);
 
 /* ---- pool.c: threads that wait by spinning, then sleep. Denormals are flushed (FTZ, DAZ) in each from its creation. ---- */
 
-/* threads >= 1, the caller included. The caller's denormals are flushed too. */
+/* threads >= 1, the caller included. The caller's denormals are flushed too. NULL: a thread could not be made. */
 struct rnet_pool *rnet_pool_new(int threads);
 void rnet_pool_free(struct rnet_pool *pool);
 int rnet_pool_threads(const struct rnet_pool *pool);
-/* Calls part(context, i) for every i in 0 .. parts - 1, whole parts to a thread, and waits. Never allocates. */
+/* Calls part(context, i) for every i in 0 .. parts - 1, whole parts to a thread, and waits. Never allocates. One thread calls it at
+   a time; called inside a part, it runs all of its parts there and then. */
 void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t index), void *context, int64_t parts);
 
 /* ---- blas.c: OpenBLAS, opened with the core type that this processor has; one thread inside each call ---- */
@@ -80,7 +82,7 @@ void rnet_gemm_f64(bool a_transposed, bool b_transposed, int64_t m, int64_t n, i
                    int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
 /* ---- scalar functions that compiled code calls where no vector code is emitted ---- */
-/* libm's, in f32 and f64: rnet_erf_f32, rnet_erf_f64, sin, cos, pow, log1p, expm1. Declared in math.h of this folder. */
+/* libm's, in f32 and f64: rnet_erf_f32, rnet_erf_f64, sin, cos, pow, log1p, expm1. Declared in rnet_math.h. */
 
 /* ---- array.c: data in memory, row-major, the first axis counts samples ---- */
 
@@ -112,6 +114,7 @@ bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *ou
 /* Item of the data at place `position` of the stream. Position p is place p % items of permutation p / items, which depends
    only on (seed, name, p / items, items). Keeps the current permutation; resuming anywhere gives the same items. */
 struct rnet_stream;
+/* NULL: items < 1, or out of memory. */
 struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, bool sequential);
 void rnet_stream_free(struct rnet_stream *stream);
 int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position);

@@ -1,5 +1,5 @@
-/* rnet_math.h: scalar functions that compiled code calls where it emits no vector code. libm's, under our names, so that
-   compiled code needs rnet_* symbols only. */
+/* rnet_math.h: scalar functions that compiled code calls where it emits no vector code. libm's, under our names, so
+   that compiled code needs rnet_* symbols only. */
 #ifndef RNET_MATH_H
 #define RNET_MATH_H
 

@@ -1,5 +1,7 @@
-/* safetensors.c: 8 bytes of length, little-endian; a JSON object of that length: name to dtype, shape and data_offsets, and
-   "__metadata__"; then the elements. Readers are strict as the format asks: no name twice, no hole, no overlap, nothing behind. */
+/* safetensors.c: 8 bytes of length, little-endian; a JSON object of that length: name to dtype, shape and data_offsets,
+   and
+   "__metadata__"; then the elements. Readers are strict as the format asks: no name twice, no hole, no overlap, nothing
+   behind. */
 #include "file.h"
 
 #include <errno.h>
@@ -18,7 +20,8 @@ static const char *const type_names[] = {
 /* Wide types first, so that every tensor is aligned to its type; then by name. */
 static int file_order(const void *left, const void *right)
 {
-    const struct rnet_tensor *a = *(const struct rnet_tensor *const *)left, *b = *(const struct rnet_tensor *const *)right;
+    const struct rnet_tensor *a = *(const struct rnet_tensor *const *)left,
+                             *b = *(const struct rnet_tensor *const *)right;
     size_t a_width = rnet_type_size(a->type), b_width = rnet_type_size(b->type);
     return a_width != b_width ? (a_width > b_width ? -1 : 1) : strcmp(a->name, b->name);
 }
@@ -43,8 +46,8 @@ static json_t *describe(const struct rnet_tensor *tensor, size_t begin, size_t s
 }
 
 /* The header as JSON with spaces to a multiple of 8, behind room for its length; NULL with an error. */
-static char *make_header(const char *path, const struct rnet_tensor **sorted, int count, const struct rnet_pair *metadata,
-                         int pairs, size_t *length, struct rnet_error *error)
+static char *make_header(const char *path, const struct rnet_tensor **sorted, int count,
+                         const struct rnet_pair *metadata, int pairs, size_t *length, struct rnet_error *error)
 {
     json_t *root = json_object();
     char *header = NULL;
@@ -53,8 +56,8 @@ static char *make_header(const char *path, const struct rnet_tensor **sorted, in
         json_object_set_new(root, "__metadata__", values);
         for (int i = 0; i < pairs; i++)
             if (!add_once(values, metadata[i].key, json_string(metadata[i].value))) {
-                rnet_fail(error, RNET_FAILED, "%s: cannot write the metadata %s: it is there twice, or is not UTF-8", path,
-                          metadata[i].key);
+                rnet_fail(error, RNET_FAILED, "%s: cannot write the metadata %s: it is there twice, or is not UTF-8",
+                          path, metadata[i].key);
                 goto end;
             }
     }
@@ -66,9 +69,10 @@ static char *make_header(const char *path, const struct rnet_tensor **sorted, in
                       sorted[i]->name);
             goto end;
         }
-        if (strcmp(sorted[i]->name, "__metadata__") == 0 || !add_once(root, sorted[i]->name, describe(sorted[i], begin, size))) {
-            rnet_fail(error, RNET_FAILED, "%s: cannot write the tensor %s: the name is there twice, or is not UTF-8", path,
-                      sorted[i]->name);
+        if (strcmp(sorted[i]->name, "__metadata__") == 0 ||
+            !add_once(root, sorted[i]->name, describe(sorted[i], begin, size))) {
+            rnet_fail(error, RNET_FAILED, "%s: cannot write the tensor %s: the name is there twice, or is not UTF-8",
+                      path, sorted[i]->name);
             goto end;
         }
         begin += size;
@@ -95,8 +99,8 @@ end:
     return header;
 }
 
-bool rnet_safetensors_write(const char *path, const struct rnet_tensor *tensors, int count, const struct rnet_pair *metadata,
-                            int pairs, struct rnet_error *error)
+bool rnet_safetensors_write(const char *path, const struct rnet_tensor *tensors, int count,
+                            const struct rnet_pair *metadata, int pairs, struct rnet_error *error)
 {
     const struct rnet_tensor **sorted = calloc((size_t)count + 1, sizeof *sorted);
     if (!sorted)
@@ -177,8 +181,8 @@ static bool read_entry(const struct reader *reader, const char *name, const json
     const json_t *offsets = json_object_get(json, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     size_t available = reader->bytes->size - reader->data, size;
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < json_integer_value(begin))
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
+        json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
         return fail_tensor(reader, name, "data_offsets [begin, end]", offsets);
     entry->begin = (size_t)json_integer_value(begin);
     entry->end = (size_t)json_integer_value(end);
@@ -186,7 +190,8 @@ static bool read_entry(const struct reader *reader, const char *name, const json
         return rnet_fail_at(reader->error, reader->path, reader->bytes, reader->bytes->size,
                             "expected the elements of tensor %s up to byte %zu, found the end of the file", name,
                             reader->data + entry->end);
-    if (!rnet_shape_bytes(entry->shape, entry->rank, rnet_type_size(entry->type), &size) || size != entry->end - entry->begin)
+    if (!rnet_shape_bytes(entry->shape, entry->rank, rnet_type_size(entry->type), &size) ||
+        size != entry->end - entry->begin)
         return fail_tensor(reader, name, "data_offsets as far apart as its shape and type need", offsets);
     return true;
 }
@@ -206,13 +211,15 @@ static bool check_tiling(const struct reader *reader, const struct entry *entrie
     for (int i = 0; i < count; i++) {
         if (entries[i].begin != at)
             return rnet_fail_at(reader->error, reader->path, reader->bytes, reader->data + at,
-                                "expected the elements of tensor %s to begin here, found them at byte %zu: %s", entries[i].name,
-                                reader->data + entries[i].begin, entries[i].begin > at ? "a hole" : "an overlap");
+                                "expected the elements of tensor %s to begin here, found them at byte %zu: %s",
+                                entries[i].name, reader->data + entries[i].begin,
+                                entries[i].begin > at ? "a hole" : "an overlap");
         at = entries[i].end;
     }
     if (reader->data + at != reader->bytes->size)
         return rnet_fail_at(reader->error, reader->path, reader->bytes, reader->data + at,
-                            "expected the end of the file, found %zu bytes more", reader->bytes->size - reader->data - at);
+                            "expected the end of the file, found %zu bytes more",
+                            reader->bytes->size - reader->data - at);
     return true;
 }
 
@@ -240,8 +247,7 @@ static bool fill(const struct reader *reader, const struct entry *entries, int c
         size += rounded(entries[i].end - entries[i].begin);
         strings += strlen(entries[i].name) + 1;
     }
-    json_object_foreach((json_t *)metadata, key, value)
-        strings += strlen(key) + 1 + json_string_length(value) + 1;
+    json_object_foreach((json_t *)metadata, key, value) strings += strlen(key) + 1 + json_string_length(value) + 1;
     int pairs = (int)json_object_size(metadata);
     size_t tensors_at = size, pairs_at = tensors_at + (size_t)count * sizeof *out->tensors;
     size_t strings_at = pairs_at + (size_t)pairs * sizeof *out->metadata;
@@ -279,13 +285,13 @@ static bool read_tensors(const struct reader *reader, json_t *root, struct rnet_
     const char *key;
     if (metadata && !json_is_object(metadata))
         return rnet_fail(reader->error, RNET_DATA, "%s: __metadata__: expected an object of strings", reader->path);
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return rnet_fail(reader->error, RNET_DATA, "%s: __metadata__: %s: expected a string", reader->path, key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return rnet_fail(
+        reader->error, RNET_DATA, "%s: __metadata__: %s: expected a string", reader->path, key);
 
     struct entry *entries = calloc(json_object_size(root) + 1, sizeof *entries);
     if (!entries)
-        return rnet_fail(reader->error, RNET_FAILED, "%s: out of memory for %zu tensors", reader->path, json_object_size(root));
+        return rnet_fail(reader->error, RNET_FAILED, "%s: out of memory for %zu tensors", reader->path,
+                         json_object_size(root));
     int count = 0;
     bool done = true;
     json_object_foreach(root, key, value)
@@ -305,18 +311,21 @@ static bool read_tensors(const struct reader *reader, json_t *root, struct rnet_
     return done;
 }
 
-static bool read_bytes(const char *path, const struct rnet_bytes *bytes, struct rnet_safetensors *out, struct rnet_error *error)
+static bool read_bytes(const char *path, const struct rnet_bytes *bytes, struct rnet_safetensors *out,
+                       struct rnet_error *error)
 {
     if (bytes->size < PREFIX)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected the 8 bytes of the header's length, found the end of the file");
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected the 8 bytes of the header's length, found the end of the file");
     uint64_t length = 0;
     for (int i = 0; i < PREFIX; i++)
         length |= (uint64_t)bytes->data[i] << (8 * i);
     if (length > HEADER_LIMIT)
-        return rnet_fail_at(error, path, bytes, 0, "expected a header of at most %d bytes, found the length %llu", HEADER_LIMIT,
-                            (unsigned long long)length);
+        return rnet_fail_at(error, path, bytes, 0, "expected a header of at most %d bytes, found the length %llu",
+                            HEADER_LIMIT, (unsigned long long)length);
     if (length > bytes->size - PREFIX)
-        return rnet_fail_at(error, path, bytes, bytes->size, "expected a header up to byte %llu, found the end of the file",
+        return rnet_fail_at(error, path, bytes, bytes->size,
+                            "expected a header up to byte %llu, found the end of the file",
                             (unsigned long long)length + PREFIX);
     if (length == 0 || bytes->data[PREFIX] != '{')
         return rnet_fail_at(error, path, bytes, PREFIX, "expected a header that begins with '{'");

@@ -70,7 +70,8 @@ struct products {
 static void multiply(void *context, int64_t index)
 {
     struct products *products = context;
-    rnet_gemm_f32(index & 1, false, SIDE, SIDE, SIDE, 1, products->a, SIDE, products->b, SIDE, 0, products->c[index], SIDE);
+    rnet_gemm_f32(index & 1, false, SIDE, SIDE, SIDE, 1, products->a, SIDE, products->b, SIDE, 0, products->c[index],
+                  SIDE);
 }
 
 static void calls_at_once_give_the_same_bits(void **state)
@@ -114,10 +115,8 @@ static int open_blas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_form_is_exact),
-        cmocka_unit_test(rows_may_be_apart),
-        cmocka_unit_test(beta_0_overwrites_nan),
-        cmocka_unit_test(calls_at_once_give_the_same_bits),
+        cmocka_unit_test(every_form_is_exact),         cmocka_unit_test(rows_may_be_apart),
+        cmocka_unit_test(beta_0_overwrites_nan),       cmocka_unit_test(calls_at_once_give_the_same_bits),
         cmocka_unit_test(the_core_is_this_processors),
     };
     return cmocka_run_group_tests(tests, open_blas, NULL);

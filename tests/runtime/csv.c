@@ -54,9 +54,20 @@ static void quotes_line_ends_and_spaces_are_understood(void **state)
 
 static void numbers_are_rounded_correctly(void **state)
 {
-    static const char *const texts[] = {"0.1",     "1e22",   "1e23",  "9007199254740993", "123456789012345678901234567890",
-                                        "1.7976931348623157e308", "5e-324", "2.2250738585072011e-308", "-0.0", "+3.",
-                                        ".5",      "1E+2",   "0.30000000000000004", "00000000000000000000000000001.5"};
+    static const char *const texts[] = {"0.1",
+                                        "1e22",
+                                        "1e23",
+                                        "9007199254740993",
+                                        "123456789012345678901234567890",
+                                        "1.7976931348623157e308",
+                                        "5e-324",
+                                        "2.2250738585072011e-308",
+                                        "-0.0",
+                                        "+3.",
+                                        ".5",
+                                        "1E+2",
+                                        "0.30000000000000004",
+                                        "00000000000000000000000000001.5"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[100];
         snprintf(text, sizeof text, "%s,0.5\n", texts[i]);
@@ -79,15 +90,22 @@ static const char *failure(const char *text, int first, int count)
 
 static void what_is_no_number_is_named_by_line_and_column(void **state)
 {
-    assert_string_equal(failure("a,b\n1,2\n3,x\n", 0, 2), "line 3, column 2: expected a finite decimal number, found \"x\"");
-    assert_string_equal(failure("1,2\n\n3,nan\n", 0, 2), "line 3, column 2: expected a finite decimal number, found \"nan\"");
+    assert_string_equal(failure("a,b\n1,2\n3,x\n", 0, 2),
+                        "line 3, column 2: expected a finite decimal number, found \"x\"");
+    assert_string_equal(failure("1,2\n\n3,nan\n", 0, 2),
+                        "line 3, column 2: expected a finite decimal number, found \"nan\"");
     assert_string_equal(failure("1\ninf\n", 0, 1), "line 2, column 1: expected a finite decimal number, found \"inf\"");
-    assert_string_equal(failure("1\n1e999\n", 0, 1), "line 2, column 1: expected a finite decimal number, found \"1e999\"");
-    assert_string_equal(failure("1\n0x10\n", 0, 1), "line 2, column 1: expected a finite decimal number, found \"0x10\"");
-    assert_string_equal(failure("1,2\n3,\n", 0, 2), "line 2, column 2: expected a finite decimal number, found nothing: \"\"");
-    assert_string_equal(failure("1,2\n3,1e\n", 0, 2), "line 2, column 2: expected a finite decimal number, found \"1e\"");
+    assert_string_equal(failure("1\n1e999\n", 0, 1),
+                        "line 2, column 1: expected a finite decimal number, found \"1e999\"");
+    assert_string_equal(failure("1\n0x10\n", 0, 1),
+                        "line 2, column 1: expected a finite decimal number, found \"0x10\"");
+    assert_string_equal(failure("1,2\n3,\n", 0, 2),
+                        "line 2, column 2: expected a finite decimal number, found nothing: \"\"");
+    assert_string_equal(failure("1,2\n3,1e\n", 0, 2),
+                        "line 2, column 2: expected a finite decimal number, found \"1e\"");
     assert_string_equal(failure("1,2\n3,-\n", 0, 2), "line 2, column 2: expected a finite decimal number, found \"-\"");
-    assert_string_equal(failure("1,2\n3,1.2.3\n", 0, 2), "line 2, column 2: expected a finite decimal number, found \"1.2.3\"");
+    assert_string_equal(failure("1,2\n3,1.2.3\n", 0, 2),
+                        "line 2, column 2: expected a finite decimal number, found \"1.2.3\"");
     /* A first line with one number is data. */
     assert_string_equal(failure("1,b\n3,4\n", 0, 2), "line 1, column 2: expected a finite decimal number, found \"b\"");
     assert_string_equal(failure("1\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", 0, 1),
@@ -105,16 +123,19 @@ static void every_line_has_as_many_fields(void **state)
 
 static void missing_columns_and_rows_are_errors(void **state)
 {
-    assert_string_equal(failure("1,2\n", 1, 3), "line 1: expected at least 4 fields (columns 1 to 3 are wanted), found 2");
+    assert_string_equal(failure("1,2\n", 1, 3),
+                        "line 1: expected at least 4 fields (columns 1 to 3 are wanted), found 2");
     assert_string_equal(failure("", 0, 1), "line 1: expected a line of numbers, found the end of the file");
     assert_string_equal(failure("a,b\n", 0, 1), "line 2: expected numbers after the header, found the end of the file");
 }
 
 static void quotes_must_close(void **state)
 {
-    assert_string_equal(failure("1,2\n3,\"4\n", 0, 2), "line 2, column 2: expected a closing quote before the end of the file, found \"4\n\"");
-    assert_string_equal(failure("1,2\n3,\"4\"5\n", 0, 2),
-                        "line 2, column 2: expected a comma or the end of the line after the closing quote, found \"5\"");
+    assert_string_equal(failure("1,2\n3,\"4\n", 0, 2),
+                        "line 2, column 2: expected a closing quote before the end of the file, found \"4\n\"");
+    assert_string_equal(
+        failure("1,2\n3,\"4\"5\n", 0, 2),
+        "line 2, column 2: expected a comma or the end of the line after the closing quote, found \"5\"");
 }
 
 static void many_lines_are_read(void **state)

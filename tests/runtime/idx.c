@@ -82,7 +82,8 @@ static void a_file_cut_anywhere_says_where(void **state)
 
 static void a_wrong_magic_names_byte_and_value(void **state)
 {
-    assert_string_equal(failure(write_text("x", "hello")), "byte 0: expected 00 (an idx file begins with 00 00), found 68");
+    assert_string_equal(failure(write_text("x", "hello")),
+                        "byte 0: expected 00 (an idx file begins with 00 00), found 68");
     assert_string_equal(failure(write_bytes("x", "\0\1\x08\x01", 4)),
                         "byte 1: expected 00 (an idx file begins with 00 00), found 01");
     assert_string_equal(failure(write_bytes("x", "\0\0\x0A\x01", 4)),
@@ -139,10 +140,12 @@ static void gzip_damage_is_found(void **state)
     assert_string_equal(failure(write_bytes("length.gz", bytes, size)), expected);
     bytes[size - 4] ^= 1;
     bytes[2] = 7;
-    assert_string_equal(failure(write_bytes("method.gz", bytes, size)), "byte 2: expected gzip method 8 (deflate), found 7");
+    assert_string_equal(failure(write_bytes("method.gz", bytes, size)),
+                        "byte 2: expected gzip method 8 (deflate), found 7");
     bytes[2] = 8;
     bytes[3] = 0x40;
-    assert_string_equal(failure(write_bytes("flags.gz", bytes, size)), "byte 3: expected gzip flags below 0x20, found 0x40");
+    assert_string_equal(failure(write_bytes("flags.gz", bytes, size)),
+                        "byte 3: expected gzip flags below 0x20, found 0x40");
     bytes[3] = 0;
     bytes[size] = 'x';
     snprintf(expected, sizeof expected, "byte %zu: expected the rest of the gzip header", size + 1);

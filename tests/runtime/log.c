@@ -38,9 +38,17 @@ static void numbers_are_short_and_read_back(void **state)
     static const struct {
         double value;
         const char *text;
-    } table[] = {{0, "0"},         {-0.0, "-0"},     {1, "1"},      {-2.5, "-2.5"}, {0.1, "0.1"}, {1e300, "1e+300"},
-                 {1.0 / 3, "0.3333333333333333"}, {0.1 + 0.2, "0.30000000000000004"}, {5e-324, "4.94065645841247e-324"},
-                 {123456789, "123456789"}, {(double)0.1f, "0.10000000149011612"}};
+    } table[] = {{0, "0"},
+                 {-0.0, "-0"},
+                 {1, "1"},
+                 {-2.5, "-2.5"},
+                 {0.1, "0.1"},
+                 {1e300, "1e+300"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {0.1 + 0.2, "0.30000000000000004"},
+                 {5e-324, "4.94065645841247e-324"},
+                 {123456789, "123456789"},
+                 {(double)0.1f, "0.10000000149011612"}};
     struct rnet_log *log = open_log("log", false, 0);
     char wanted[1000], *at = wanted;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -88,8 +96,19 @@ static void what_is_not_finite_is_null_with_a_flag(void **state)
 /* Every byte that a string can hold, alone and before others. */
 static void every_string_becomes_json(void **state)
 {
-    static const char *const texts[] = {"\x80", "\xC3", "\xC3(", "\xC0\x80", "\xE2\x82", "\xE2\x82\xAC", "\xED\xA0\x80", "\xF0\x9F\x98\x80",
-                                        "\xF4\x90\x80\x80", "\xFF", "\x7F", "\xE0\x80\x80", "\xF0\x80\x80\x80"};
+    static const char *const texts[] = {"\x80",
+                                        "\xC3",
+                                        "\xC3(",
+                                        "\xC0\x80",
+                                        "\xE2\x82",
+                                        "\xE2\x82\xAC",
+                                        "\xED\xA0\x80",
+                                        "\xF0\x9F\x98\x80",
+                                        "\xF4\x90\x80\x80",
+                                        "\xFF",
+                                        "\x7F",
+                                        "\xE0\x80\x80",
+                                        "\xF0\x80\x80\x80"};
     struct rnet_log *log = open_log("log", false, 0);
     rnet_log_begin(log);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -120,13 +139,16 @@ static void every_string_becomes_json(void **state)
 
 static void a_resumed_run_cuts_off_what_it_will_write_again(void **state)
 {
-    write_text("log", "{\"program\":\"x\"}\n{\"step\":1,\"text\":\"\\\"step\\\":99\"}\n{\"step\":10,\"loss\":1}\n{\"step\":11}\n{\"step\":12}\n");
+    write_text("log", "{\"program\":\"x\"}\n{\"step\":1,\"text\":\"\\\"step\\\":99\"}\n{\"step\":10,\"loss\":1}\n{"
+                      "\"step\":11}\n{\"step\":12}\n");
     struct rnet_log *log = open_log("log", true, 10);
     rnet_log_begin(log);
     rnet_log_whole(log, "step", 11);
     assert_true(rnet_log_end(log, &error));
     assert_true(rnet_log_close(log, &error));
-    expect_content("log", "{\"program\":\"x\"}\n{\"step\":1,\"text\":\"\\\"step\\\":99\"}\n{\"step\":10,\"loss\":1}\n{\"step\":11}\n");
+    expect_content(
+        "log",
+        "{\"program\":\"x\"}\n{\"step\":1,\"text\":\"\\\"step\\\":99\"}\n{\"step\":10,\"loss\":1}\n{\"step\":11}\n");
 }
 
 static void a_half_line_of_a_killed_run_is_cut_off(void **state)

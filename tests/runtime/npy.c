@@ -92,7 +92,8 @@ static void a_file_cut_anywhere_says_where(void **state)
         assert_memory_equal(message, expected, strlen(expected));
     }
     bytes[size] = 0;
-    assert_string_equal(failure(write_bytes("long", bytes, size + 1)), "byte 158: expected the end of the file, found 1 bytes more");
+    assert_string_equal(failure(write_bytes("long", bytes, size + 1)),
+                        "byte 158: expected the end of the file, found 1 bytes more");
     free(bytes);
 }
 
@@ -111,9 +112,10 @@ static const char *with_header(const char *header)
 
 static void a_header_as_others_write_it_is_read(void **state)
 {
-    static const char *const headers[] = {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }  \n",
-                                          "{'shape':(4,),'fortran_order':False,'descr':'<f4'}",
-                                          " { \"descr\" : \"<i4\" , \"shape\" : ( 4 , ) , \"fortran_order\" : True } \n"};
+    static const char *const headers[] = {
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }  \n",
+        "{'shape':(4,),'fortran_order':False,'descr':'<f4'}",
+        " { \"descr\" : \"<i4\" , \"shape\" : ( 4 , ) , \"fortran_order\" : True } \n"};
     for (int i = 0; i < 3; i++) {
         struct rnet_array array;
         assert_true(rnet_read_npy(with_header(headers[i]), &array, &error));
@@ -129,7 +131,8 @@ static void every_wrong_header_is_refused(void **state)
     } table[] = {
         {"", "byte 10: expected '{', found the end of the header"},
         {"[1]", "byte 10: expected '{', found '['"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4,)", "byte 64: expected ',' or '}', found the end of the header"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4,)",
+         "byte 64: expected ',' or '}', found the end of the header"},
         {"{'descr': '<f4', 'fortran_order': False}", "byte 49: expected 'shape' before '}'"},
         {"{'fortran_order': False, 'shape': (4,)}", "byte 48: expected 'descr' before '}'"},
         {"{'descr': '<f4', 'shape': (4,)}", "byte 40: expected 'fortran_order' before '}'"},
@@ -147,7 +150,8 @@ static void every_wrong_header_is_refused(void **state)
         {"{'shape': (2, 2 2)}", "byte 26: expected ',' or ')', found '2'"},
         {"{'shape': (99999999999999999999,)}", "byte 21: expected an extent below 2^63, found '9'"},
         {"{'shape': (1,1,1,1,1,1,1,1,1)}", "byte 37: expected at most 8 extents, found more"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4,)} x", "byte 66: expected only spaces after '}', found 'x'"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4,)} x",
+         "byte 66: expected only spaces after '}', found 'x'"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
          "byte 8: expected a shape whose elements fit in memory"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (5,)}",
@@ -159,9 +163,12 @@ static void every_wrong_header_is_refused(void **state)
 
 static void magic_and_version_are_checked(void **state)
 {
-    assert_string_equal(failure(write_text("x", "PK\3\4")), "byte 0: expected 93 (a npy file begins with 93 4e 55 4d 50 59), found 50");
-    assert_string_equal(failure(write_bytes("x", "\x93NUMPY\4\0\0\0", 10)), "byte 6: expected version 1.0, 2.0 or 3.0, found 4.0");
-    assert_string_equal(failure(write_bytes("x", "\x93NUMPY\1\1\0\0", 10)), "byte 6: expected version 1.0, 2.0 or 3.0, found 1.1");
+    assert_string_equal(failure(write_text("x", "PK\3\4")),
+                        "byte 0: expected 93 (a npy file begins with 93 4e 55 4d 50 59), found 50");
+    assert_string_equal(failure(write_bytes("x", "\x93NUMPY\4\0\0\0", 10)),
+                        "byte 6: expected version 1.0, 2.0 or 3.0, found 4.0");
+    assert_string_equal(failure(write_bytes("x", "\x93NUMPY\1\1\0\0", 10)),
+                        "byte 6: expected version 1.0, 2.0 or 3.0, found 1.1");
 }
 
 static void what_is_written_is_read(void **state)

@@ -125,12 +125,14 @@ static void a_terminal_is_redrawn_ten_times_a_second(void **state)
 
 static void a_long_line(struct rnet_progress *progress)
 {
-    rnet_progress_show(progress, "\xC3\xBC" "bersicht und Einzelheiten");
+    rnet_progress_show(progress, "\xC3\xBC"
+                                 "bersicht und Einzelheiten");
 }
 
 static void a_long_line_is_cut_to_the_terminal(void **state)
 {
-    assert_string_equal(shown(a_long_line, 11), "\r\xC3\xBC" "bersicht \033[K\n");
+    assert_string_equal(shown(a_long_line, 11), "\r\xC3\xBC"
+                                                "bersicht \033[K\n");
 }
 
 static void the_machine_is_described(void **state)
@@ -142,7 +144,8 @@ static void the_machine_is_described(void **state)
     assert_true(machine.cores >= 1 && machine.cores <= sysconf(_SC_NPROCESSORS_CONF));
     assert_true(machine.memory_bytes > 64 << 20);
 #ifdef __x86_64__
-    assert_true(strcmp(machine.isa, "avx512") == 0 || strcmp(machine.isa, "avx2") == 0 || strcmp(machine.isa, "sse2") == 0);
+    assert_true(strcmp(machine.isa, "avx512") == 0 || strcmp(machine.isa, "avx2") == 0 ||
+                strcmp(machine.isa, "sse2") == 0);
 #endif
 }
 

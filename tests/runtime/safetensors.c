@@ -46,9 +46,8 @@ static void the_official_file_is_read(void **state)
 static float weights[] = {1, 2, 3, 4, 5, 6};
 static double bias[] = {7, 8};
 static uint8_t bytes_of_mask[] = {1, 0, 1};
-static const struct rnet_tensor three[] = {{"mask", RNET_U8, 1, {3}, bytes_of_mask},
-                                           {"W", RNET_F32, 2, {2, 3}, weights},
-                                           {"b", RNET_F64, 1, {2}, bias}};
+static const struct rnet_tensor three[] = {
+    {"mask", RNET_U8, 1, {3}, bytes_of_mask}, {"W", RNET_F32, 2, {2, 3}, weights}, {"b", RNET_F64, 1, {2}, bias}};
 static const struct rnet_pair metadata[] = {{"step", "5"}, {"program", "x.rnet"}};
 
 static void the_bytes_are_fixed(void **state)
@@ -98,7 +97,8 @@ static void an_empty_file_is_written_and_read(void **state)
     rnet_safetensors_free(&file);
 }
 
-static const char *write_failure(const struct rnet_tensor *tensors, int count, const struct rnet_pair *pairs, int pair_count)
+static const char *write_failure(const struct rnet_tensor *tensors, int count, const struct rnet_pair *pairs,
+                                 int pair_count)
 {
     const char *path = in_folder("bad.safetensors");
     assert_false(rnet_safetensors_write(path, tensors, count, pairs, pair_count, &error));
@@ -154,16 +154,20 @@ static void every_wrong_header_is_refused(void **state)
         {"", 0, "byte 8: expected a header that begins with '{'"},
         {"[1]", 0, "byte 8: expected a header that begins with '{'"},
         {" {}", 0, "byte 8: expected a header that begins with '{'"},
-        {"{\"a\":" F32("0", "8") ",\"a\":" F32("8", "16") "}", 16, "byte 65: expected a header in JSON, found: duplicate object key near '\"a\"'"},
+        {"{\"a\":" F32("0", "8") ",\"a\":" F32("8", "16") "}", 16,
+         "byte 65: expected a header in JSON, found: duplicate object key near '\"a\"'"},
         {"{\"a\":" F32("0", "8") "} x", 8, "byte 64: expected a header in JSON, found: end of file expected near 'x'"},
         {"{\"a\":" F32("0", "8") ",\"b\":" F32("12", "20") "}", 20,
          "byte 125: expected the elements of tensor b to begin here, found them at byte 129: a hole"},
         {"{\"a\":" F32("0", "8") ",\"b\":" F32("4", "12") "}", 12,
          "byte 124: expected the elements of tensor b to begin here, found them at byte 120: an overlap"},
-        {"{\"a\":" F32("4", "12") "}", 12, "byte 63: expected the elements of tensor a to begin here, found them at byte 67: a hole"},
+        {"{\"a\":" F32("4", "12") "}", 12,
+         "byte 63: expected the elements of tensor a to begin here, found them at byte 67: a hole"},
         {"{\"a\":" F32("0", "8") "}", 9, "byte 70: expected the end of the file, found 1 bytes more"},
-        {"{\"a\":" F32("0", "8") "}", 7, "byte 69: expected the elements of tensor a up to byte 70, found the end of the file"},
-        {"{\"a\":" F32("0", "4") "}", 4, "tensor a: expected data_offsets as far apart as its shape and type need, found [0,4]"},
+        {"{\"a\":" F32("0", "8") "}", 7,
+         "byte 69: expected the elements of tensor a up to byte 70, found the end of the file"},
+        {"{\"a\":" F32("0", "4") "}", 4,
+         "tensor a: expected data_offsets as far apart as its shape and type need, found [0,4]"},
         {"{\"a\":" F32("8", "0") "}", 8, "tensor a: expected data_offsets [begin, end], found [8,0]"},
         {"{\"a\":" F32("-8", "0") "}", 8, "tensor a: expected data_offsets [begin, end], found [-8,0]"},
         {"{\"a\":" F32("0.0", "8.0") "}", 8, "tensor a: expected data_offsets [begin, end], found [0.0,8.0]"},
@@ -266,7 +270,9 @@ static void a_full_disk_leaves_the_earlier_file(void **state)
             char expected[400];
             snprintf(expected, sizeof expected, "%s: cannot write: File too large", path);
             bool refused = !rnet_safetensors_write(path, three, 3, NULL, 0, &error);
-            _exit(refused && error.status == RNET_FAILED && strcmp(error.message, expected) == 0 ? 0 : limit < 227 ? 1 : 2);
+            _exit(refused && error.status == RNET_FAILED && strcmp(error.message, expected) == 0 ? 0
+                  : limit < 227                                                                  ? 1
+                                                                                                 : 2);
         }
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -286,8 +292,8 @@ static void a_full_disk_leaves_the_earlier_file(void **state)
 
 static void a_device_without_space_is_named(void **state)
 {
-    /* The header alone does not fill a pipe's worth; /dev/full fails at the first write. The temporary file beside it cannot be
-       made there, so the log is what meets it. */
+    /* The header alone does not fill a pipe's worth; /dev/full fails at the first write. The temporary file beside it
+       cannot be made there, so the log is what meets it. */
     if (access("/dev/full", W_OK) != 0)
         skip();
     struct rnet_log *log = rnet_log_open("/dev/full", false, 0, &error);

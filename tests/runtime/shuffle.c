@@ -21,7 +21,8 @@ static void every_epoch_is_a_permutation(void **state)
 /* Printed by tests/oracle/philox.py. Checkpoints name positions, which must mean the same items for ever. */
 static void the_items_are_fixed(void **state)
 {
-    static const int64_t first[] = {49139, 15590, 59109, 41927, 50375, 17144}, later[] = {50816, 59903, 23305, 39551, 49319, 50110};
+    static const int64_t first[] = {49139, 15590, 59109, 41927, 50375, 17144},
+                         later[] = {50816, 59903, 23305, 39551, 49319, 50110};
     struct rnet_stream *stream = rnet_stream_new("fashion.train", 7, 60000, false);
     for (int i = 0; i < 6; i++) {
         assert_int_equal(rnet_stream_item(stream, (uint64_t)i), first[i]);
@@ -45,7 +46,8 @@ static void resuming_anywhere_gives_the_same_items(void **state)
 static int common(const char *name, uint64_t seed, uint64_t epoch, const char *other_name, uint64_t other_seed,
                   uint64_t other_epoch)
 {
-    struct rnet_stream *a = rnet_stream_new(name, seed, ITEMS, false), *b = rnet_stream_new(other_name, other_seed, ITEMS, false);
+    struct rnet_stream *a = rnet_stream_new(name, seed, ITEMS, false),
+                       *b = rnet_stream_new(other_name, other_seed, ITEMS, false);
     int same = 0;
     for (uint64_t p = 0; p < ITEMS; p++)
         same += rnet_stream_item(a, epoch * ITEMS + p) == rnet_stream_item(b, other_epoch * ITEMS + p);

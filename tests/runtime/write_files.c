@@ -57,8 +57,8 @@ static void write_npy(const char *name, enum rnet_type type, int rank, const int
     rnet_array_free(&array);
 }
 
-static void write_safetensors(const char *name, const struct rnet_tensor *tensors, int count, const struct rnet_pair *metadata,
-                              int pairs)
+static void write_safetensors(const char *name, const struct rnet_tensor *tensors, int count,
+                              const struct rnet_pair *metadata, int pairs)
 {
     struct rnet_error error;
     char path[4000];
