@@ -126,4 +126,13 @@ bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct 
                    struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
                    const struct ir_expr *weight, struct adjoint *out, const char **unsolved);
 
+/* ---- freeze.c ---- */
+
+struct frozen {
+    struct ir_tensor *source, *leaf; /* the leaf is to hold the source's values at rest */
+};
+typedef LIST(struct frozen) frozen_list;
+/* A loss of the same value in which each `stop` is a leaf; the loss itself if there is none. */
+struct ir_tensor *freeze_stops(struct ir_program *p, struct ir_tensor *loss, frozen_list *frozen);
+
 #endif

@@ -220,6 +220,7 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
     const struct ir_tensor *where;
     struct arena *scratch;
     const char *error;
+    frozen_list frozen = {0};
     int given = p->tensors.count;
 
     for (int i = 0; i < count; i++)
@@ -233,6 +234,7 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
     error = differentiate(p, c.loss, wrt, count, gradients, &where);
     if (error)
         return where ? arena_printf(p->arena, "%s: %s", where->name, error) : error;
+    c.loss = freeze_stops(p, c.loss, &frozen);
     scratch = arena_new();
     c.values = values_for(scratch, p, values, given, wrt, count);
     for (int64_t i = 0; cotangents && i < ir_elements(cotangents); i++)
@@ -241,7 +243,12 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
     for (int i = 0; i < count; i++)
         if (gradients[i])
             c.wanted[gradients[i]->number] = true;
+    for (int i = 0; i < frozen.count; i++)
+        c.wanted[frozen.at[i].source->number] = true;
     evaluate(&c);
+    for (int i = 0; i < frozen.count; i++)
+        memcpy(c.values.at[frozen.at[i].leaf->number], c.values.at[frozen.at[i].source->number],
+               sizeof(double) * (size_t)ir_elements(frozen.at[i].leaf));
     memset(c.wanted, 0, sizeof(bool) * (size_t)p->tensors.count);
     c.wanted[c.loss->number] = true;
     c.at_rest = evaluate(&c);
