@@ -1,5 +1,5 @@
-/* passes.h: tensor IR to tensor IR with kernels and places. One pass, one file, one contract. Each returns the program it made
-   (in the same arena, names kept where the tensor is kept) or works in place where it says so. */
+/* passes.h: tensor IR to tensor IR with kernels and places. One pass, one file, one contract. All work in place (the program's
+   lists and the values of its equations; names stay where a tensor stays); those that return a program return p. */
 #ifndef RNET_PASSES_H
 #define RNET_PASSES_H
 
@@ -12,8 +12,8 @@ struct ir_program *simplify(struct ir_program *p);
 /* share.c: equal equations become one (same outputs up to renaming, reduction, value, single). Draws are never merged. */
 struct ir_program *share(struct ir_program *p);
 
-/* schedule.c: every rank-0 equation that depends on scalars and constants alone leaves p and becomes an IR_SCALAR leaf of it,
-   computed by *schedule: a program in f64 whose IR_SCALAR leaves are p's given ones (step, epoch, progress, settings) and
+/* schedule.c: every real rank-0 equation that depends on scalars and constants alone leaves p and becomes an IR_SCALAR leaf of it
+   (such parts of other equations too), computed by *schedule: a program in f64 whose IR_SCALAR leaves are p's given ones (step, epoch, progress, settings) and
    whose outputs are named as the new leaves. The evaluator runs it before each step. */
 struct ir_program *split_schedule(struct ir_program *p, struct ir_program **schedule);
 

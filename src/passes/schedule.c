@@ -2,8 +2,8 @@
 
    requires: a verified program without kernels. In place; returns p. maintains: values (the schedule computes in f64, and what
    is of single precision stays so); names.
-   Every equation of rank 0 over scalars and constants, and every such subexpression of another equation that has an
-   operator, becomes an IR_SCALAR leaf, filled before each step by *schedule, whose output has the leaf's name. Rates, schedules
+   Every real equation of rank 0 over scalars and constants, and every such subexpression of another equation that has an
+   operator, becomes an IR_SCALAR leaf (scalars are real; a whole one may be a subscript, so it stays), filled before each step by *schedule, whose output has the leaf's name. Rates, schedules
    and keep probabilities are computed once a step in f64 instead of at every element. */
 #include "internal.h"
 
@@ -76,8 +76,8 @@ static const struct ir_expr *move(struct splitting *s, const struct ir_expr *e)
     }
     case IR_READ:
         if (!s->moved[e->tensor->number])
-            s->moved[e->tensor->number] = ir_leaf(s->schedule, IR_SCALAR, e->tensor->name, NULL, 0, e->tensor->whole,
-                                                  e->tensor->low, e->tensor->high, e->tensor->origin);
+            s->moved[e->tensor->number] = ir_leaf(s->schedule, IR_SCALAR, e->tensor->name, NULL, 0, false, 0, 0,
+                                                  e->tensor->origin);
         return ir_read(s->schedule, s->moved[e->tensor->number], NULL, 0, NULL);
     case IR_APPLY:
         for (int i = 0; i < 3 && e->arguments[i]; i++)
@@ -96,7 +96,7 @@ static struct ir_tensor *schedule_it(struct splitting *s, const char *name, cons
     for (int i = 0; i < s->whats.count; i++)
         if (s->whats.at[i] == e && s->singles.at[i] == single)
             return s->whose.at[i];
-    leaf = ir_leaf(s->p, IR_SCALAR, name, NULL, 0, e->whole, e->whole ? e->low : 0, e->whole ? e->high : 0, origin);
+    leaf = ir_leaf(s->p, IR_SCALAR, name, NULL, 0, false, 0, 0, origin);
     there = ir_equation(s->schedule, leaf->name, NULL, 0, IR_MAP, NULL, 0, move(s, e), single, origin);
     ir_add_output(s->schedule, leaf->name, there, false);
     list_add(s->arena, s->whats, e);
@@ -115,7 +115,7 @@ static const struct ir_expr *take_parts(struct splitting *s, const struct ir_ten
     for (int i = 0; i < from->count; i++)
         if (from->at[i] == e)
             return to->at[i];
-    if ((e->kind == IR_APPLY || e->kind == IR_FORM) && has_read(e) && scheduled(s, e)) {
+    if (e->kind == IR_APPLY && !e->whole && has_read(e) && scheduled(s, e)) {
         struct ir_tensor *leaf = schedule_it(s, arena_printf(s->p->arena, "%s.scalar", t->name), e, t->single, t->origin);
 
         result = ir_read(s->p, leaf, NULL, 0, NULL);
@@ -165,7 +165,7 @@ struct ir_program *split_schedule(struct ir_program *p, struct ir_program **sche
 
         if (t->kind != IR_EQUATION)
             continue;
-        if (t->rank == 0 && t->reduction == IR_MAP && scheduled(&s, t->value))
+        if (t->rank == 0 && t->reduction == IR_MAP && !t->whole && scheduled(&s, t->value))
             become_leaf(&s, t);
         else if (reads_scalars(&uses, t))
             t->value = take_parts(&s, t, t->value, &from, &to);

@@ -1,5 +1,6 @@
 /* run_passes.c: carries out one test file (tests/ir_file.h): all passes over its program, fused and not, the verifier after each.
-   What the program computes must stay what it was, element for element. Directives besides those of every test:
+   What the program computes must stay what it was, element for element, and the kernels the same under other names.
+   Directives besides those of every test:
        rounds 1e-12            values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
        fused KERNEL            the kernels after fuse, all of them in order: `nest n | o: z y* | : m`
                                is a nest parallel over n, a stage over o with z and y (local), a stage of its own with m
@@ -14,6 +15,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct test {
@@ -232,6 +234,111 @@ static void same_values(const struct test *t, const char *what, const struct ir_
     }
 }
 
+/* ---- names do not matter ---- */
+
+struct names {
+    struct arena *arena;
+    LIST(const char *) all; /* name i is q0000 .. in the renamed program, counted down, so that sorting turns round */
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    for (int i = 0; i < names->all.count; i++)
+        if (!strcmp(names->all.at[i], name))
+            return;
+    list_add(names->arena, names->all, name);
+}
+
+static bool name_letter(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* The source with every word that is a name of the program's replaced. */
+static char *renamed_source(const struct names *names, const char *source)
+{
+    struct text text = {0};
+    char *copy;
+
+    while (*source) {
+        size_t size = 0;
+        int found = -1;
+
+        while (name_letter(source[size]))
+            size++;
+        for (int i = 0; size && i < names->all.count; i++)
+            if (strlen(names->all.at[i]) == size && !strncmp(names->all.at[i], source, size))
+                found = i;
+        if (found >= 0)
+            text_addf(&text, "q%04d", 9999 - found);
+        else
+            text_add_slice(&text, source, size ? size : 1);
+        source += size ? size : 1;
+    }
+    copy = arena_string(names->arena, text.data);
+    text_free(&text);
+    return copy;
+}
+
+static void back(const struct names *names, struct text *text)
+{
+    struct text out = {0};
+    const char *c = text->data;
+
+    while (*c) {
+        if (c[0] == 'q' && strspn(c + 1, "0123456789") == 4) {
+            text_add(&out, names->all.at[9999 - atoi(c + 1)]);
+            c += 5;
+        } else {
+            text_add_slice(&out, c++, 1);
+        }
+    }
+    text_free(text);
+    *text = out;
+}
+
+static struct ir_program *all_passes(struct ir_program *p)
+{
+    struct ir_program *schedule;
+
+    p = split_schedule(share(simplify(p)), &schedule);
+    fuse(p, true);
+    return p;
+}
+
+static void check_renamed(const struct test *t)
+{
+    struct ir_program *p = ir_file_program(t->file, t->section), *renamed;
+    struct names names = {.arena = t->file->arena};
+    struct text expected = {0}, found = {0};
+    const char *error;
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *e = p->tensors.at[i];
+
+        add_name(&names, e->name);
+        for (int j = 0; j < e->rank; j++)
+            add_name(&names, e->axes[j]->name);
+        for (int j = 0; j < e->reduced_count; j++)
+            add_name(&names, e->reduced[j]->name);
+    }
+    renamed = ir_parse(t->file->arena, renamed_source(&names, t->section->source), &error);
+    if (!renamed)
+        ir_file_fail(t->file, t->section->line, "the renamed program: %s", error);
+    p = all_passes(p);
+    renamed = all_passes(renamed);
+    for (int i = 0; i < p->kernels.count; i++, text_add(&expected, "\n"))
+        add_kernel(&expected, p->kernels.at[i]);
+    for (int i = 0; i < renamed->kernels.count; i++, text_add(&found, "\n"))
+        add_kernel(&found, renamed->kernels.at[i]);
+    if (renamed->kernels.count)
+        back(&names, &found);
+    if (strcmp(expected.data ? expected.data : "", found.data ? found.data : ""))
+        ir_file_fail(t->file, t->section->line, "under other names the kernels are\n%s", found.data);
+    text_free(&expected);
+    text_free(&found);
+}
+
 static void run_passes(const struct test *t, bool fused)
 {
     struct ir_program *original = ir_file_program(t->file, t->section), *p = ir_file_program(t->file, t->section);
@@ -289,6 +396,7 @@ int main(int count, char **arguments)
         }
         run_passes(&t, true);
         run_passes(&t, false);
+        check_renamed(&t);
         arena_free(arena);
     }
     return 0;
