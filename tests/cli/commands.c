@@ -50,8 +50,8 @@ static void misspelt_words_get_a_suggestion(void **state)
                         "rnetc: there is no command `trian`; did you mean `train`? See rnetc --help\n");
     assert_string_equal(run_expecting(RNET_USAGE, "rnetc train net.rnet --thread 2x").error,
                         "rnetc: --threads 2x: expected a whole number above 0\n");
-    assert_string_equal(run_expecting(RNET_USAGE, "rnetc train net.rnet --tread 2").error,
-                        "rnetc: train has no option `--tread`; did you mean `--threads`? See rnetc train --help\n");
+    assert_string_equal(run_expecting(RNET_USAGE, "rnetc train net.rnet --threds 2").error,
+                        "rnetc: train has no option `--threds`; did you mean `--threads`? See rnetc train --help\n");
     assert_string_equal(run_expecting(RNET_USAGE, "rnetc train net.rnet --precision f16").error,
                         "rnetc: --precision f16: expected f32 or f64\n");
     assert_string_equal(run_expecting(RNET_USAGE, "rnetc check net.rnet other.rnet").error,

@@ -66,13 +66,13 @@ static void a_label_that_is_not_whole_is_named(void **state)
 static void nan_in_data_is_named_with_its_line(void **state)
 {
     (void)state;
-    train_on_csv("1,2,3,0\n4,nan,6,1\n", RNET_DATA, "data.csv:2");
+    train_on_csv("1,2,3,0\n4,nan,6,1\n", RNET_DATA, "data.csv: line 2, column 2: expected a finite decimal number, found \"nan\"");
 }
 
 static void a_short_line_is_named(void **state)
 {
     (void)state;
-    train_on_csv("1,2,3,0\n4,5\n", RNET_DATA, "data.csv:2");
+    train_on_csv("1,2,3,0\n4,5\n", RNET_DATA, "data.csv: line 2: expected 4 fields as in the first line, found 2");
 }
 
 static void an_empty_file_is_named(void **state)
@@ -89,7 +89,7 @@ static void a_missing_file_is_named(void **state)
     enter_folder();
     write_program(csv, "");
     outcome = run_expecting(RNET_DATA, "rnetc train net.rnet --out run");
-    assert_contains(outcome.error, "data.csv: No such file or directory");
+    assert_contains(outcome.error, "data.csv: cannot open: No such file or directory");
     leave_folder();
 }
 
