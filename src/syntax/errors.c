@@ -52,16 +52,22 @@ static int line_of(const struct mistake *m, int place)
 static const char *describe(const struct mistake *m)
 {
     switch (kind_of(m, m->place)) {
-    case 0: return "end of file";
-    case TOKEN_NEWLINE: return "end of line";
-    case TOKEN_NAME: return "name";
-    case TOKEN_NUMBER: return "number";
-    case TOKEN_STRING: return "string";
+    case 0:
+        return "end of file";
+    case TOKEN_NEWLINE:
+        return "end of line";
+    case TOKEN_NAME:
+        return "name";
+    case TOKEN_NUMBER:
+        return "number";
+    case TOKEN_STRING:
+        return "string";
     }
     return arena_printf(m->parser->arena, "'%s'", text_of(m, m->place));
 }
 
-/* Where something may end, that going on is possible goes without saying: by an operator, by `(`, by one more of the same. */
+/* Where something may end, that going on is possible goes without saying: by an operator, by `(`, by one more of the
+ * same. */
 static bool worth_saying(const struct mistake *m, const char *name)
 {
     bool end = expects(m, "end of line");
@@ -86,9 +92,10 @@ static bool worth_saying(const struct mistake *m, const char *name)
 
 static const char *list_expected(const struct mistake *m)
 {
-    static const char *const tokens[] = {"end of line", "end of file", "name", "number", "string", "','", "';'", "':'", "'('", "'['",
-                                         "')'", "']'", "'{'", "'}'", "'='", "'~'", "'<-'", "'->'", "'then'", "'else'", "'from'",
-                                         "'repeat'", "'...'"};
+    static const char *const tokens[] = {"end of line", "end of file", "name",   "number",   "string", "','",
+                                         "';'",         "':'",         "'('",    "'['",      "')'",    "']'",
+                                         "'{'",         "'}'",         "'='",    "'~'",      "'<-'",   "'->'",
+                                         "'then'",      "'else'",      "'from'", "'repeat'", "'...'"};
     const char *said[sizeof tokens / sizeof *tokens], *list = "";
     int size = 0;
 
@@ -114,15 +121,10 @@ static const char *list_expected(const struct mistake *m)
 
 /* ---- what was probably meant ---- */
 
-static bool is_word(int kind)
+/* A word that cannot be a name; the grammar lists them side by side. `train` may be one, for a split. */
+static bool is_reserved(int kind)
 {
-    switch (kind) {
-    case TOKEN_USE: case TOKEN_LET: case TOKEN_FN: case TOKEN_LAYER: case TOKEN_MODEL: case TOKEN_RULE: case TOKEN_DATA: case TOKEN_PARAM:
-    case TOKEN_STATE: case TOKEN_IF: case TOKEN_THEN: case TOKEN_ELSE: case TOKEN_OVER: case TOKEN_FROM: case TOKEN_REPEAT: case TOKEN_IN:
-    case TOKEN_ON: case TOKEN_PER: case TOKEN_ALL: case TOKEN_RANDOM: case TOKEN_AND: case TOKEN_OR: case TOKEN_NOT: case TOKEN_REDUCE:
-        return true;
-    }
-    return false;
+    return kind >= TOKEN_USE && kind <= TOKEN_REDUCE && kind != TOKEN_TRAIN;
 }
 
 static bool ends_operand(int kind)
@@ -200,7 +202,8 @@ static void help_line_end(const struct mistake *m)
     int reduce = open < 0 ? -1 : token_before(m->tokens, open);
 
     if (kind_of(m, reduce) == TOKEN_REDUCE)
-        diagnose_help(m->parser->d, "what %s[...] takes begins on the same line; or put parentheses around it all", text_of(m, reduce));
+        diagnose_help(m->parser->d, "what %s[...] takes begins on the same line; or put parentheses around it all",
+                      text_of(m, reduce));
 }
 
 /* A line end that did not end the statement. */
@@ -214,11 +217,15 @@ static bool note_joined_lines(const struct mistake *m)
         if (before < m->first || line_of(m, before) == line_of(m, i) || m->tokens->all.at[i].depth)
             continue;
         switch (kind_of(m, before)) {
-        case '(': case '[': case '{': case TOKEN_NEWLINE:
+        case '(':
+        case '[':
+        case '{':
+        case TOKEN_NEWLINE:
             continue; /* the bracket is the better thing to show */
         }
         if (needs_right(kind_of(m, before))) {
-            diagnose_note(m->parser->d, span_of(m, before), "this wants a right side, so line %d goes on with it", line_of(m, i));
+            diagnose_note(m->parser->d, span_of(m, before), "this wants a right side, so line %d goes on with it",
+                          line_of(m, i));
             return true;
         }
     }
@@ -262,13 +269,13 @@ static void explain(const struct mistake *m)
         diagnose_help(d, "a new line ends a statement");
     } else if (kind == TOKEN_PIPE && expects(m, "'{'")) {
         diagnose_help(d, "repeat n { |> ... }");
-    } else if (is_word(kind) && expects(m, "name")) {
+    } else if (is_reserved(kind) && expects(m, "name")) {
         diagnose_note(d, (struct span){0}, "`%s` is a reserved word", text_of(m, m->place));
     } else if (expects(m, "'<-'")) {
         diagnose_help(d, "a statement gives a name to a value: %s = ...", text_of(m, m->first));
     } else if (expects(m, "'->'")) {
         diagnose_help(d, kind_of(m, m->first) == TOKEN_FN ? "fn f(x) = ... or fn f(x) -> y { y = ... }"
-                                                         : "the result stands after the inputs: -> y[...] { ... }");
+                                                          : "the result stands after the inputs: -> y[...] { ... }");
     } else if (ends_operand(kind_of(m, m->before)) && begins_operand(kind)) {
         help_neighbours(m);
     }
@@ -276,7 +283,8 @@ static void explain(const struct mistake *m)
 
 void report_syntax_error(struct parser *parser, int place, const char *const *expected, int count)
 {
-    struct mistake m = {.parser = parser, .tokens = parser->tokens, .expected = expected, .count = count, .place = place};
+    struct mistake m = {
+        .parser = parser, .tokens = parser->tokens, .expected = expected, .count = count, .place = place};
     struct span at = span_of(&m, place);
     const char *wanted = list_expected(&m);
     int block;

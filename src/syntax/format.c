@@ -1,7 +1,6 @@
-/* format.c: canonical text. Works on the tokens, so that comments, parentheses and the spelling of numbers stay as they are.
-   requires: the source parses.
-   What is read of the old layout: the order of tokens, where a line breaks, where a line is empty, where a comment stands. All
-   of it is written back unchanged, so formatting twice changes nothing.
+/* format.c: canonical text. Works on the tokens, so that comments, parentheses and the spelling of numbers stay as they
+   are. requires: the source parses. What is read of the old layout: the order of tokens, where a line breaks, where a
+   line is empty, where a comment stands. All of it is written back unchanged, so formatting twice changes nothing.
 
    - four spaces a block; one space around operators, none around `^` and `.`, after a sign, and around `*` inside [ ];
      one empty line at most
@@ -38,10 +37,10 @@ struct level {
     int indent;
     bool in_train; /* the block of `train`, or of a phase in it */
     /* the statement: */
-    int first;   /* place of its first token */
-    int value;   /* column of the value being defined, or -1 */
-    int pipe;    /* column of the first `|>` outside brackets, or -1 */
-    int item;    /* column of what may stand after a comma */
+    int first; /* place of its first token */
+    int value; /* column of the value being defined, or -1 */
+    int pipe;  /* column of the first `|>` outside brackets, or -1 */
+    int item;  /* column of what may stand after a comma */
     LIST(struct bracket) brackets;
 };
 
@@ -148,7 +147,12 @@ static bool closes_reduction(const struct formatter *f, int place)
 static bool ends_operand(const struct formatter *f, int place)
 {
     switch (kind_of(f, place)) {
-    case TOKEN_NAME: case TOKEN_NUMBER: case TOKEN_STRING: case TOKEN_TRAIN: case ')': case TOKEN_DOTS:
+    case TOKEN_NAME:
+    case TOKEN_NUMBER:
+    case TOKEN_STRING:
+    case TOKEN_TRAIN:
+    case ')':
+    case TOKEN_DOTS:
         return true;
     case ']':
         return !closes_reduction(f, place);
@@ -176,7 +180,10 @@ static bool space_between(struct formatter *f, int before, int after)
     if ((kind_of(f, before) == '*' || kind_of(f, after) == '*') && in_subscript(f))
         return false;
     switch (kind_of(f, before)) {
-    case '(': case '[': case '.': case '^':
+    case '(':
+    case '[':
+    case '.':
+    case '^':
         return false;
     case '{':
         return kind_of(f, after) != '}';
@@ -184,7 +191,13 @@ static bool space_between(struct formatter *f, int before, int after)
     if (is_sign(f, before))
         return false;
     switch (kind_of(f, after)) {
-    case ')': case ']': case ',': case ';': case ':': case '.': case '^':
+    case ')':
+    case ']':
+    case ',':
+    case ';':
+    case ':':
+    case '.':
+    case '^':
         return false;
     case '[':
         return false;
@@ -212,7 +225,8 @@ static int continued_indent(struct formatter *f, int place)
         struct bracket *b = &s->brackets.at[s->brackets.count - 1];
 
         if (b->at_end)
-            return b->line_indent + (at(f, place)->match >= 0 && (kind == ')' || kind == ']' || kind == '}') ? 0 : INDENT);
+            return b->line_indent +
+                   (at(f, place)->match >= 0 && (kind == ')' || kind == ']' || kind == '}') ? 0 : INDENT);
         return kind == TOKEN_PIPE && b->pipe >= 0 ? b->pipe : b->column;
     }
     if (is_block(f, word_before(f, place)))
@@ -262,7 +276,8 @@ static void open_block(struct formatter *f, int place)
 {
     const struct level *s = innermost(f);
     int named = word_before(f, place);
-    bool phase = s->in_train && kind_of(f, s->first) == TOKEN_NAME && kind_of(f, named) == TOKEN_NAME && named != s->first;
+    bool phase =
+        s->in_train && kind_of(f, s->first) == TOKEN_NAME && kind_of(f, named) == TOKEN_NAME && named != s->first;
     bool train = f->levels.count == 1 && kind_of(f, s->first) == TOKEN_TRAIN;
 
     push_level(f, s->indent + (has_lines(f, place) ? INDENT : 0), train || phase);
@@ -277,11 +292,19 @@ static void note_token(struct formatter *f, int place, int begin)
     bool breaks = kind_of(f, place + 1) == TOKEN_NEWLINE || kind_of(f, place + 1) == TOKEN_COMMENT;
 
     switch (kind) {
-    case '(': case '[': case '{':
+    case '(':
+    case '[':
+    case '{':
         list_add(f->arena, s->brackets,
-                 (struct bracket){.kind = kind, .column = column(f) + (kind == '{'), .line_indent = f->indent, .at_end = breaks, .pipe = -1});
+                 (struct bracket){.kind = kind,
+                                  .column = column(f) + (kind == '{'),
+                                  .line_indent = f->indent,
+                                  .at_end = breaks,
+                                  .pipe = -1});
         break;
-    case ')': case ']': case '}':
+    case ')':
+    case ']':
+    case '}':
         s->brackets.count--;
         break;
     case TOKEN_PIPE:
@@ -290,7 +313,9 @@ static void note_token(struct formatter *f, int place, int begin)
         if (!b && s->pipe < 0)
             s->pipe = begin;
         break;
-    case '=': case '~': case TOKEN_UPDATE:
+    case '=':
+    case '~':
+    case TOKEN_UPDATE:
         if (b)
             break;
         s->value = breaks ? -1 : column(f) + 1;
@@ -302,7 +327,8 @@ static void note_token(struct formatter *f, int place, int begin)
             s->value = s->pipe = -1;
         }
         break;
-    case TOKEN_PARAM: case TOKEN_STATE:
+    case TOKEN_PARAM:
+    case TOKEN_STATE:
         if (!b)
             s->item = column(f) + 1;
         break;
@@ -320,7 +346,8 @@ static void align_equals(struct formatter *f)
             i++;
             continue;
         }
-        while (end < f->lines.count && !f->lines.at[end].empty_before && f->lines.at[end].indent >= f->lines.at[i].indent &&
+        while (end < f->lines.count && !f->lines.at[end].empty_before &&
+               f->lines.at[end].indent >= f->lines.at[i].indent &&
                (f->lines.at[end].equals >= 0 || f->lines.at[end].with_last)) {
             if (f->lines.at[end].equals > widest)
                 widest = f->lines.at[end].equals;
@@ -390,7 +417,7 @@ static const char *comment_text(struct formatter *f, int place)
 struct gap {
     int line_ends; /* since the last comment, if there is one */
     bool comment;
-    bool ended;    /* the statement */
+    bool ended; /* the statement */
 };
 
 /* Does the statement go on at this token? */

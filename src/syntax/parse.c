@@ -32,8 +32,8 @@ static int margin(const struct tokens *tokens, int place)
     return tokens->all.at[place].at.begin - begin;
 }
 
-/* After an error, may a new statement begin behind this line end? The margin decides, not what the wrong line ends with: lines
-   further in than the statement's first were meant to go on with it. */
+/* After an error, may a new statement begin behind this line end? The margin decides, not what the wrong line ends
+   with: lines further in than the statement's first were meant to go on with it. */
 static bool recovers_after(const struct tokens *tokens, int place, int block, int within)
 {
     const struct token *t = &tokens->all.at[place];
@@ -46,9 +46,9 @@ static bool recovers_after(const struct tokens *tokens, int place, int block, in
     return !needs_left(tokens->all.at[next].kind) && margin(tokens, next) <= within;
 }
 
-/* Where the parser goes on after an error at place: the line end behind the statement, or its block's own brace. If the error is
-   the first token of a line that only a dangling operator joined to the statement, that line is a statement of its own.
-   again: the last error was at this place too, so it must be passed. */
+/* Where the parser goes on after an error at place: the line end behind the statement, or its block's own brace. If the
+   error is the first token of a line that only a dangling operator joined to the statement, that line is a statement of
+   its own. again: the last error was at this place too, so it must be passed. */
 static int statement_end(struct tokens *tokens, int place, bool again)
 {
     int block = tokens->all.at[place].block, within = margin(tokens, statement_begin(tokens, place));
@@ -97,15 +97,18 @@ static struct node *leaf(struct parser *parser, const struct token *t)
     switch (t->kind) {
     case TOKEN_NUMBER:
         text = arena_slice(parser->arena, begin, (size_t)size);
-        return tree_new(parser, t->at,
-                        (struct node){.kind = NODE_NUMBER,
-                                      .text = text,
-                                      .number = strtod(text, NULL),
-                                      .flag = strpbrk(text, ".eE") != NULL});
+        return tree_new(
+            parser, t->at,
+            (struct node){
+                .kind = NODE_NUMBER, .text = text, .number = strtod(text, NULL), .flag = strpbrk(text, ".eE") != NULL});
     case TOKEN_STRING:
         text = unescaped(parser->arena, begin + 1, size - 1 - (size > 1 && begin[size - 1] == '"'));
         return tree_new(parser, t->at, (struct node){.kind = NODE_STRING, .text = text});
-    case TOKEN_NAME: case TOKEN_TRAIN: case TOKEN_REDUCE: case TOKEN_LAYER: case TOKEN_FN:
+    case TOKEN_NAME:
+    case TOKEN_TRAIN:
+    case TOKEN_REDUCE:
+    case TOKEN_LAYER:
+    case TOKEN_FN:
         text = arena_slice(parser->arena, begin, (size_t)size);
         return tree_new(parser, t->at, (struct node){.kind = NODE_NAME, .name = text});
     }

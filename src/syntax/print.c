@@ -6,21 +6,36 @@
 static const char *operator_text(int op)
 {
     switch (op) {
-    case '+': return " + ";
-    case '-': return " - ";
-    case '*': return " * ";
-    case '/': return " / ";
-    case 'f': return " // ";
-    case '%': return " % ";
-    case '^': return "^";
-    case '=': return " == ";
-    case '!': return " != ";
-    case 'l': return " <= ";
-    case 'g': return " >= ";
-    case '<': return " < ";
-    case '>': return " > ";
-    case 'a': return " and ";
-    case 'o': return " or ";
+    case '+':
+        return " + ";
+    case '-':
+        return " - ";
+    case '*':
+        return " * ";
+    case '/':
+        return " / ";
+    case 'f':
+        return " // ";
+    case '%':
+        return " % ";
+    case '^':
+        return "^";
+    case '=':
+        return " == ";
+    case '!':
+        return " != ";
+    case 'l':
+        return " <= ";
+    case 'g':
+        return " >= ";
+    case '<':
+        return " < ";
+    case '>':
+        return " > ";
+    case 'a':
+        return " and ";
+    case 'o':
+        return " or ";
     }
     bug("no operator '%c'", op);
 }
@@ -76,8 +91,9 @@ static void print_string(struct text *out, const char *string)
 
 static void print_item(struct text *out, const struct node *node)
 {
-    static const char *const words[] = {[NODE_LET] = "let ", [NODE_FN] = "fn ", [NODE_LAYER] = "layer ", [NODE_MODEL] = "model ",
-                                        [NODE_RULE] = "rule ", [NODE_DATA] = "data ", [NODE_TRAIN] = "train "};
+    static const char *const words[] = {
+        [NODE_LET] = "let ",   [NODE_FN] = "fn ",     [NODE_LAYER] = "layer ", [NODE_MODEL] = "model ",
+        [NODE_RULE] = "rule ", [NODE_DATA] = "data ", [NODE_TRAIN] = "train "};
 
     text_add(out, words[node->kind]);
     text_add(out, node->name);
@@ -109,10 +125,17 @@ void print_node(struct text *out, const struct node *node)
         else
             text_add(out, node->name);
         break;
-    case NODE_LET: case NODE_FN: case NODE_LAYER: case NODE_MODEL: case NODE_RULE: case NODE_DATA: case NODE_TRAIN:
+    case NODE_LET:
+    case NODE_FN:
+    case NODE_LAYER:
+    case NODE_MODEL:
+    case NODE_RULE:
+    case NODE_DATA:
+    case NODE_TRAIN:
         print_item(out, node);
         break;
-    case NODE_INPUT: case NODE_TARGET:
+    case NODE_INPUT:
+    case NODE_TARGET:
         text_add(out, node->name);
         if (node->flag)
             print_list(out, "[", node, "]");
@@ -157,14 +180,16 @@ void print_node(struct text *out, const struct node *node)
     case NODE_STRING:
         print_string(out, node->text);
         break;
-    case NODE_PATH: case NODE_NAME:
+    case NODE_PATH:
+    case NODE_NAME:
         text_add(out, node->name);
         break;
     case NODE_READ:
         print_node(out, node->a);
         print_list(out, "[", node, "]");
         break;
-    case NODE_CALL: case NODE_STAGE:
+    case NODE_CALL:
+    case NODE_STAGE:
         print_node(out, node->a);
         if (node->flag)
             print_more(out, node);

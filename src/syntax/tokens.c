@@ -1,54 +1,90 @@
-/* tokens.c: brackets and line ends. A line end separates statements unless it cannot: inside ( ) or [ ], after a token that
-   needs a right neighbour, or before one that needs a left neighbour. That is the whole rule.
-   Brackets that nothing closes do not count, so that one missing ) spoils one statement and not the rest of the file. */
+/* tokens.c: brackets and line ends. A line end separates statements unless it cannot: inside ( ) or [ ], after a token
+   that needs a right neighbour, or before one that needs a left neighbour. That is the whole rule. Brackets that
+   nothing closes do not count, so that one missing ) spoils one statement and not the rest of the file. */
 #include "tokens.h"
 
 #include "rnet.tab.h"
 
+/* What a token wants beside it. What is not listed wants nothing. */
+enum { RIGHT = 1, LEFT = 2, BOTH = RIGHT | LEFT };
+static const struct {
+    int kind, wants;
+} neighbours[] = {
+    {0, BOTH},
+    {TOKEN_NEWLINE, BOTH},
+    {'(', RIGHT},
+    {'[', RIGHT},
+    {'{', BOTH},
+    {')', LEFT},
+    {']', LEFT},
+    {'}', LEFT},
+    {',', BOTH},
+    {';', BOTH},
+    {':', RIGHT},
+    {'=', BOTH},
+    {'~', BOTH},
+    {TOKEN_UPDATE, BOTH},
+    {'+', BOTH},
+    {'-', BOTH},
+    {'*', BOTH},
+    {'/', BOTH},
+    {TOKEN_FLOORDIV, BOTH},
+    {'%', BOTH},
+    {'^', BOTH},
+    {TOKEN_EQ, BOTH},
+    {TOKEN_NE, BOTH},
+    {TOKEN_LE, BOTH},
+    {TOKEN_GE, BOTH},
+    {'<', BOTH},
+    {'>', BOTH},
+    {TOKEN_PIPE, BOTH},
+    {TOKEN_ARROW, BOTH},
+    {TOKEN_THEN, BOTH},
+    {TOKEN_ELSE, BOTH},
+    {TOKEN_AND, BOTH},
+    {TOKEN_OR, BOTH},
+    {TOKEN_NOT, RIGHT},
+    {TOKEN_ALL, RIGHT},
+    {TOKEN_IN, BOTH},
+    {TOKEN_ON, BOTH},
+    {TOKEN_PER, BOTH},
+    {TOKEN_FROM, BOTH},
+};
+
+static bool wants(int kind, int side)
+{
+    for (size_t i = 0; i < sizeof neighbours / sizeof *neighbours; i++)
+        if (neighbours[i].kind == kind)
+            return neighbours[i].wants & side;
+    return false;
+}
+
 bool needs_right(int kind)
 {
-    switch (kind) {
-    case 0: case TOKEN_NEWLINE: case '{': case '(': case '[': case ',': case ';': case ':': case '=': case '~': case TOKEN_UPDATE:
-    case '+': case '-': case '*': case '/': case TOKEN_FLOORDIV: case '%': case '^': case TOKEN_EQ: case TOKEN_NE:
-    case TOKEN_LE: case TOKEN_GE: case '<': case '>': case TOKEN_PIPE: case TOKEN_ARROW: case TOKEN_THEN: case TOKEN_ELSE:
-    case TOKEN_AND: case TOKEN_OR: case TOKEN_NOT: case TOKEN_IN: case TOKEN_ON: case TOKEN_PER: case TOKEN_FROM: case TOKEN_ALL:
-        return true;
-    }
-    return false;
+    return wants(kind, RIGHT);
 }
 
 bool needs_left(int kind)
 {
-    switch (kind) {
-    case 0: case TOKEN_NEWLINE: case '{': case '}': case ')': case ']': case ',': case ';': case '=': case '~': case TOKEN_UPDATE:
-    case '+': case '-': case '*': case '/': case TOKEN_FLOORDIV: case '%': case '^': case TOKEN_EQ: case TOKEN_NE:
-    case TOKEN_LE: case TOKEN_GE: case '<': case '>': case TOKEN_PIPE: case TOKEN_ARROW: case TOKEN_THEN: case TOKEN_ELSE:
-    case TOKEN_AND: case TOKEN_OR: case TOKEN_IN: case TOKEN_ON: case TOKEN_PER: case TOKEN_FROM:
-        return true;
-    }
-    return false;
+    return wants(kind, LEFT);
 }
 
 bool begins_item(int kind)
 {
-    switch (kind) {
-    case TOKEN_USE: case TOKEN_LET: case TOKEN_FN: case TOKEN_LAYER: case TOKEN_MODEL: case TOKEN_RULE: case TOKEN_DATA: case TOKEN_TRAIN:
-        return true;
-    }
-    return false;
+    return kind >= TOKEN_USE && kind <= TOKEN_TRAIN; /* the grammar lists them side by side */
 }
 
 /* ---- brackets ---- */
 
-struct open_brackets {
+/* Tokens copied from the scanner's into result, with match filled in. */
+struct matching {
     struct arena *arena;
-    LIST(int) places;
+    struct diagnostics *d;
+    struct tokens result;
+    LIST(int) open; /* places in result */
+    bool margins;   /* an item at the left margin ends all that is open, and missing braces are put in */
+    bool balanced;
 };
-
-static int opener_of(int closer)
-{
-    return closer == ')' ? '(' : closer == ']' ? '[' : '{';
-}
 
 /* Is the { that follows a `repeat` and its count next? Looks back over an expression. */
 static bool after_repeat(const struct tokens *tokens)
@@ -57,111 +93,112 @@ static bool after_repeat(const struct tokens *tokens)
 
     for (int i = tokens->all.count - 1; i >= 0; i--) {
         switch (tokens->all.at[i].kind) {
-        case ')': case ']':
+        case ')':
+        case ']':
             nesting++;
             break;
-        case '(': case '[':
+        case '(':
+        case '[':
             if (!nesting--)
                 return false;
             break;
         case TOKEN_REPEAT:
             return !nesting;
-        case TOKEN_PIPE: case '{': case '}': case '=': case '~': case TOKEN_UPDATE:
+        case TOKEN_PIPE:
+        case '{':
+        case '}':
+        case '=':
+        case '~':
+        case TOKEN_UPDATE:
             return false;
         }
     }
     return false;
 }
 
-/* The innermost open bracket that this closer may close, or -1. A ) or ] never closes across the brace of a block. */
-static int find_opener(const struct tokens *tokens, const struct open_brackets *open, int closer)
+/* Which of the open brackets this closer closes, or -1. A ) or ] never closes across the brace of a block. */
+static int find_opener(const struct matching *m, int closer)
 {
-    for (int i = open->places.count - 1; i >= 0; i--) {
-        int kind = tokens->all.at[open->places.at[i]].kind;
+    int opener = closer == ')' ? '(' : closer == ']' ? '[' : '{';
 
-        if (kind == opener_of(closer))
+    for (int i = m->open.count - 1; i >= 0; i--) {
+        const struct token *t = &m->result.all.at[m->open.at[i]];
+
+        if (t->kind == opener)
             return i;
-        if (kind == '{' && !tokens->all.at[open->places.at[i]].of_repeat)
+        if (t->kind == '{' && !t->of_repeat)
             return -1;
     }
     return -1;
 }
 
-static bool at_line_start(const struct tokens *tokens, int place)
+/* Says of each open brace that it is never closed, and closes it in front of t, an item or the end of the file. */
+static void close_braces(struct matching *m, struct token t)
 {
-    int begin = tokens->all.at[place].at.begin;
+    const struct source *source = m->result.source;
 
-    return begin == 0 || tokens->source->text[begin - 1] == '\n';
-}
+    while (m->open.count) {
+        struct token *opener = &m->result.all.at[m->open.at[--m->open.count]];
 
-/* The file ends, or an item begins at the left margin, while braces are open: says so and closes them before the line end. */
-static void close_braces(struct tokens *tokens, struct open_brackets *open, int place, struct diagnostics *d)
-{
-    const struct source *source = tokens->source;
-    struct token here = tokens->all.at[place];
-
-    for (int i = 0; i < open->places.count; i++) {
-        struct range at = tokens->all.at[open->places.at[i]].at;
-
-        if (tokens->all.at[open->places.at[i]].kind != '{' || !d)
+        if (opener->kind != '{')
             continue;
-        diagnose(d, "E0101", (struct span){source, at.begin, at.end}, "this '{' is never closed");
-        if (here.kind)
-            diagnose_note(d, (struct span){source, here.at.begin, here.at.end}, "'%.*s' begins a new item here",
-                          here.at.end - here.at.begin, source->text + here.at.begin);
+        opener->match = m->result.all.count;
+        if (m->d) {
+            diagnose(m->d, "E0101", (struct span){source, opener->at.begin, opener->at.end},
+                     "this '{' is never closed");
+            if (t.kind)
+                diagnose_note(m->d, (struct span){source, t.at.begin, t.at.end}, "'%.*s' begins a new item here",
+                              t.at.end - t.at.begin, source->text + t.at.begin);
+        }
+        list_add(m->arena, m->result.all,
+                 (struct token){.kind = '}', .at = {t.at.begin, t.at.begin}, .match = m->open.at[m->open.count]});
     }
+    if (t.kind)
+        list_add(m->arena, m->result.all,
+                 (struct token){.kind = TOKEN_NEWLINE, .at = {t.at.begin, t.at.begin}, .match = -1});
 }
 
-/* Fills match. pass 0 takes brackets as they are; if they do not balance, pass 1 also ends everything open where an item
-   begins at the left margin, and puts in the missing braces. Returns whether all is balanced. */
-static bool match_brackets(struct tokens *tokens, struct arena *arena, bool margins, struct diagnostics *d)
+static bool at_left_margin(const struct tokens *tokens, struct token t)
 {
-    struct open_brackets open = {.arena = arena};
-    struct tokens result = {.source = tokens->source};
-    bool balanced = true;
+    return t.at.begin == 0 || tokens->source->text[t.at.begin - 1] == '\n';
+}
 
-    for (int i = 0; i < tokens->all.count; i++) {
-        struct token t = tokens->all.at[i];
-        int place = -1;
+static void match_token(struct matching *m, struct token t)
+{
+    int place;
 
-        t.match = -1;
-        if (open.places.count && (t.kind == 0 || (margins && begins_item(t.kind) && at_line_start(tokens, i)))) {
-            balanced = false;
-            list_add(arena, result.all, t);
-            if (margins)
-                close_braces(&result, &open, result.all.count - 1, d);
-            result.all.count--;
-            /* before the line end that stands before the item */
-            for (int k = open.places.count - 1; margins && k >= 0; k--) {
-                int opener = open.places.at[k];
-                struct token brace = {.kind = '}', .at = {t.at.begin, t.at.begin}, .match = opener, .block = -1};
-
-                if (result.all.at[opener].kind != '{')
-                    continue;
-                result.all.at[opener].match = result.all.count;
-                list_add(arena, result.all, brace);
-            }
-            if (margins && t.kind)
-                list_add(arena, result.all, (struct token){.kind = TOKEN_NEWLINE, .at = {t.at.begin, t.at.begin}, .match = -1});
-            open.places.count = 0;
-        }
-        if (t.kind == '(' || t.kind == '[' || t.kind == '{') {
-            t.of_repeat = t.kind == '{' && after_repeat(&result);
-            list_add(arena, open.places, result.all.count);
-        } else if (t.kind == ')' || t.kind == ']' || t.kind == '}') {
-            place = find_opener(&result, &open, t.kind);
-            balanced &= place >= 0 && place == open.places.count - 1;
-            if (place >= 0) {
-                t.match = open.places.at[place];
-                result.all.at[t.match].match = result.all.count;
-                open.places.count = place;
-            }
-        }
-        list_add(arena, result.all, t);
+    if (m->open.count && (!t.kind || (m->margins && begins_item(t.kind) && at_left_margin(&m->result, t)))) {
+        m->balanced = false;
+        if (m->margins)
+            close_braces(m, t);
     }
-    if (balanced || margins)
-        *tokens = result;
-    return balanced;
+    if (t.kind == '(' || t.kind == '[' || t.kind == '{') {
+        t.of_repeat = t.kind == '{' && after_repeat(&m->result);
+        list_add(m->arena, m->open, m->result.all.count);
+    } else if (t.kind == ')' || t.kind == ']' || t.kind == '}') {
+        place = find_opener(m, t.kind);
+        m->balanced &= place >= 0 && place == m->open.count - 1;
+        if (place >= 0) {
+            t.match = m->open.at[place];
+            m->result.all.at[t.match].match = m->result.all.count;
+            m->open.count = place;
+        }
+    }
+    list_add(m->arena, m->result.all, t);
+}
+
+/* Brackets as they stand; if they do not balance, once more by the margins. */
+static void match_brackets(struct tokens *tokens, struct arena *arena, struct diagnostics *d)
+{
+    struct matching m = {.balanced = false};
+
+    for (int attempt = 0; attempt < 2 && !m.balanced; attempt++) {
+        m = (struct matching){
+            .arena = arena, .d = d, .result.source = tokens->source, .margins = attempt == 1, .balanced = true};
+        for (int i = 0; i < tokens->all.count; i++)
+            match_token(&m, tokens->all.at[i]);
+    }
+    *tokens = m.result;
 }
 
 /* ---- what surrounds a token, and line ends ---- */
@@ -223,8 +260,7 @@ struct tokens *tokenize(struct arena *arena, const struct source *source, struct
     struct tokens *tokens = NEW(arena, struct tokens);
 
     scan(tokens, arena, source, d);
-    if (!match_brackets(tokens, arena, false, d))
-        match_brackets(tokens, arena, true, d);
+    match_brackets(tokens, arena, d);
     mark_depths(tokens);
     mark_line_ends(tokens);
     mark_blocks(tokens, arena);

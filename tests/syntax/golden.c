@@ -1,5 +1,6 @@
-/* Golden files. errors/NAME.rnet is a wrong program and NAME.expect exactly what is said about it; format/NAME.rnet is a badly
-   laid out program and NAME.expect its canonical text. With RNET_REWRITE=1 in the environment the expectations are written. */
+/* Golden files. errors/NAME.rnet is a wrong program and NAME.expect exactly what is said about it; format/NAME.rnet is
+   a badly laid out program and NAME.expect its canonical text. With RNET_REWRITE=1 in the environment the expectations
+   are written. */
 #include "folder.h"
 
 #include <setjmp.h>
@@ -29,8 +30,8 @@ static void print_difference(const char *path, const char *expected, const char 
         actual += b + (actual[b] == '\n');
         line++;
     }
-    print_error("%s: differs in line %d\n  expected: %.*s\n  actual:   %.*s\n--- actual from there on ---\n%s\n", path, line,
-                (int)strcspn(expected, "\n"), expected, (int)strcspn(actual, "\n"), actual, actual);
+    print_error("%s: differs in line %d\n  expected: %.*s\n  actual:   %.*s\n--- actual from there on ---\n%s\n", path,
+                line, (int)strcspn(expected, "\n"), expected, (int)strcspn(actual, "\n"), actual, actual);
 }
 
 /* Returns 1 if the text is not what NAME.expect says. */

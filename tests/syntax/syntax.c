@@ -19,7 +19,8 @@ static void show(struct text *out, const struct node *node)
         show(out, node->b);
         text_add(out, ")");
         break;
-    case NODE_UNARY: case NODE_ALL:
+    case NODE_UNARY:
+    case NODE_ALL:
         text_addf(out, "(%s ", node->kind == NODE_ALL ? "all" : node->op == 'n' ? "not" : "-");
         show(out, node->a);
         text_add(out, ")");
@@ -122,7 +123,8 @@ static void all_takes_one_operand(void **state)
 static void pipeline_is_one_node_with_its_stages(void **state)
 {
     struct arena *arena = arena_new();
-    const struct node *pipe = parse_text(arena, "let y = x |> f(2) |> g[c](3) |> repeat k: 4 { |> h } |> a.b")->list.at[0]->a;
+    const struct node *pipe =
+        parse_text(arena, "let y = x |> f(2) |> g[c](3) |> repeat k: 4 { |> h } |> a.b")->list.at[0]->a;
 
     assert_int_equal(pipe->kind, NODE_PIPE);
     assert_string_equal(pipe->a->name, "x");
@@ -154,7 +156,8 @@ static void header_keeps_inputs_settings_and_outputs(void **state)
 {
     struct arena *arena = arena_new();
     const struct node *layer = parse_text(arena, "layer f(x[..., i], n in (size(i) + 1); out: int, init: fn = g, rate)"
-                                                 " -> random (y[o: out], z) { y = x }")->list.at[0];
+                                                 " -> random (y[o: out], z) { y = x }")
+                                   ->list.at[0];
 
     assert_int_equal(layer->kind, NODE_LAYER);
     assert_string_equal(layer->name, "f");
@@ -201,7 +204,9 @@ static void statements_have_their_kinds(void **state)
                                                  "    over t: 9 from h = 0, c[u] = 1 { h[t] = h[t - 1] }\n"
                                                  "    report { a = 1 }\n"
                                                  "    phase judge { a = 1 }\n"
-                                                 "}\n")->list.at[0]->a;
+                                                 "}\n")
+                                   ->list.at[0]
+                                   ->a;
     struct node *const *s = block->list.at;
 
     assert_int_equal(block->list.count, 9);
@@ -227,8 +232,10 @@ static void statements_have_their_kinds(void **state)
 static void subscripts_have_their_kinds(void **state)
 {
     struct arena *arena = arena_new();
-    const struct node *read = parse_text(arena, "let y = x[i, k: 3, ..., (g, d), (...), batch: n, (i + 1)]")->list.at[0]->a;
-    const enum node_kind kinds[] = {NODE_PATH, NODE_AXIS, NODE_DOTS, NODE_COMPOSITE, NODE_COMPOSITE, NODE_AXIS, NODE_GROUPED};
+    const struct node *read =
+        parse_text(arena, "let y = x[i, k: 3, ..., (g, d), (...), batch: n, (i + 1)]")->list.at[0]->a;
+    const enum node_kind kinds[] = {NODE_PATH,      NODE_AXIS, NODE_DOTS,   NODE_COMPOSITE,
+                                    NODE_COMPOSITE, NODE_AXIS, NODE_GROUPED};
 
     assert_int_equal(read->kind, NODE_READ);
     assert_int_equal(read->list.count, 7);
@@ -318,14 +325,15 @@ static void error_shows_its_line_notes_and_help(void **state)
     diagnose_note(d, (struct span){0}, "nowhere");
     diagnose_help(d, "equal extents");
     assert_int_equal(diagnostics_errors(d), 1);
-    assert_printed(d, false, "net.rnet:2:19: error [E0301]: x[t: 4] reads W's axis u: 6\n"
-                             "2 |     y[t] = sum[i] W[i, t]\n"
-                             "  |                   ^^^^^^^\n"
-                             "net.rnet:1:1: note: u: 6 is declared here\n"
-                             "1 | one\n"
-                             "  | ^^^\n"
-                             "note: nowhere\n"
-                             "help: equal extents\n");
+    assert_printed(d, false,
+                   "net.rnet:2:19: error [E0301]: x[t: 4] reads W's axis u: 6\n"
+                   "2 |     y[t] = sum[i] W[i, t]\n"
+                   "  |                   ^^^^^^^\n"
+                   "net.rnet:1:1: note: u: 6 is declared here\n"
+                   "1 | one\n"
+                   "  | ^^^\n"
+                   "note: nowhere\n"
+                   "help: equal extents\n");
     arena_free(arena);
 }
 
@@ -337,13 +345,14 @@ static void marks_stand_under_wide_characters_and_tabs(void **state)
 
     diagnose(d, "E1", (struct span){source, 1, 4}, "wide");
     diagnose(d, "E1", (struct span){source, 9, 10}, "after a tab");
-    assert_printed(d, false, "p:1:2: error [E1]: wide\n"
-                             "1 |     \xe6\x97\xa5\xc3\xa9 x   yz\n"
-                             "  |     ^^\n"
-                             "\n"
-                             "p:1:7: error [E1]: after a tab\n"
-                             "1 |     \xe6\x97\xa5\xc3\xa9 x   yz\n"
-                             "  |             ^\n");
+    assert_printed(d, false,
+                   "p:1:2: error [E1]: wide\n"
+                   "1 |     \xe6\x97\xa5\xc3\xa9 x   yz\n"
+                   "  |     ^^\n"
+                   "\n"
+                   "p:1:7: error [E1]: after a tab\n"
+                   "1 |     \xe6\x97\xa5\xc3\xa9 x   yz\n"
+                   "  |             ^\n");
     arena_free(arena);
 }
 
@@ -354,9 +363,10 @@ static void range_over_lines_is_marked_to_the_end_of_its_first(void **state)
     struct diagnostics *d = diagnostics_new(arena);
 
     diagnose(d, "E1", (struct span){source, 8, 16}, "long");
-    assert_printed(d, false, "p:1:9: error [E1]: long\n"
-                             "1 | let a = f(\n"
-                             "  |         ^^\n");
+    assert_printed(d, false,
+                   "p:1:9: error [E1]: long\n"
+                   "1 | let a = f(\n"
+                   "  |         ^^\n");
     arena_free(arena);
 }
 
@@ -367,9 +377,10 @@ static void empty_range_at_the_end_has_one_mark(void **state)
     struct diagnostics *d = diagnostics_new(arena);
 
     diagnose(d, "E1", (struct span){source, 5, 5}, "end");
-    assert_printed(d, false, "p:1:6: error [E1]: end\n"
-                             "1 | let a\n"
-                             "  |      ^\n");
+    assert_printed(d, false,
+                   "p:1:6: error [E1]: end\n"
+                   "1 | let a\n"
+                   "  |      ^\n");
     arena_free(arena);
 }
 
@@ -399,10 +410,11 @@ static void order_is_that_of_sources_and_bytes_and_warnings_are_no_errors(void *
     diagnose(d, "E1", (struct span){one, 1, 2}, "first");
     diagnose(d, "E1", (struct span){0}, "of no file");
     assert_int_equal(diagnostics_errors(d), 3);
-    assert_printed(d, false, "error [E1]: of no file\n\n"
-                             "one:1:2: error [E1]: first\n1 | abc\n  |  ^\n\n"
-                             "one:1:3: warning [W1]: second\n1 | abc\n  |   ^\n\n"
-                             "two:1:1: error [E1]: third\n1 | abc\n  | ^\n");
+    assert_printed(d, false,
+                   "error [E1]: of no file\n\n"
+                   "one:1:2: error [E1]: first\n1 | abc\n  |  ^\n\n"
+                   "one:1:3: warning [W1]: second\n1 | abc\n  |   ^\n\n"
+                   "two:1:1: error [E1]: third\n1 | abc\n  | ^\n");
     arena_free(arena);
 }
 
@@ -413,9 +425,10 @@ static void color_is_only_added(void **state)
     struct diagnostics *d = diagnostics_new(arena);
 
     diagnose(d, "E1", (struct span){source, 0, 1}, "first");
-    assert_printed(d, true, "\033[1mp:1:1:\033[0m \033[1;31merror [E1]:\033[0m first\n"
-                            "1 | abc\n"
-                            "  | \033[1;31m^\033[0m\n");
+    assert_printed(d, true,
+                   "\033[1mp:1:1:\033[0m \033[1;31merror [E1]:\033[0m first\n"
+                   "1 | abc\n"
+                   "  | \033[1;31m^\033[0m\n");
     arena_free(arena);
 }
 
@@ -424,7 +437,10 @@ static void several_errors_are_found_in_one_run(void **state)
     struct arena *arena = arena_new();
     struct diagnostics *d = diagnostics_new(arena);
 
-    assert_null(parse(arena, source_of_text(arena, "p", "let a = *\nlayer f(x) -> y {\n    y = = 1\n    z = 1\n    y = )\n}\nlet b = ,\n"), d));
+    assert_null(parse(
+        arena,
+        source_of_text(arena, "p", "let a = *\nlayer f(x) -> y {\n    y = = 1\n    z = 1\n    y = )\n}\nlet b = ,\n"),
+        d));
     assert_int_equal(diagnostics_errors(d), 4);
     arena_free(arena);
 }
