@@ -1,6 +1,7 @@
-/* format.c: canonical text. Works on the tokens, so that comments, parentheses and the spelling of numbers stay as they
-   are. requires: the source parses. What is read of the old layout: the order of tokens, where a line breaks, where a
-   line is empty, where a comment stands. All of it is written back unchanged, so formatting twice changes nothing.
+/* format.c: canonical text. Works on the tokens, so that comments, parentheses and the spelling of numbers stay as they are.
+   requires: the source parses.
+   maintains: the tree. Of the old layout it reads where a line breaks, where a line is empty and where a comment stands, and
+   writes all of it back, so formatting twice changes nothing.
 
    - four spaces a block; one space around operators, none around `^` and `.`, after a sign, and around `*` inside [ ];
      one empty line at most
@@ -323,9 +324,8 @@ static void note_token(struct formatter *f, int place, int begin)
             f->equals = (int)f->code.size - 1;
         break;
     case ',':
-        if (!b) {
+        if (!b)
             s->value = s->pipe = -1;
-        }
         break;
     case TOKEN_PARAM:
     case TOKEN_STATE:

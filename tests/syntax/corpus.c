@@ -112,6 +112,51 @@ static void every_node_knows_its_bytes(void **state)
     each_file(folders, 3, check_file_spans);
 }
 
+/* A sequence of its own, so that the same programs are damaged everywhere. */
+static unsigned next_random(unsigned *state, unsigned below)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % below;
+}
+
+/* The program with a few bytes taken out and signs put in. */
+static char *damaged(struct arena *arena, const char *text, unsigned *state)
+{
+    static const char *const signs[] = {"(",  ")",    "[",          "]",  "{", "}",       "\n",
+                                        "|>", "else", "repeat 2 {", "\"", "=", "\nlayer "};
+    char *result = arena_string(arena, text);
+
+    for (unsigned edits = 1 + next_random(state, 3); edits; edits--) {
+        unsigned size = (unsigned)strlen(result), place = next_random(state, size);
+        unsigned cut = next_random(state, 3);
+        const char *sign = signs[next_random(state, sizeof signs / sizeof *signs)];
+
+        result = arena_printf(arena, "%.*s%s%s", (int)place, result, sign,
+                              result + (place + cut < size ? place + cut : size));
+    }
+    return result;
+}
+
+static void check_damaged(struct arena *arena, const struct source *source, const struct node *whole)
+{
+    unsigned state = 7;
+
+    for (int i = 0; i < 20; i++) {
+        const struct source *wrong = source_of_text(arena, source->path, damaged(arena, source->text, &state));
+        struct diagnostics *d = diagnostics_new(arena);
+        struct node *tree = parse(arena, wrong, d);
+
+        assert_true((tree == NULL) == (diagnostics_errors(d) > 0));
+        if (tree)
+            check_formatted(arena, wrong, tree);
+    }
+}
+
+static void damaged_programs_are_refused_with_a_message(void **state)
+{
+    each_file(folders, 3, check_damaged);
+}
+
 static void every_entry_of_the_standard_library_has_a_doc_line(void **state)
 {
     struct arena *arena = arena_new();
@@ -157,6 +202,7 @@ int main(void)
         cmocka_unit_test(formatting_keeps_the_tree_and_does_nothing_twice),
         cmocka_unit_test(standard_library_and_examples_are_canonical),
         cmocka_unit_test(every_node_knows_its_bytes),
+        cmocka_unit_test(damaged_programs_are_refused_with_a_message),
         cmocka_unit_test(every_entry_of_the_standard_library_has_a_doc_line),
         cmocka_unit_test(embedded_files_equal_the_folder),
     };
