@@ -184,6 +184,19 @@ static void a_log_that_cannot_be_opened_is_named(void **state)
     assert_string_equal(error.message, "/dev/null/log: cannot open for writing: Not a directory");
 }
 
+static void a_device_without_space_is_named(void **state)
+{
+    if (access("/dev/full", W_OK) != 0)
+        skip();
+    struct rnet_log *log = rnet_log_open("/dev/full", false, 0, &error);
+    assert_non_null(log);
+    rnet_log_begin(log);
+    rnet_log_whole(log, "step", 1);
+    assert_false(rnet_log_end(log, &error));
+    assert_string_equal(message_after("/dev/full"), "cannot write: No space left on device");
+    assert_true(rnet_log_close(log, &error));
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -198,6 +211,7 @@ int main(void)
         IN_FOLDER(opening_anew_empties_and_appending_creates),
         IN_FOLDER(each_line_is_in_the_file_when_it_ends),
         cmocka_unit_test(a_log_that_cannot_be_opened_is_named),
+        cmocka_unit_test(a_device_without_space_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -290,21 +290,6 @@ static void a_full_disk_leaves_the_earlier_file(void **state)
     free(before);
 }
 
-static void a_device_without_space_is_named(void **state)
-{
-    /* The header alone does not fill a pipe's worth; /dev/full fails at the first write. The temporary file beside it
-       cannot be made there, so the log is what meets it. */
-    if (access("/dev/full", W_OK) != 0)
-        skip();
-    struct rnet_log *log = rnet_log_open("/dev/full", false, 0, &error);
-    assert_non_null(log);
-    rnet_log_begin(log);
-    rnet_log_whole(log, "step", 1);
-    assert_false(rnet_log_end(log, &error));
-    assert_string_equal(message_after("/dev/full"), "cannot write: No space left on device");
-    assert_true(rnet_log_close(log, &error));
-}
-
 static void a_stale_temporary_file_is_no_obstacle(void **state)
 {
     char name[100];
@@ -331,7 +316,6 @@ int main(void)
         IN_FOLDER(a_folder_that_is_none_is_named),
         IN_FOLDER(a_name_that_is_a_folder_is_refused),
         IN_FOLDER(a_full_disk_leaves_the_earlier_file),
-        cmocka_unit_test(a_device_without_space_is_named),
         IN_FOLDER(a_stale_temporary_file_is_no_obstacle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
