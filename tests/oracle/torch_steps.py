@@ -57,6 +57,10 @@ def dense(name, i, o):
     return {name + ".W": (i, o), name + ".b": (o,)}
 
 
+def linear(name, i, o):  # before batch norm: a bias there has no gradient but rounding, which Adam would blow up
+    return {name + ".W": (i, o)}
+
+
 def norm(name, c):
     return {name + ".gain": (c,), name + ".bias": (c,)}
 
@@ -167,7 +171,7 @@ class nesterov_layer_norm(Program):
 
 
 class adam_batch_norm(Program):
-    shapes = {**dense("net.dense_1", 12, 16), **norm("net.batch_norm_1", 16), **dense("net.dense_2", 16, 5)}
+    shapes = {**linear("net.linear_1", 12, 16), **norm("net.batch_norm_1", 16), **dense("net.dense_1", 16, 5)}
     update = staticmethod(optimizer(lambda v: torch.optim.Adam(v, lr=1e-2)))
 
     def __init__(self):
@@ -175,11 +179,11 @@ class adam_batch_norm(Program):
 
     def normalised(self, p, step, rows):
         s = self.states
-        return F.batch_norm(affine(p, "net.dense_1", X[rows]), s["net.batch_norm_1.mu"], s["net.batch_norm_1.var"],
+        return F.batch_norm(X[rows] @ p["net.linear_1.W"], s["net.batch_norm_1.mu"], s["net.batch_norm_1.var"],
                             p["net.batch_norm_1.gain"], p["net.batch_norm_1.bias"], training=True, momentum=0.1)
 
     def loss(self, p, step, rows):
-        return xent(affine(p, "net.dense_2", F.relu(self.normalised(p, step, rows))), rows)
+        return xent(affine(p, "net.dense_1", F.relu(self.normalised(p, step, rows))), rows)
 
 
 class adamw_dropout(Program):
@@ -225,13 +229,13 @@ class adagrad_random_dropout(Program):
 
 
 class normalized_gd_drop_path(Program):
-    shapes = {**dense("net.residual_1.dense_1", 12, 12), **dense("net.residual_2.dense_1", 12, 12), **dense("net.dense_1", 12, 5)}
+    shapes = {**dense("net.pipe_1.dense_1", 12, 12), **dense("net.pipe_2.dense_1", 12, 12), **dense("net.dense_1", 12, 5)}
 
     def loss(self, p, step, rows):
         x = X[rows]
         for k in ("1", "2"):
-            branch = F.softplus(affine(p, "net.residual_%s.dense_1" % k, x))
-            x = x + branch * keep("net.residual_%s.drop_path_1.keep" % k, step, 1, 0.25) / (1 - 0.25)
+            branch = F.softplus(affine(p, "net.pipe_%s.dense_1" % k, x))
+            x = x + branch * keep("net.pipe_%s.drop_path_1.keep" % k, step, 1, 0.25) / (1 - 0.25)
         return xent(affine(p, "net.dense_1", x), rows)
 
     def update(self, p, step):
@@ -278,7 +282,7 @@ class max_norm_gaussian_dropout(Program):
 
 
 class noisy_batch_norm(adam_batch_norm):
-    shapes = {**dense("net.dense_1", 12, 16), **norm("net.noisy_batch_norm_1.batch_norm_1", 16), **dense("net.dense_2", 16, 5)}
+    shapes = {**linear("net.linear_1", 12, 16), **norm("net.noisy_batch_norm_1.batch_norm_1", 16), **dense("net.dense_1", 16, 5)}
     update = staticmethod(gd(0.1))
 
     def __init__(self):
@@ -287,7 +291,7 @@ class noisy_batch_norm(adam_batch_norm):
 
     def normalised(self, p, step, rows):
         inner = "net.noisy_batch_norm_1.batch_norm_1"
-        n = F.batch_norm(affine(p, "net.dense_1", X[rows]), self.states[inner + ".mu"], self.states[inner + ".var"],
+        n = F.batch_norm(X[rows] @ p["net.linear_1.W"], self.states[inner + ".mu"], self.states[inner + ".var"],
                          p[inner + ".gain"], p[inner + ".bias"], training=True, momentum=0.1)
         outer = "net.noisy_batch_norm_1."
         u, v = (torch.tensor(draw("uniform32", outer + s, 0, 16, position=step).astype(np.float64)) for s in ("mu", "sigma"))
@@ -316,7 +320,7 @@ def run(program, name):
             v.grad = None
         loss = program.loss(p, step, rows)
         loss.backward()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         with torch.no_grad():
             program.clip(p)
             program.update(p, step)
