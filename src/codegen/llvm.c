@@ -172,7 +172,7 @@ static void emitter_close(struct emitter *e)
 static const char *optimize(struct emitter *e, struct arena *arena)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(e->module, "function(sroa,early-cse,instcombine,early-cse)", e->machine, options);
+    LLVMErrorRef error = LLVMRunPasses(e->module, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)", e->machine, options);
 
     LLVMDisposePassBuilderOptions(options);
     return error ? failed(arena, "LLVM's passes failed", error) : NULL;
