@@ -143,21 +143,55 @@ static void evaluate_reductions(struct machine *m, double *out)
     } while (advance(m, 0, t->rank));
 }
 
-/* Fewer output lanes than this, and those of the reduction are taken if they are more. */
-enum { FEW_LANES = 8 };
+/* How many reads jump through memory along the index. */
+struct jumps {
+    const struct ir_index *along;
+    int count;
+};
+
+static void count_jump(const struct ir_expr *read, void *context)
+{
+    struct jumps *jumps = context;
+
+    for (int i = 0; i < read->tensor->rank; i++) {
+        int64_t step = ir_form_coefficient(read->subscripts[i], jumps->along);
+
+        if (step && (step != 1 || i < read->tensor->rank - 1)) {
+            jumps->count++;
+            return;
+        }
+    }
+}
+
+/* The last output's loop, or the last reduced one where that has more points or its reads jump less. */
+static int choose_lanes(const struct machine *m)
+{
+    enum { FEW = 8 };
+    const struct ir_tensor *t = m->equation;
+    struct jumps along_output = {0}, along_reduced = {0};
+
+    if (!t->reduced_count || !t->rank)
+        return m->loop_count - 1;
+    along_output.along = m->loops[t->rank - 1];
+    along_reduced.along = m->loops[m->loop_count - 1];
+    if (along_reduced.along->extent < FEW)
+        return t->rank - 1;
+    if (along_output.along->extent < FEW)
+        return m->loop_count - 1;
+    ir_reads(t->value, count_jump, &along_output);
+    ir_reads(t->value, count_jump, &along_reduced);
+    return along_reduced.count < along_output.count ? m->loop_count - 1 : t->rank - 1;
+}
 
 static void evaluate_equation(struct arena *arena, const struct ir_tensor *t, const struct ir_values *values)
 {
     struct machine m = {.arena = arena, .equation = t, .values = values, .loop_count = t->rank + t->reduced_count};
-    int64_t output_lanes = t->rank ? t->axes[t->rank - 1]->extent : 1;
 
     m.loops = NEW_ARRAY(arena, struct ir_index *, m.loop_count);
     m.at = NEW_ARRAY(arena, int64_t, m.loop_count);
     for (int i = 0; i < m.loop_count; i++)
         m.loops[i] = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
-    m.lane = t->rank - 1;
-    if (t->reduced_count && output_lanes < FEW_LANES && m.loops[m.loop_count - 1]->extent > output_lanes)
-        m.lane = m.loop_count - 1;
+    m.lane = choose_lanes(&m);
     machine_compile(&m);
     if (m.lane >= t->rank)
         evaluate_reductions(&m, values->at[t->number]);
