@@ -91,6 +91,7 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
         const char *what = other ? arena_printf(top->unit->arena, "the reader `%s`", other->a->name)
                            : definition->op == '~' ? "a drawn field" : "a field that is not made of one reader";
         not_compiled(top, other ? other->span : definition->span, what);
+        fields->failed = true;
         return;
     }
     field = field_named(fields, target->name);

@@ -90,6 +90,14 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
         list_add(w->arena, drawn.arguments, argument[i]);
     }
     for (int i = 0; i < axes->count; i++) forms[i] = ir_form_index(p, axes->at[i]);
+    /* An argument without an index is computed once, in the precision of the draw. */
+    for (int i = 0; i < distribution->items.count && axes->count; i++) {
+        ir_index_list indices = {0};
+
+        ir_indices(w->arena, argument[i], &indices);
+        if (argument[i]->kind != IR_APPLY || indices.count) continue;
+        argument[i] = ir_read(p, ir_equation(p, arena_printf(w->arena, "%s.argument", name), NULL, 0, IR_MAP, NULL, 0, argument[i], single, origin), NULL, 0, NULL);
+    }
     if (!strcmp(kind, "constant")) return ir_equation(p, name, axes->at, axes->count, IR_MAP, NULL, 0, argument[0], false, origin);
     leaf = ir_draw_leaf(p, site, draw, per, mapped, axes->at, axes->count, origin);
     u = ir_read(p, leaf, forms, axes->count, NULL);

@@ -335,6 +335,16 @@ static const struct ir_form *composite_form(struct scope *scope, struct node *s,
     return form;
 }
 
+/* Whole by being rounded down, but of a real number: no range is known. */
+static bool is_rounded(const struct ir_expr *e)
+{
+    if (e->whole) return true;
+    if (e->kind == IR_READ && e->tensor->kind == IR_EQUATION && e->tensor->reduction == IR_MAP) return is_rounded(e->tensor->value);
+    if (e->kind != IR_APPLY) return false;
+    if (e->op == IR_floor) return true;
+    return (e->op == IR_add || e->op == IR_subtract || e->op == IR_multiply) && is_rounded(e->arguments[0]) && is_rounded(e->arguments[1]);
+}
+
 static const struct ir_form *one_subscript(struct scope *scope, struct node *s, const struct ir_index *own, bool loose, const struct node *read)
 {
     struct ir_program *p = scope->workspace->program;
@@ -371,6 +381,8 @@ static const struct ir_form *one_subscript(struct scope *scope, struct node *s, 
     if (v->kind != VALUE_TENSOR || v->own.count || !v->expr->whole) {
         if (v->kind == VALUE_TENSOR && v->own.count)
             fail(scope, "E0306", s->span, "a subscript is one number; %s has axes %s", text_of(scope, s), shape_text(scope, &v->own));
+        else if (v->kind == VALUE_TENSOR && is_rounded(v->expr))
+            not_compiled(scope, s->span, "a subscript rounded down from a real number");
         else
             fail(scope, "E0306", s->span, "a subscript is a whole number; %s is not", text_of(scope, s));
         return NULL;

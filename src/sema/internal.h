@@ -126,7 +126,8 @@ struct field_use {
     bool used;
     bool whole_source;           /* one column: never has axes */
 };
-struct field_table { LIST(struct field_use *) fields; bool changed; };
+/* failed: a field could not be read, so a missing one is no news. */
+struct field_table { LIST(struct field_use *) fields; bool changed, failed; };
 
 struct origin_memo;
 struct statistic_use { const char *name; struct ir_tensor *tensor; struct ir_tensor *leaf; enum ir_reduction reduction; };
@@ -243,6 +244,7 @@ struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const ch
 /* op over the indices; the mean is a sum divided by the count. */
 enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
 const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span);
+const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span);
 struct ir_tensor *scalar_leaf(struct scope *scope, const char *name, bool whole);
 
 /* ---- expression.c, call.c, statement.c, draw.c ---- */

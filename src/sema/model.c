@@ -56,6 +56,7 @@ static const struct value *input_value(struct scope *inner, struct definition *d
         if (!strcmp(fields->fields.at[i]->name, input->name)) field = fields->fields.at[i];
         list_add(w->arena, names, fields->fields.at[i]->name);
     }
+    if (!field && fields->failed) return &poison;
     if (!field) {
         if (split) {
             fail(inner, "E0201", input->span, "the data %s have no field `%s`", data->name, input->name);

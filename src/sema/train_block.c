@@ -101,6 +101,7 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct train_block *block = NEW(unit->arena, struct train_block);
     name_list names = {0};
+    bool phases = false;
 
     block->node = train;
     block->model = find_definition(unit, unit->main, train->name, train->name_span);
@@ -134,12 +135,13 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
             if (block->report) fail(top, "E0202", statement->span, "`report` is set twice in this block");
             block->report = statement->b;
         } else if (statement->kind == NODE_NAMED && statement->text) {
-            not_compiled(top, statement->span, "`phase`");
+            not_compiled(top, statement->name_span, "`phase`");
+            phases = true;
         } else {
             fail(top, "E0102", statement->span, "this cannot stand in a train block");
         }
     }
-    if (!block->loss) {
+    if (!block->loss && !phases) {
         fail(top, "E0207", train->name_span, "train %s has no loss", train->name);
         help(top, "loss = cross_entropy(logits, label)");
     }

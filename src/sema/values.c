@@ -320,12 +320,42 @@ static const char *equation_name(struct scope *scope, const char *name)
 }
 
 static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes, enum ir_reduction reduction,
+                                  const ir_index_list *reduced, const struct ir_expr *value, struct span span);
+
+/* The expression with every part that no index occurs in made an equation of rank 0: it is computed once and not for each
+   element, and what rests on settings and the step alone can leave the program. */
+const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span)
+{
+    struct ir_program *p = scope->workspace->program;
+    const struct ir_expr *parts[3] = {0};
+    ir_index_list indices = {0}, none = {0};
+    bool changed = false;
+
+    if (e->kind != IR_APPLY) return e;
+    ir_indices(scope->unit->arena, e, &indices);
+    if (!indices.count) {
+        struct ir_tensor *tensor;
+
+        if (e->op == IR_stop && e->arguments[0]->kind == IR_READ) return e;
+        tensor = equation(scope, arena_printf(scope->unit->arena, "%s.part", name), &none, IR_MAP, NULL, e, span);
+        return ir_read(p, tensor, NULL, 0, NULL);
+    }
+    for (int i = 0; i < 3 && e->arguments[i]; i++) {
+        parts[i] = constants_stored(scope, e->arguments[i], name, span);
+        if (parts[i] != e->arguments[i]) changed = true;
+    }
+    return changed ? ir_apply(p, e->op, parts[0], parts[1], parts[2]) : e;
+}
+
+static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes, enum ir_reduction reduction,
                                   const ir_index_list *reduced, const struct ir_expr *value, struct span span)
 {
     struct workspace *w = scope->workspace;
-    const char *key = arena_printf(w->arena, "%p/%d", (const void *)value, reduction);
+    const char *key;
     struct ir_tensor *tensor;
 
+    if (axes->count || (reduced && reduced->count)) value = constants_stored(scope, value, name, span);
+    key = arena_printf(w->arena, "%p/%d", (const void *)value, reduction);
     for (int i = 0; reduced && i < reduced->count; i++) key = arena_printf(w->arena, "%s,%d", key, reduced->at[i]->number);
     for (int i = 0; i < axes->count; i++) key = arena_printf(w->arena, "%s;%d", key, axes->at[i]->number);
     tensor = map_get(w->reductions, key);
@@ -512,7 +542,7 @@ static const struct value *reduce_set(struct scope *scope, enum reduce how, cons
 const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span)
 {
     static const enum ir_reduction reductions[] = {IR_SUM, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMAX, IR_ARGMIN};
-    static const char *const words[] = {"sum", "mean", "prod", "max", "min", "argmax", "argmin"};
+    static const char *const words[] = {"sum", "sum", "prod", "max", "min", "argmax", "argmin"};
     struct ir_program *p = scope->workspace->program;
     ir_index_list all = {0}, free = {0}, own = {0};
     struct value rest = {.kind = VALUE_TENSOR};
