@@ -287,8 +287,9 @@ V math_power(struct emitter *e, V x, V y, const struct ir_expr *exponent)
         if (n == 0)
             return number(&f, 1);
         if (n == floor(n) && fabs(n) <= 16) {
-            V result = whole_power(e, x, (int)fabs(n));
-            return n > 0 ? result : LLVMBuildFDiv(e->builder, number(&f, 1), result, "");
+            if (n < 0) /* the inverse first: x^2 may be too small where x^-2 is not too large */
+                x = LLVMBuildFDiv(e->builder, number(&f, 1), x, "");
+            return whole_power(e, x, (int)fabs(n));
         }
         if (fabs(n) == 0.5) { /* unlike sqrt: pow(-0, 1/2) = 0, pow(-inf, 1/2) = inf */
             V root = add(e, unary(e, "llvm.sqrt", x), number(&f, 0));
