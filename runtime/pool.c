@@ -34,6 +34,7 @@ struct rnet_pool {
        by the caller of rnet_pool_run while no run is going on. */
     alignas(LINE) atomic_uint generation; /* of the run last announced */
     bool stop;
+    bool running; /* a run inside a part is done by the part's thread alone */
     void (*part)(void *context, int64_t index);
     void *context;
     int64_t parts;
@@ -45,9 +46,6 @@ struct rnet_pool {
     alignas(LINE) atomic_uint sleepers; /* workers that sleep, or are about to */
     atomic_uint caller_sleeps;
 };
-
-/* Set while a thread runs parts: a run inside a part is done by that thread alone. */
-static _Thread_local bool inside_part;
 
 static void pause_a_little(void)
 {
@@ -103,10 +101,8 @@ static bool spin_while(const struct rnet_pool *pool, atomic_uint *word, unsigned
 static void run_share(struct rnet_pool *pool, int number)
 {
     int64_t from = pool->parts * number / pool->threads, to = pool->parts * (number + 1) / pool->threads;
-    inside_part = true;
     for (int64_t i = from; i < to; i++)
         pool->part(pool->context, i);
-    inside_part = false;
 }
 
 static void *work(void *argument)
@@ -205,7 +201,7 @@ int rnet_pool_threads(const struct rnet_pool *pool)
 
 void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t index), void *context, int64_t parts)
 {
-    if (pool->threads == 1 || parts <= 1 || inside_part) {
+    if (pool->threads == 1 || parts <= 1 || pool->running) {
         for (int64_t i = 0; i < parts; i++)
             part(context, i);
         return;
@@ -213,6 +209,7 @@ void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t i
     pool->part = part;
     pool->context = context;
     pool->parts = parts;
+    pool->running = true;
     announce(pool);
     run_share(pool, 0);
 
@@ -227,4 +224,5 @@ void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t i
             futex_wait(&pool->finished, finished);
         atomic_store(&pool->caller_sleeps, 0);
     }
+    pool->running = false;
 }
