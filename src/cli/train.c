@@ -270,7 +270,8 @@ static int prepare(struct trainer *t, struct layout *layout)
     if (!compile(&t->compiled, t->training->step, layout, options, &error))
         return complain_error(&error);
     begin = rnet_seconds();
-    if (!compile(&t->initial, t->training->initial, layout, quiet, &error) ||
+    if (!compile(&t->initial, t->options->init ? given_parameters(t->training->initial) : t->training->initial, layout, quiet,
+                 &error) ||
         (t->training->report && !compile(&t->report_compiled, t->training->report->chunk, layout, quiet, &error)))
         return complain_error(&error);
     t->other_seconds = rnet_seconds() - begin;
@@ -303,6 +304,8 @@ static int initialise(struct trainer *t)
     struct instance instance;
     struct rnet_error error;
 
+    if (t->options->init && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error))
+        return complain_error(&error);
     instance_new(&instance, &t->initial, &t->memory, t->pool, t->training->seed);
     set_clock(t, 1);
     instance_run(&instance, 0, 1, scalar_value, &t->clock);
@@ -314,8 +317,6 @@ static int initialise(struct trainer *t)
         if (!checkpoint_resume(&checkpoint, programs, count, &t->memory, &error))
             return complain_error(&error);
         t->step = checkpoint.step;
-    } else if (t->options->init && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error)) {
-        return complain_error(&error);
     }
     t->first_step = t->step;
     t->initial_seconds = rnet_seconds() - begin;

@@ -39,6 +39,12 @@ bool compile(struct compiled *out, struct ir_program *p, struct layout *layout, 
 void compiled_release(struct compiled *compiled);
 double compile_seconds(const struct compile_timing *timing);
 
+/* ---- initial.c ---- */
+
+/* The initial program for parameters that are in memory already: it writes none, and where it read a parameter's first value
+   (an average begins with it) it reads the parameter. */
+struct ir_program *given_parameters(struct ir_program *initial);
+
 /* ---- execute.c: memory around a compiled program ---- */
 
 /* Parameters and state of a run, shared by its programs. */
