@@ -177,7 +177,8 @@ primary: NUMBER
        | REDUCE '(' args ')'            { $$ = TREE(NODE_CALL, @$, .a = tree_path(parser, @1, NULL, $1), .list = $3->list); }
        | ALL primary                    { $$ = TREE(NODE_ALL, @$, .a = $2); }
        | '(' pipe ')'                   { $$ = TREE(NODE_GROUPED, @$, .a = $2); }
-       | '(' ref ELSE expr ')'          { $$ = TREE(NODE_ELSE, @$, .a = $2, .b = $4); } ; /* the parentheses keep `else` apart from `if` */
+       | '(' ref ELSE expr ')'          { $$ = TREE(NODE_ELSE, @$, .a = $2, .b = $4); } ;
+       /* a read that may leave its range; the parentheses keep its `else` apart from that of `if` */
 ref: path
    | path '[' subs ']' { $$ = TREE(NODE_READ, @$, .a = $1, .list = $3->list); } ;
 path: word          { $$ = tree_path(parser, @$, NULL, $1); }
