@@ -57,6 +57,37 @@ double expression_flops(const struct ir_expr *e)
     return w.flops;
 }
 
+bool expression_rounds(const struct ir_expr *e)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    switch (e->op) {
+    case IR_equal:
+    case IR_not_equal:
+    case IR_less:
+    case IR_less_equal:
+    case IR_greater:
+    case IR_greater_equal:
+    case IR_and:
+    case IR_or:
+    case IR_not:
+    case IR_negate:
+    case IR_max:
+    case IR_min:
+    case IR_select:
+    case IR_abs:
+    case IR_sign:
+    case IR_floor:
+    case IR_stop:
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            if (expression_rounds(e->arguments[i]))
+                return true;
+        return false;
+    default:
+        return true;
+    }
+}
+
 int64_t iteration_points(const struct ir_tensor *t)
 {
     return ir_elements(t) * ir_extent_product(t->reduced, t->reduced_count);

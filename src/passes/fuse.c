@@ -3,6 +3,7 @@
    requires: a verified program without kernels. maintains: every value, bit for bit in the evaluator. breaks: indices of
    equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are read go).
    The choice rests on the structure of the program alone, never on names, threads or timing. In order:
+     hoist       parts that vary along few loops out of equations over many (hoist.c)
      repeat      cheap maps into what reads them (inline.c)
      chains      equations over the same loops, one reading the other
      rows        a reduction that a larger equation reads back (statistics of a row or a column) with that equation: the loops
@@ -264,8 +265,10 @@ void fuse(struct ir_program *p, bool enabled)
     bool *ends;
 
     copy_leaves(p);
-    if (enabled)
+    if (enabled) {
+        hoist_parts(p);
         inline_producers(p);
+    }
     before = order_updates(p, f.arena);
     start(&f, before);
     if (enabled) {

@@ -11,37 +11,6 @@
 /* Operations a point that computing again may cost each reader: a vector of them takes about the time of reading a vector from L2. */
 enum { CHEAP = 24, TRIFLING = 2, MOST_NODES = 160 };
 
-static bool rounds(const struct ir_expr *e)
-{
-    if (e->kind != IR_APPLY)
-        return false;
-    switch (e->op) {
-    case IR_equal:
-    case IR_not_equal:
-    case IR_less:
-    case IR_less_equal:
-    case IR_greater:
-    case IR_greater_equal:
-    case IR_and:
-    case IR_or:
-    case IR_not:
-    case IR_negate:
-    case IR_max:
-    case IR_min:
-    case IR_select:
-    case IR_abs:
-    case IR_sign:
-    case IR_floor:
-    case IR_stop:
-        for (int i = 0; i < 3 && e->arguments[i]; i++)
-            if (rounds(e->arguments[i]))
-                return true;
-        return false;
-    default:
-        return true;
-    }
-}
-
 static int nodes_of(struct arena *arena, const struct ir_expr *e, expr_list *seen)
 {
     for (int i = 0; i < seen->count; i++)
@@ -106,6 +75,20 @@ static bool read_in_place(const struct inlining *in, const struct ir_tensor *rea
     return true;
 }
 
+/* A map that only the map r reads stays in a register, unless r itself may be repeated in what reads it. */
+static bool may_go_further(const struct inlining *in, const struct ir_tensor *r, double flops)
+{
+    const tensor_list *readers = &in->uses.readers[r->number];
+
+    if (r->reduction != IR_MAP || in->uses.kept[r->number] || readers->count < 2 || r->single ||
+        expression_flops(r->value) + flops > CHEAP)
+        return false;
+    for (int i = 0; i < readers->count; i++)
+        if (is_product(in->p, readers->at[i]))
+            return false;
+    return true;
+}
+
 static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t)
 {
     const tensor_list *readers = &in->uses.readers[t->number];
@@ -113,7 +96,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     int64_t elements = ir_elements(t), stored, repeated = 0;
     tensor_list big = {0};
 
-    if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count || (t->single && rounds(t->value)))
+    if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count || (t->single && expression_rounds(t->value)))
         return false;
     for (int i = 0; i < readers->count; i++) {
         if (is_product(in->p, readers->at[i]))
@@ -138,7 +121,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     }
     if (!big.count)
         return true;
-    if (readers->count == 1 && read_in_place(in, readers->at[0], t))
+    if (readers->count == 1 && read_in_place(in, readers->at[0], t) && !may_go_further(in, readers->at[0], flops))
         return false;
     stored = stored_bytes(in->p, t) * readers->count;
     for (int i = 0; i < big.count; i++) {

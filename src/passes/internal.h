@@ -34,17 +34,22 @@ const struct ir_expr *inlined_read(struct ir_program *p, const struct ir_expr *r
 void drop_dead(struct ir_program *p);
 /* Sets tensors to the given order (a permutation, or a part) and their numbers. */
 void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count);
+/* Moves the tensor listed last to before t. */
+void insert_before(struct ir_program *p, struct ir_tensor *t, struct ir_tensor *last);
+/* Is each axis read at that very index? */
 bool reads_at_axes(const struct ir_expr *read, struct ir_index *const *axes);
 
 /* ---- cost.c ---- */
 
 /* Floating-point operations of one evaluation of an expression; a transcendental counts as the polynomial it takes. */
 double expression_flops(const struct ir_expr *e);
+/* Can the value of e depend on the precision it is computed in, its reads given? */
+bool expression_rounds(const struct ir_expr *e);
 int64_t stored_bytes(const struct ir_program *p, const struct ir_tensor *t);
 enum ir_storage storage_of(const struct ir_program *p, const struct ir_tensor *t);
 int64_t iteration_points(const struct ir_tensor *equation);
 
-/* ---- fuse.c, order.c, inline.c, group.c, stage.c: the parts of fuse ---- */
+/* ---- fuse.c, order.c, hoist.c, inline.c, group.c, stage.c: the parts of fuse ---- */
 
 /* A product that is worth a call into BLAS. */
 bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
@@ -53,6 +58,9 @@ bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
    every reader of its leaf. before[i]: numbers of what must run before equation i beyond what it reads. */
 typedef LIST(int) number_list;
 number_list *order_updates(struct ir_program *p, struct arena *arena);
+
+/* hoist.c: makes equations of the parts of equations that vary along few of their loops. */
+void hoist_parts(struct ir_program *p);
 
 /* inline.c: repeats producers that are cheaper to compute again than to store. */
 void inline_producers(struct ir_program *p);

@@ -191,6 +191,16 @@ void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count
     ir_renumber(p);
 }
 
+void insert_before(struct ir_program *p, struct ir_tensor *t, struct ir_tensor *last)
+{
+    if (p->tensors.at[p->tensors.count - 1] != last)
+        bug("%s is not the tensor listed last", last->name);
+    for (int i = p->tensors.count - 1; i > t->number; i--)
+        p->tensors.at[i] = p->tensors.at[i - 1];
+    p->tensors.at[t->number] = last;
+    ir_renumber(p);
+}
+
 static void need(const struct ir_expr *read, void *context)
 {
     bool *needed = context;

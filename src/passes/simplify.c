@@ -1,12 +1,14 @@
 /* simplify.c: algebra and cleaning on whole programs, in place; returns p.
 
-   requires: a verified program without kernels. maintains: the values of outputs and updates, bit for bit but for the one rule
-   below that reassociates; names of what is kept; leaves that have a place in files.
+   requires: a verified program without kernels. maintains: the values of outputs and updates, bit for bit but for the two rules
+   below that reassociate (factors, squares); names of what is kept; leaves that have a place in files.
      copies      a map that only reads another tensor is read through (views too: x[n, i // 28, i % 28])
      constants   reads of a map that is one number become the number
      extents     a reduction over an extent of 1 takes the value at 0
      factors     sum[i] a[o] * b[i] * c[i, o] = a[o] * sum[i] b[i] * c[i, o]: factors free of the summed indices leave a sum of
-                 products, so that products of two reads stay what they are. Rounding order changes here alone
+                 products, so that products of two reads stay what they are.
+     squares     x ^ 2 = x * x; and of a sum to one number, reads of a map that scales a tensor by numbers (a clipped gradient)
+                 become that product, so that its factors leave and the norm before and after clipping is one sum
      dead        equations and draws that no output and no update needs go
    Until nothing changes; each rule shrinks the program or moves a factor outwards, so it ends. */
 #include "internal.h"
@@ -93,6 +95,61 @@ static bool drop_extents(struct ir_program *p, struct ir_tensor *t)
     return true;
 }
 
+static const struct ir_expr *without_squares(struct ir_program *p, const struct ir_expr *e, struct arena *arena, expr_list *from,
+                                             expr_list *to)
+{
+    const struct ir_expr *result = e, *arguments[3] = {0};
+
+    if (e->kind != IR_APPLY)
+        return e;
+    for (int i = 0; i < from->count; i++)
+        if (from->at[i] == e)
+            return to->at[i];
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        arguments[i] = without_squares(p, e->arguments[i], arena, from, to);
+    if (e->op == IR_power && arguments[1]->kind == IR_CONSTANT && arguments[1]->number == 2)
+        result = ir_apply(p, IR_multiply, arguments[0], arguments[0], NULL);
+    else
+        result = ir_apply(p, e->op, arguments[0], arguments[1], arguments[2]);
+    list_add(arena, *from, e);
+    list_add(arena, *to, result);
+    return result;
+}
+
+static bool expand_squares(struct ir_program *p, struct ir_tensor *t)
+{
+    struct arena *scratch = arena_new();
+    expr_list from = {0}, to = {0};
+    const struct ir_expr *value = without_squares(p, t->value, scratch, &from, &to);
+
+    arena_free(scratch);
+    return set_value(t, value);
+}
+
+/* Is e one read, scaled by reads of tensors of rank 0 and constants? */
+static bool scales(const struct ir_expr *e, int *reads)
+{
+    if (e->kind == IR_APPLY && e->op == IR_multiply)
+        return scales(e->arguments[0], reads) && scales(e->arguments[1], reads);
+    if (e->kind == IR_APPLY && e->op == IR_divide)
+        return scales(e->arguments[0], reads) && (e->arguments[1]->kind == IR_CONSTANT ||
+                                                  (e->arguments[1]->kind == IR_READ && !e->arguments[1]->tensor->rank));
+    if (e->kind == IR_READ && e->tensor->rank && !e->otherwise)
+        ++*reads;
+    return e->kind == IR_CONSTANT || (e->kind == IR_READ && !e->otherwise);
+}
+
+static const struct ir_expr *through_scalings(struct ir_program *p, const struct ir_expr *read, void *context)
+{
+    const struct ir_tensor *t = read->tensor;
+    int reads = 0;
+
+    if (t->kind != IR_EQUATION || t->reduction != IR_MAP || t->single || t->whole || read->otherwise || !t->rank ||
+        !scales(t->value, &reads) || reads != 1)
+        return read;
+    return inlined_read(p, read);
+}
+
 /* ---- factors that leave a sum ---- */
 
 struct factors {
@@ -165,14 +222,18 @@ static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
         t->value = ir_apply(p, IR_multiply, ir_read(p, sum, subscripts, t->rank, NULL), outside, NULL);
         t->reduction = IR_MAP;
         t->reduced_count = 0;
-        /* The new equation was listed last; it belongs before t. */
-        for (int i = p->tensors.count - 1; i > t->number; i--)
-            p->tensors.at[i] = p->tensors.at[i - 1];
-        p->tensors.at[t->number] = sum;
-        ir_renumber(p);
+        insert_before(p, t, sum);
     }
     arena_free(f.arena);
     return possible && tensors;
+}
+
+/* A product of reads and numbers: what the rule of factors can take apart. */
+static bool reads_alone(const struct ir_expr *e)
+{
+    if (e->kind == IR_APPLY && e->op == IR_multiply)
+        return reads_alone(e->arguments[0]) && reads_alone(e->arguments[1]);
+    return e->kind == IR_CONSTANT || e->kind == IR_READ;
 }
 
 struct ir_program *simplify(struct ir_program *p)
@@ -188,6 +249,9 @@ struct ir_program *simplify(struct ir_program *p)
                 continue;
             changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_copies, NULL)) || changed;
             changed = drop_extents(p, t) || changed;
+            changed = expand_squares(p, t) || changed;
+            if (t->reduction == IR_SUM && t->rank == 0 && !t->single && reads_alone(t->value))
+                changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_scalings, NULL)) || changed;
             changed = take_factors_out(p, t) || changed;
         }
         for (int i = 0; i < p->outputs.count; i++)

@@ -1,0 +1,87 @@
+/* hoist.c: what varies along few loops leaves the equations of many.
+
+   requires: no kernels yet. maintains: every value, bit for bit (a part keeps its equation's precision). breaks: adds equations.
+   exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c; as an equation of its own over n it takes one a row.
+   Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact and may be repeated. */
+#include "internal.h"
+
+/* Points saved, at least, and operations of a part that is worth a tensor. */
+enum { FEWER = 8, WORTH = 4 };
+
+struct hoisting {
+    struct ir_program *p;
+    struct ir_tensor *equation;
+    struct arena *scratch;
+    expr_list from, to;
+};
+
+static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, ir_index_list *indices)
+{
+    struct ir_tensor *t = h->equation, *part;
+
+    part = ir_equation(h->p, arena_printf(h->p->arena, "%s.part", t->name), indices->at, indices->count, IR_MAP, NULL, 0, e,
+                       t->single, t->origin);
+    insert_before(h->p, t, part);
+    return part;
+}
+
+/* The indices of e in the order of the equation's loops. */
+static ir_index_list loops_of(struct hoisting *h, const struct ir_expr *e)
+{
+    const struct ir_tensor *t = h->equation;
+    ir_index_list found = {0}, sorted = {0};
+
+    ir_indices(h->scratch, e, &found);
+    for (int i = 0; i < t->rank + t->reduced_count; i++) {
+        struct ir_index *loop = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
+
+        for (int j = 0; j < found.count; j++)
+            if (found.at[j] == loop)
+                list_add(h->scratch, sorted, loop);
+    }
+    return sorted;
+}
+
+static const struct ir_expr *take_out(struct hoisting *h, const struct ir_expr *e)
+{
+    const struct ir_tensor *t = h->equation;
+    const struct ir_expr *result = e, *arguments[3] = {0};
+    ir_index_list loops;
+
+    if (e->kind != IR_APPLY)
+        return e;
+    for (int i = 0; i < h->from.count; i++)
+        if (h->from.at[i] == e)
+            return h->to.at[i];
+    loops = loops_of(h, e);
+    if (!e->whole && FEWER * ir_extent_product(loops.at, loops.count) <= iteration_points(t) &&
+        (t->single ? expression_rounds(e) : expression_flops(e) >= WORTH)) {
+        const struct ir_form **subscripts = NEW_ARRAY(h->p->arena, const struct ir_form *, loops.count + 1);
+
+        for (int i = 0; i < loops.count; i++)
+            subscripts[i] = ir_form_index(h->p, loops.at[i]);
+        result = ir_read(h->p, new_part(h, e, &loops), subscripts, loops.count, NULL);
+    } else {
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            arguments[i] = take_out(h, e->arguments[i]);
+        result = ir_apply(h->p, e->op, arguments[0], arguments[1], arguments[2]);
+    }
+    list_add(h->scratch, h->from, e);
+    list_add(h->scratch, h->to, result);
+    return result;
+}
+
+void hoist_parts(struct ir_program *p)
+{
+    for (int i = 0; i < p->tensors.count; i++) {
+        struct hoisting h = {p, p->tensors.at[i], NULL, {0}, {0}};
+
+        if (h.equation->kind != IR_EQUATION)
+            continue;
+        h.scratch = arena_new();
+        h.equation->value = take_out(&h, h.equation->value);
+        i = h.equation->number; /* parts were put before it */
+        arena_free(h.scratch);
+    }
+    share(p);
+}
