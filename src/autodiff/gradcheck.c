@@ -1,9 +1,10 @@
 /* gradcheck.c: derivatives against differences of the reference evaluator.
 
    The numeric slope is central, (f(x + h) - f(x - h)) / 2h with h near the cube root of the rounding unit, where truncation and
-   rounding meet. An element that disagrees is tried again with a wider and a narrower step: a right derivative agrees with one
-   of them, a wrong one with none. A difference that rounding alone explains is none. A kink is where the slopes from left and
-   right differ and do not come closer as the step shrinks, as they do where the function is smooth. */
+   rounding meet; wider where the slope is small beside the function. An element that disagrees is tried again with a wider and
+   a narrower step: a right derivative agrees with one of them, a wrong one with none. A difference that rounding alone explains
+   is none. A kink is where the slopes from left and right differ and do not come closer as the step shrinks, as they do where
+   the function is smooth. */
 #include "adjoint.h"
 
 #include <float.h>
@@ -12,10 +13,12 @@
 
 enum { FEW = 16 /* elements a tensor, unless all are wanted */, ROUNDINGS = 100 /* in a loss, about */ };
 static const double usual_step = 6.0554544523933429e-6; /* DBL_EPSILON^(1/3) */
+static const double widest_step = 0.01;
 static const double usual_tolerance = 1e-6;
 
 struct check {
     struct ir_program *p;
+    struct ir_program moving; /* p, what the moved leaf does not reach taken as given */
     struct ir_tensor *loss;
     struct ir_values values;
     struct ir_run run;
@@ -42,7 +45,7 @@ static double random_number(uint64_t *state)
 
 static double evaluate(struct check *c)
 {
-    ir_evaluate_some(c->p, &c->values, c->run, c->wanted);
+    ir_evaluate_some(&c->moving, &c->values, c->run, c->wanted);
     return c->values.at[c->loss->number][0];
 }
 
@@ -91,13 +94,21 @@ static struct slopes slopes_at(struct check *c, const struct line *line, double 
                            .rounding = ROUNDINGS * DBL_EPSILON * size / fmin(up, down)};
 }
 
-static double relative_error(double analytic, const struct slopes *s)
+static double relative_error(double analytic, double numeric)
 {
-    double difference = fabs(analytic - s->central);
+    double difference = fabs(analytic - numeric);
 
-    if (difference <= s->rounding)
+    if (difference == 0)
         return 0;
-    return isfinite(difference) ? difference / (fabs(analytic) + fabs(s->central)) : INFINITY;
+    return isfinite(difference) ? difference / (fabs(analytic) + fabs(numeric)) : INFINITY;
+}
+
+/* The wider the smaller the slope is beside the function, so that rounding stays below the tolerance. */
+static double first_step(const struct check *c, double analytic)
+{
+    double step = 4 * DBL_EPSILON * fabs(c->at_rest) / (c->tolerance * fabs(analytic));
+
+    return step > usual_step && isfinite(step) ? fmin(step, widest_step) : usual_step;
 }
 
 /* A kink's derivative is one of the slopes beside it, or between them. */
@@ -114,17 +125,21 @@ static bool kinked(struct check *c, const struct line *line, double analytic)
 static void check_line(struct check *c, const struct line *line, double analytic, struct gradcheck_result *result)
 {
     static const double steps[] = {1, 16, 1.0 / 16};
-    double error = INFINITY, numeric = NAN;
+    double error = INFINITY, numeric = NAN, first = first_step(c, analytic);
+    bool rounding = false;
 
     for (int i = 0; i < 3 && !(error <= c->tolerance); i++) {
-        struct slopes s = slopes_at(c, line, usual_step * steps[i]);
-        double here = relative_error(analytic, &s);
+        struct slopes s = slopes_at(c, line, first * steps[i]);
+        double here = relative_error(analytic, s.central);
+        rounding |= fabs(analytic - s.central) <= s.rounding;
         if (i == 0 || here < error) {
             error = here;
             numeric = s.central;
         }
     }
     result->checked++;
+    if (!(error <= c->tolerance) && rounding)
+        error = 0;
     if (!(error <= c->tolerance) && isfinite(analytic) && kinked(c, line, analytic)) {
         result->kinks++;
         return;
@@ -138,6 +153,41 @@ static void check_line(struct check *c, const struct line *line, double analytic
 }
 
 /* ---- one tensor ---- */
+
+struct reach {
+    const bool *reached;
+    bool found;
+};
+
+static void note_reached(const struct ir_expr *read, void *context)
+{
+    struct reach *reach = context;
+
+    reach->found |= reach->reached[read->tensor->number];
+}
+
+/* From now on evaluate computes only what depends on t; everything else keeps its value at rest. */
+static void move_only(struct check *c, const struct ir_tensor *t, struct arena *scratch)
+{
+    int count = c->p->tensors.count;
+    bool *reached = NEW_ARRAY(scratch, bool, count);
+
+    c->moving = *c->p;
+    evaluate(c);
+    c->moving.tensors.at = arena_copy(scratch, c->p->tensors.at, sizeof(struct ir_tensor *) * (size_t)count);
+    reached[t->number] = true;
+    for (int i = 0; i < count; i++) {
+        struct ir_tensor *given = c->p->tensors.at[i];
+        struct reach reach = {reached, reached[i]};
+        if (given->kind == IR_EQUATION)
+            ir_reads(given->value, note_reached, &reach);
+        reached[i] = reach.found;
+        if (reached[i])
+            continue;
+        given = c->moving.tensors.at[i] = arena_copy(scratch, given, sizeof *given);
+        given->kind = IR_STATE;
+    }
+}
 
 static void check_direction(struct check *c, struct line line, const double *gradient, struct arena *scratch,
                             struct gradcheck_result *result)
@@ -160,6 +210,7 @@ static void check_tensor(struct check *c, const struct ir_tensor *t, const doubl
     struct line line = {.x = c->values.at[t->number], .count = count};
 
     *result = (struct gradcheck_result){.tensor = t, .element = -1};
+    move_only(c, t, scratch);
     line.origin = arena_copy(scratch, line.x, sizeof(double) * (size_t)count);
     if (!all)
         check_direction(c, line, gradient, scratch, result);
@@ -245,6 +296,7 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
             c.wanted[gradients[i]->number] = true;
     for (int i = 0; i < frozen.count; i++)
         c.wanted[frozen.at[i].source->number] = true;
+    c.moving = *p;
     evaluate(&c);
     for (int i = 0; i < frozen.count; i++)
         memcpy(c.values.at[frozen.at[i].leaf->number], c.values.at[frozen.at[i].source->number],

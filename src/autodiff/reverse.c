@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { MOST_FACTORS = 4096 /* of a product that is differentiated */ };
+
 /* One summand of a tensor's gradient, over the tensor's axes. */
 struct summand {
     struct adjoint adjoint;
@@ -253,7 +255,8 @@ static const struct ir_expr *extremum_seed(struct reverse *r, const struct ir_te
                     ir_real(p, 0));
 }
 
-/* but[o, r] = the product of all factors but the one at r: right at zeros, and differentiable again. */
+/* but[o, r] = the product of all factors but the one at r: right at zeros, and differentiable again. Its work is the square of
+   theirs. */
 static const struct ir_expr *product_seed(struct reverse *r, const struct ir_tensor *t, const struct ir_expr *g)
 {
     struct ir_program *p = r->p;
@@ -292,6 +295,12 @@ static const struct ir_expr *read_own(struct ir_program *p, struct ir_tensor *te
     return ir_read(p, tensor, at, rank, NULL);
 }
 
+static bool refuse(struct reverse *r, const char *error)
+{
+    r->error = error;
+    return false;
+}
+
 /* Sends what the equation's gradient g implies to the tensors that it reads. */
 static bool send(struct reverse *r, struct ir_tensor *t, const struct ir_expr *g)
 {
@@ -299,12 +308,15 @@ static bool send(struct reverse *r, struct ir_tensor *t, const struct ir_expr *g
     int count = t->rank + t->reduced_count;
     struct ir_index **summed = NEW_ARRAY(p->arena, struct ir_index *, count);
     const struct ir_expr *seed = g, *stored = NULL;
+    int64_t factors = ir_extent_product(t->reduced, t->reduced_count);
     partial_list reads;
 
     for (int i = 0; i < count; i++)
         summed[i] = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
     if (t->reduction == IR_MAXIMUM || t->reduction == IR_MINIMUM)
         seed = extremum_seed(r, t, g);
+    else if (t->reduction == IR_PRODUCT && factors > MOST_FACTORS)
+        return refuse(r, arena_printf(p->arena, "the derivative of a product of %lld factors is not compiled yet", (long long)factors));
     else if (t->reduction == IR_PRODUCT)
         seed = product_seed(r, t, g);
     else if (t->reduction == IR_MAP)
@@ -374,9 +386,16 @@ static summand_list join_equal(struct ir_program *p, const summand_list *list)
     return result;
 }
 
+/* A gradient is a real number even if only whole ones make it: storage and later derivatives depend on it. */
+static const struct ir_expr *real(struct ir_program *p, const struct ir_expr *e)
+{
+    return e->whole ? ir_apply(p, IR_divide, e, ir_number(p, 1), NULL) : e;
+}
+
 static struct ir_tensor *sum_of(struct ir_program *p, const struct ir_tensor *t, const char *name, const struct summand *s)
 {
-    return ir_equation(p, name, t->axes, t->rank, IR_SUM, s->adjoint.reduced, s->adjoint.count, s->adjoint.value, false, s->origin);
+    return ir_equation(p, name, t->axes, t->rank, IR_SUM, s->adjoint.reduced, s->adjoint.count, real(p, s->adjoint.value), false,
+                       s->origin);
 }
 
 /* The summand over t's axes: a sum becomes an equation. */
@@ -414,6 +433,7 @@ static const struct ir_expr *join(struct reverse *r, struct ir_tensor *t, bool a
         else
             total = total ? ir_apply(p, IR_add, total, value, NULL) : value;
     }
+    total = real(p, total);
     if (total->kind == IR_CONSTANT && !asked)
         return total;
     *made = ir_equation(p, name, t->axes, t->rank, IR_MAP, NULL, 0, total, false,
