@@ -4,13 +4,14 @@
        statement  = ("input" | "parameter" | "state") name axes ["in" bound ".." bound] | "scalar" name
                   | "draw" name ("uniform16" | "uniform32" | "normal") axes
                            "per" ("sample" | "step" | "run" | "item") ["mapped" whole]
-                  | ["single"] name axes "=" [reduction "[" indices "]"] expression
+                  | ["single"] name axes "=" [reduction "[" indices "]"] [lets] expression
                   | "update" name "<-" name
                   | "output" name ["=" name] ["guard"]
                   | "kernel" name ("nest" | "product") "[" names "]" "{" { stage } "}" ["stopped" string]
                   | "place" name region whole storage
                   | "bytes" "arena" whole "parameters" whole "state" whole "inputs" whole
        reduction  = "sum" | "prod" | "max" | "min" | "argmax" | "argmin"
+       lets       = "let" name "=" expression { "," name "=" expression } "in"
        stage      = "stage" "[" names "]" "{" { name } "}"
        axes       = [ "[" indices "]" ]
        indices    = index { "," index }                        index = name ["*"] ":" extent
@@ -52,6 +53,7 @@ struct parser {
     struct map *indices;   /* "name*: extent" */
     struct map *by_name;   /* struct named */
     ir_index_list visible; /* to the equation */
+    struct map *lets;      /* of the equation, or NULL */
     const char *error;
     jmp_buf failed;
 };
@@ -419,10 +421,16 @@ static int operator_at(const struct token *token, enum ir_notation notation)
     return -1;
 }
 
-/* A name without subscripts: an index of this equation, or a tensor of rank 0. */
+/* A name without subscripts: what a let of this equation named, an index of it, or a tensor of rank 0. */
 static expr bare(struct parser *p)
 {
+    expr named = p->lets ? map_get(p->lets, p->at->text) : NULL;
     struct ir_tensor *found;
+
+    if (named) {
+        p->at++;
+        return named;
+    }
 
     for (int i = 0; i < p->visible.count; i++)
         if (!strcmp(p->visible.at[i]->name, p->at->text)) {
@@ -585,6 +593,24 @@ static void draw(struct parser *p)
     ir_draw_leaf(p->program, text, (enum ir_draw)kind, (enum ir_scope)scope, (int)mapped, list.at, list.count, NULL);
 }
 
+static void lets(struct parser *p)
+{
+    p->lets = NULL;
+    if (!is(p->at, "let") || !is_name(p->at + 1) || !is(p->at + 2, "="))
+        return;
+    p->lets = map_new(p->arena);
+    p->at++;
+    do {
+        const char *text = name(p, "a name");
+
+        if (map_get(p->lets, text))
+            fail(p, p->at->line, "`%s` is named twice", text);
+        expect(p, "=");
+        map_put(p->lets, text, (void *)expression(p));
+    } while (accept(p, ","));
+    expect(p, "in");
+}
+
 static void equation(struct parser *p, bool single)
 {
     static const char *const reductions[] = {"sum", "prod", "max", "min", "argmax", "argmin"};
@@ -607,6 +633,7 @@ static void equation(struct parser *p, bool single)
     for (int i = outputs.count; i < all.count; i++)
         list_add(p->arena, reduced, all.at[i]);
     p->visible = all;
+    lets(p);
     value = expression(p);
     p->visible = (ir_index_list){0};
     ir_equation(p->program, text, outputs.at, outputs.count, reduction, reduced.at, reduced.count, value, single, NULL);

@@ -14,8 +14,13 @@
    An index is an object, so distinct ones get distinct names: the second `n` is `n_2`. Terms of forms are sorted by the
    names of their indices, so a text with such new names is read and printed once more. A name that is not made of
    letters, digits, `_`, `.` and `'`, or that is a word of expressions, stands between backquotes. Precedence is
-   ops.def's column. */
-#include "ir.h"
+   ops.def's column.
+
+   An expression is a DAG. If it is large as a tree, what it holds several times is named first, so that text is never
+   much larger than the DAG:
+
+       y[n: 4] = let _1 = exp(x[n] - m), _2 = _1 / (1 + _1) in _1 * _2 + _2 */
+#include "internal.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -33,9 +38,18 @@ enum {
 struct printer {
     struct text *out;
     struct arena *arena;
-    struct map *taken;              /* names of rank-0 tensors, and of indices as they are printed */
-    LIST(const char *) index_names; /* by index->number; NULL until the index is met */
-    bool renamed;                   /* some index has not its own name */
+    struct map *taken;                 /* names of rank-0 tensors, and of indices as they are printed */
+    LIST(const char *) index_names;    /* by index->number; NULL until the index is met */
+    bool renamed;                      /* some index has not its own name */
+    struct memo *uses;                 /* of the equation that is printed: expression -> struct use; NULL: none */
+    LIST(const struct ir_expr *) used; /* operands first */
+};
+
+/* How an expression occurs in its equation. */
+struct use {
+    double size; /* as a tree */
+    int count;
+    const char *name; /* that it is printed by, or NULL */
 };
 
 static void print_at(struct printer *p, const struct ir_expr *e, int least);
@@ -50,8 +64,8 @@ static struct printer printer_new(struct text *out)
 
 static void print_name(struct text *out, const char *name)
 {
-    static const char *const reserved[] = {"if",  "then", "else", "and", "or",  "not",    "inf",
-                                           "nan", "sum",  "prod", "max", "min", "argmax", "argmin"};
+    static const char *const reserved[] = {"if",  "then", "else", "and",  "or",  "not", "inf",    "nan",
+                                           "let", "in",   "sum",  "prod", "max", "min", "argmax", "argmin"};
     bool plain = (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
 
     for (const char *c = name; *c; c++)
@@ -114,11 +128,92 @@ static void print_axes(struct printer *p, const struct ir_tensor *t)
     text_add(p->out, "]");
 }
 
+/* ---- what is named first ---- */
+
+static struct use *use_of(const struct printer *p, const struct ir_expr *e)
+{
+    return (struct use *)*memo_at(p->uses, e);
+}
+
+static const char *name_of(const struct printer *p, const struct ir_expr *e)
+{
+    const struct use *use = p->uses ? use_of(p, e) : NULL;
+
+    return use ? use->name : NULL;
+}
+
+static double count_uses(struct printer *p, const struct ir_expr *e);
+
+static double count_form_uses(struct printer *p, const struct ir_form *f)
+{
+    double size = 1;
+
+    for (int i = 0; i < f->count; i++) {
+        const struct ir_atom *atom = f->terms[i].atom;
+
+        size += atom->kind == IR_ATOM_INDEX   ? 1
+                : atom->kind == IR_ATOM_VALUE ? count_uses(p, atom->value)
+                                              : count_form_uses(p, atom->form);
+    }
+    return size;
+}
+
+/* The size of e as a tree. */
+static double count_uses(struct printer *p, const struct ir_expr *e)
+{
+    struct use *use = use_of(p, e);
+
+    if (use) {
+        use->count++;
+        return use->size;
+    }
+    use = NEW(p->arena, struct use);
+    use->size = use->count = 1;
+    if (e->kind == IR_FORM)
+        use->size += count_form_uses(p, e->form);
+    for (int i = 0; e->kind == IR_READ && i < e->tensor->rank; i++)
+        use->size += count_form_uses(p, e->subscripts[i]);
+    if (e->kind == IR_READ && e->otherwise)
+        use->size += count_uses(p, e->otherwise);
+    for (int i = 0; e->kind == IR_APPLY && i < ir_operators[e->op].arity; i++)
+        use->size += count_uses(p, e->arguments[i]);
+    *memo_at(p->uses, e) = use;
+    list_add(p->arena, p->used, e);
+    return use->size;
+}
+
+/* Names what occurs more than once in a large expression and is not small itself. */
+static void print_lets(struct printer *p, const struct ir_expr *whole)
+{
+    enum { LARGE = 300, SMALL = 8 };
+    int number = 0, named = 0;
+
+    p->used.count = 0;
+    if (count_uses(p, whole) < LARGE)
+        return;
+    for (int i = 0; i < p->used.count; i++) {
+        const struct ir_expr *e = p->used.at[i];
+        struct use *use = use_of(p, e);
+        const char *name;
+
+        if (use->count < 2 || use->size < SMALL || (e->kind != IR_APPLY && e->kind != IR_READ))
+            continue;
+        do /* equations may use the same names, but not those of indices */
+            name = arena_printf(p->arena, "_%d", ++number);
+        while (map_get(p->taken, name) && map_get(p->taken, name) != p->arena);
+        map_put(p->taken, name, p->arena);
+        text_addf(p->out, "%s%s = ", named++ ? ", " : "let ", name);
+        print_at(p, e, LEVEL_SELECT);
+        use->name = name;
+    }
+    text_add(p->out, named ? " in " : "");
+}
+
 /* ---- forms ---- */
 
-static int expr_level(const struct ir_expr *e);
+static int expr_level(const struct printer *p, const struct ir_expr *e);
 
-static int atom_level(const struct ir_atom *atom)
+static int atom_level(const struct printer *p, const struct ir_atom *atom)
 {
     switch (atom->kind) {
     case IR_ATOM_INDEX:
@@ -127,25 +222,25 @@ static int atom_level(const struct ir_atom *atom)
     case IR_ATOM_REMAINDER:
         return LEVEL_PRODUCT;
     case IR_ATOM_VALUE:
-        return expr_level(atom->value);
+        return expr_level(p, atom->value);
     }
     bug("an atom of kind %d", (int)atom->kind);
 }
 
-static int form_level(const struct ir_form *f)
+static int form_level(const struct printer *p, const struct ir_form *f)
 {
     if (f->count == 0)
         return f->constant < 0 ? LEVEL_NEGATION : LEVEL_CALL;
     if (f->count > 1 || f->constant)
         return LEVEL_SUM;
     if (f->terms[0].coefficient == 1)
-        return atom_level(f->terms[0].atom);
+        return atom_level(p, f->terms[0].atom);
     return f->terms[0].coefficient == -1 ? LEVEL_NEGATION : LEVEL_PRODUCT;
 }
 
 static void print_atom(struct printer *p, const struct ir_atom *atom, int least)
 {
-    bool parentheses = atom->kind != IR_ATOM_VALUE && atom_level(atom) < least;
+    bool parentheses = atom->kind != IR_ATOM_VALUE && atom_level(p, atom) < least;
 
     text_add(p->out, parentheses ? "(" : "");
     switch (atom->kind) {
@@ -166,7 +261,7 @@ static void print_atom(struct printer *p, const struct ir_atom *atom, int least)
 
 static void print_form_at(struct printer *p, const struct ir_form *f, int least)
 {
-    bool parentheses = form_level(f) < least;
+    bool parentheses = form_level(p, f) < least;
 
     text_add(p->out, parentheses ? "(" : "");
     for (int i = 0; i < f->count; i++) {
@@ -194,13 +289,15 @@ static void print_form_at(struct printer *p, const struct ir_form *f, int least)
 
 /* ---- expressions ---- */
 
-static int expr_level(const struct ir_expr *e)
+static int expr_level(const struct printer *p, const struct ir_expr *e)
 {
+    if (name_of(p, e))
+        return LEVEL_CALL;
     switch (e->kind) {
     case IR_CONSTANT:
         return signbit(e->number) && !isnan(e->number) ? LEVEL_NEGATION : LEVEL_CALL;
     case IR_FORM:
-        return form_level(e->form);
+        return form_level(p, e->form);
     case IR_READ:
         return LEVEL_CALL;
     case IR_APPLY:
@@ -280,11 +377,15 @@ static void print_at(struct printer *p, const struct ir_expr *e, int least)
 {
     bool parentheses;
 
+    if (name_of(p, e)) {
+        text_add(p->out, name_of(p, e));
+        return;
+    }
     if (e->kind == IR_FORM) {
         print_form_at(p, e->form, least);
         return;
     }
-    parentheses = expr_level(e) < least;
+    parentheses = expr_level(p, e) < least;
     text_add(p->out, parentheses ? "(" : "");
     if (e->kind == IR_CONSTANT)
         print_constant(p->out, e);
@@ -293,6 +394,18 @@ static void print_at(struct printer *p, const struct ir_expr *e, int least)
     else
         print_apply(p, e);
     text_add(p->out, parentheses ? ")" : "");
+}
+
+static void print_whole(struct printer *p, const struct ir_expr *e)
+{
+    struct memo uses;
+
+    memo_begin(&uses);
+    p->uses = &uses;
+    print_lets(p, e);
+    print_at(p, e, LEVEL_SELECT);
+    p->uses = NULL;
+    memo_end(&uses);
 }
 
 /* ---- statements ---- */
@@ -349,7 +462,7 @@ static void print_equation(struct printer *p, const struct ir_tensor *t)
         print_declarations(p, t->reduced, t->reduced_count);
         text_add(p->out, "] ");
     }
-    print_at(p, t->value, LEVEL_SELECT);
+    print_whole(p, t->value);
 }
 
 static void print_tensor(struct printer *p, const struct ir_tensor *t)
@@ -483,7 +596,7 @@ void ir_print_expr(struct text *out, const struct ir_expr *e)
 {
     struct printer p = printer_new(out);
 
-    print_at(&p, e, LEVEL_SELECT);
+    print_whole(&p, e);
     arena_free(p.arena);
 }
 

@@ -312,12 +312,54 @@ static void indices_of_one_name_stay_apart(void **state)
     arena_free(arena);
 }
 
+/* x -> x * (1 + x), sixty times over: 2^60 reads as a tree. */
+static void shared_expressions_print_once(void **state)
+{
+    struct world w = world_new(1);
+    const struct ir_expr *e = ir_read(w.p, w.scalar, NULL, 0, NULL);
+    const struct ir_tensor *equation;
+
+    (void)state;
+    for (int i = 0; i < 60; i++)
+        e = ir_apply(w.p, IR_multiply, e, ir_apply(w.p, IR_add, ir_real(w.p, 1), e, NULL), NULL);
+    equation = ir_equation(w.p, "e", w.index, 3, IR_MAP, NULL, 0, e, false, NULL);
+    check_round_trip(&w, equation);
+    assert_true(strlen(printed(w.arena, w.p)) < 3000);
+    arena_free(w.arena);
+}
+
+/* Whole numbers too, inside subscripts and forms; and an index that has a let's name. */
+static void shared_subscripts_print_once(void **state)
+{
+    struct arena *arena = arena_new();
+    struct ir_program *p = ir_program_new(arena, "p", IR_DOUBLE);
+    struct ir_index *a = ir_index(p, "a", 100, false), *n = ir_index(p, "_1", 6, false);
+    struct ir_tensor *x = ir_leaf(p, IR_INPUT, "x", &a, 1, true, 0, 99, NULL);
+    const struct ir_form *f = ir_form_index(p, n);
+    const struct ir_expr *e = NULL;
+    const char *once, *error;
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        e = ir_read(p, x, &f, 1, ir_number(p, 7));
+        e = ir_apply(p, IR_max, e, ir_apply(p, IR_multiply, e, e, NULL), NULL);
+        f = ir_form_remainder(p, ir_form_add(p, ir_form_scale(p, ir_form_of(p, e), 3), f), 100);
+    }
+    ir_equation(p, "y", &n, 1, IR_MAP, NULL, 0, e, false, NULL);
+    once = printed(arena, p);
+    assert_true(strlen(once) < 3000);
+    assert_non_null(strstr(once, "let _2 = "));
+    assert_string_equal(printed(arena, ir_parse(arena, once, &error)), once);
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_expressions_survive),       cmocka_unit_test(large_expressions_survive),
         cmocka_unit_test(damaged_text_is_refused_or_read), cmocka_unit_test(pieces_print_alone),
-        cmocka_unit_test(indices_of_one_name_stay_apart),
+        cmocka_unit_test(indices_of_one_name_stay_apart),  cmocka_unit_test(shared_expressions_print_once),
+        cmocka_unit_test(shared_subscripts_print_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
