@@ -387,6 +387,8 @@ int run_train(struct options *options)
 
     if (!unit)
         return RNET_SOURCE;
+    if (options->resume && options->init)
+        return complain(RNET_USAGE, "--resume takes the parameters of the run, --init those of another file; choose one");
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block", options->files.at[0]);
     if (unit_trainings(unit) > 1)

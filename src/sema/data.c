@@ -192,13 +192,31 @@ bool settle_shape(struct workspace *w, struct field_use *field, int rank, const 
     return true;
 }
 
+/* Relative names are looked up from the folder of the program's file. */
+static const char *joined(struct arena *arena, const char *folder, const char *name)
+{
+    size_t size = strlen(folder);
+
+    if (name[0] == '/' || !size) return name;
+    return arena_printf(arena, "%s%s%s", folder, folder[size - 1] == '/' ? "" : "/", name);
+}
+
+static const char *folder_of(struct arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? arena_slice(arena, path, (size_t)(slash - path) + 1) : "";
+}
+
 struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields, struct ir_program *program)
 {
     struct arena *arena = top->unit->arena;
     struct split out = {.data = data ? data->name : NULL};
-    const char *folder = data && data->node->b && !data->node->flag ? data->node->b->text : NULL;
+    const char *folder;
 
     if (!data) return out;
+    folder = folder_of(arena, data->file->source->path);
+    if (data->node->b && !data->node->flag) folder = joined(arena, folder, data->node->b->text);
     for (int i = 0; i < data->node->a->list.count; i++)
         if (data->node->a->list.at[i]->kind == NODE_NAMED && data->node->a->list.at[i]->b == split) out.name = data->node->a->list.at[i]->name;
     for (int i = 0; i < fields->fields.count; i++) {
@@ -219,7 +237,7 @@ struct split describe_split(struct scope *top, struct definition *data, struct n
             if (!is_poison(v)) fail(top, "E0206", file->span, "the name of a file is a string");
             continue;
         }
-        field.file = v->text[0] == '/' || !folder ? v->text : arena_printf(arena, "%s/%s", folder, v->text);
+        field.file = joined(arena, folder, v->text);
         first = argument_named(use->reader, "first", 1);
         if (first && evaluate_whole(top, first, &number, "first")) field.first = (int)number;
         field.count = use->rank && field.reader == READ_CSV ? (int)use->shape[0] : 0;

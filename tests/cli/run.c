@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[32];
 static char *said[2];
 
 const char *enter_folder(void)
