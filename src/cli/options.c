@@ -196,8 +196,8 @@ static int unknown_option(const struct command *command, const char *given)
         if (rows[i].commands & (int)command->bit)
             names[count++] = rows[i].name;
     near = nearest_name(name, names, count);
-    return complain(RNET_USAGE, "%s has no option `%s`%s%s%s. See rnetc %s --help", command->name, given,
-                    near ? "; did you mean `--" : "", near ? near : "", near ? "`?" : "", command->name);
+    return complain(RNET_USAGE, "%s has no option `%s`%s%s%s See rnetc %s --help", command->name, given,
+                    near ? "; did you mean `--" : "", near ? near : "", near ? "`?" : ".", command->name);
 }
 
 int options_parse(struct options *o, const struct command *command, int count, char **arguments)

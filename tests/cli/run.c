@@ -20,7 +20,7 @@ const char *enter_folder(void)
 
 void leave_folder(void)
 {
-    char command[100];
+    char command[200];
 
     if (chdir("/"))
         fail_msg("chdir: %s", strerror(errno));
