@@ -14,7 +14,7 @@ static const struct value *number_of_let(struct scope *scope, struct definition 
     if (known->kind != VALUE_NUMBER || !scope->workspace) return known;
     v = value_new(scope, VALUE_NUMBER);
     *v = *known;
-    v->expr = ir_read(scope->workspace->program, scalar_leaf(scope, let->name, false), NULL, 0, NULL);
+    v->expr = ir_read(scope->workspace->program, scalar_leaf(scope, let->name), NULL, 0, NULL);
     return v;
 }
 
@@ -95,7 +95,10 @@ static const struct value *lookup(struct scope *scope, const char *name, struct 
     }
     if (!strcmp(name, "step") || !strcmp(name, "epoch") || !strcmp(name, "progress") || !strcmp(name, "steps")) {
         if (!scope->workspace) return fail(scope, "E0701", at, "%s is not known before the run", name);
-        return value_tensor(scope, ir_read(scope->workspace->program, scalar_leaf(scope, name, !strncmp(name, "step", 4)), NULL, 0, NULL), NULL);
+        v = value_new(scope, VALUE_TENSOR);
+        v->expr = ir_read(scope->workspace->program, scalar_leaf(scope, name), NULL, 0, NULL);
+        v->whole = !strncmp(name, "step", 4);
+        return v;
     }
     if (!strcmp(name, "grads")) return not_compiled(scope, at, "`grads`");
     if (!strcmp(name, "weights") || !strcmp(name, "biases") || !strcmp(name, "params")) {
@@ -519,12 +522,12 @@ static const struct value *stream(struct scope *scope, enum reduce how, const st
     if (!use.leaf) {
         use.name = arena_printf(w->arena, "statistic_%d", w->statistics.count + 1);
         use.reduction = how == REDUCE_MAX ? IR_MAXIMUM : how == REDUCE_MIN ? IR_MINIMUM : IR_SUM;
-        use.leaf = scalar_leaf(scope, use.name, false);
+        use.leaf = scalar_leaf(scope, use.name);
         list_add(w->arena, w->statistics, use);
     }
     total = value_tensor(scope, ir_read(p, use.leaf, NULL, 0, NULL), NULL);
     if (how == REDUCE_MEAN) {
-        const struct ir_expr *n = ir_read(p, scalar_leaf(scope, "count", false), NULL, 0, NULL);
+        const struct ir_expr *n = ir_read(p, scalar_leaf(scope, "count"), NULL, 0, NULL);
         if (count != 1) n = ir_apply(p, IR_multiply, n, ir_real(p, count), NULL);
         total = value_tensor(scope, ir_apply(p, IR_divide, total->expr, n, NULL), NULL);
     }

@@ -245,7 +245,7 @@ struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const ch
 enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
 const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span);
 const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span);
-struct ir_tensor *scalar_leaf(struct scope *scope, const char *name, bool whole);
+struct ir_tensor *scalar_leaf(struct scope *scope, const char *name);
 
 /* ---- expression.c, call.c, statement.c, draw.c ---- */
 

@@ -233,8 +233,21 @@ static const struct value *apply_to_sets(struct scope *scope, enum ir_op op, con
     return out;
 }
 
+static bool is_whole(const struct value *v) { return v->whole || (v->kind == VALUE_TENSOR && v->expr->whole); }
+
+/* Counts of the run (`step`) are doubles to the IR: their `//` and `%` are written out. */
+static const struct ir_expr *divide_counts(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b)
+{
+    const struct ir_expr *q = ir_apply(p, IR_floor, ir_apply(p, IR_divide, a, b, NULL), NULL, NULL);
+
+    return op == IR_quotient ? q : ir_apply(p, IR_subtract, a, ir_apply(p, IR_multiply, b, q, NULL), NULL);
+}
+
 const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **a, int count, const struct node *at)
 {
+    bool counts = count == 2 && op != IR_divide && op != IR_power && result_of(op) == RESULT_WHOLE;
+    struct value *counted;
+
     struct ir_program *p;
     const struct value *shaped = NULL, *arguments[3];
     const struct ir_expr *e[3] = {0};
@@ -251,8 +264,7 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
     }
     if (op == IR_quotient || op == IR_remainder) {
         for (int i = 0; i < 2; i++) {
-            bool whole = a[i]->kind == VALUE_NUMBER ? a[i]->whole : a[i]->kind == VALUE_TENSOR && a[i]->expr->whole;
-            if (!whole)
+            if (!is_whole(a[i]))
                 return fail(scope, "E0306", at->span, "`%s` wants whole numbers: %s", op == IR_quotient ? "//" : "%", text_of(scope, at));
         }
     }
@@ -275,7 +287,15 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
             e[i] = with_own(scope, a[i]->expr, &a[i]->own, &shaped->own);
         }
     }
-    return value_tensor(scope, ir_apply(p, op, e[0], e[1], e[2]), shaped ? &shaped->own : NULL);
+    for (int i = 0; i < count; i++) counts = counts && is_whole(a[i]);
+    if ((op == IR_quotient || op == IR_remainder) && !(e[0]->whole && e[1]->whole)) e[0] = divide_counts(p, op, e[0], e[1]);
+    else e[0] = ir_apply(p, op, e[0], e[1], e[2]);
+    if (!counts || e[0]->whole) return value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
+    counted = value_new(scope, VALUE_TENSOR);
+    counted->expr = e[0];
+    counted->whole = true;
+    if (shaped) counted->own = shaped->own;
+    return counted;
 }
 
 /* ---- equations ---- */
@@ -565,13 +585,13 @@ const struct value *reduce_over(struct scope *scope, enum reduce how, const stru
     return out;
 }
 
-struct ir_tensor *scalar_leaf(struct scope *scope, const char *name, bool whole)
+struct ir_tensor *scalar_leaf(struct scope *scope, const char *name)
 {
     struct workspace *w = scope->workspace;
     struct ir_tensor *leaf = map_get(w->scalars, name);
 
     if (leaf) return leaf;
-    leaf = ir_leaf(w->program, IR_SCALAR, name, NULL, 0, whole, whole ? 0 : INT64_MIN, whole ? (int64_t)1 << 53 : INT64_MAX, NULL);
+    leaf = ir_leaf(w->program, IR_SCALAR, name, NULL, 0, false, INT64_MIN, INT64_MAX, NULL);
     map_put(w->scalars, name, leaf);
     return leaf;
 }
