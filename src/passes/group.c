@@ -322,6 +322,41 @@ static bool find_pairs(const struct fusion *f, int a, int b, struct pairing *out
     return false;
 }
 
+static bool survives(const struct pairing *p, int slot, bool is_a)
+{
+    for (int i = 0; i < p->count; i++)
+        if ((is_a ? p->at[i].a : p->at[i].b) == slot)
+            return true;
+    return false;
+}
+
+/* Would the group draw down columns: the index along which its random numbers come in blocks in parallel, another of theirs inside?
+   A block of Philox gives neighbours along a row; down a column seven of eight numbers are thrown away. */
+static bool draws_down_columns(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
+{
+    for (int i = 0; i < g->equations.count; i++) {
+        const struct ir_tensor *e = g->equations.at[i];
+
+        for (int j = 0; j < f->uses.reads[e->number].count; j++) {
+            const struct ir_expr *read = f->uses.reads[e->number].at[j];
+            int rank = read->tensor->rank;
+            bool inside = false;
+
+            if (read->tensor->kind != IR_DRAW || rank < 2 ||
+                !survives(p, slot_of(f, e, g->depth, ir_form_bare(read->subscripts[rank - 1])), is_a))
+                continue;
+            for (int k = 0; k + 1 < rank; k++) {
+                const struct ir_index *index = ir_form_bare(read->subscripts[k]);
+
+                inside = inside || (index && index->extent > 1 && !survives(p, slot_of(f, e, g->depth, index), is_a));
+            }
+            if (inside)
+                return true;
+        }
+    }
+    return false;
+}
+
 static bool holds(const struct fusion *f, const struct group *g, bool guard)
 {
     for (int i = 0; i < g->equations.count; i++)
@@ -351,6 +386,10 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
                                         : "too few points would be left to run in parallel";
             return false;
         }
+    }
+    if (draws_down_columns(f, ga, pairs, true) || draws_down_columns(f, gb, pairs, false)) {
+        *why = "random numbers are drawn along rows, and the next kernel runs down columns";
+        return false;
     }
     if (ga->equations.count + gb->equations.count > MOST_EQUATIONS) {
         *why = arena_printf(f->arena, "a kernel has at most %d equations", MOST_EQUATIONS);

@@ -89,6 +89,30 @@ static bool may_go_further(const struct inlining *in, const struct ir_tensor *r,
     return true;
 }
 
+static bool draws(const struct inlining *in, const struct ir_tensor *t)
+{
+    const expr_list *reads = &in->uses.reads[t->number];
+
+    for (int i = 0; i < reads->count; i++)
+        if (reads->at[i]->tensor->kind == IR_DRAW && reads->at[i]->tensor->rank > 1)
+            return true;
+    return false;
+}
+
+/* A reduction of t down its columns: along t's last axis it has an output. Random numbers are drawn along rows. */
+static bool runs_down_columns(const struct inlining *in, const struct ir_tensor *reader, const struct ir_tensor *t)
+{
+    const expr_list *reads = &in->uses.reads[reader->number];
+
+    if (reader->reduction == IR_MAP || t->rank < 2)
+        return false;
+    for (int i = 0; i < reads->count; i++)
+        for (int j = 0; reads->at[i]->tensor == t && j < reader->rank; j++)
+            if (ir_form_bare(reads->at[i]->subscripts[t->rank - 1]) == reader->axes[j])
+                return true;
+    return false;
+}
+
 static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t)
 {
     const tensor_list *readers = &in->uses.readers[t->number];
@@ -102,6 +126,8 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
         if (is_product(in->p, readers->at[i]))
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
+            return false;
+        if (draws(in, t) && runs_down_columns(in, readers->at[i], t))
             return false;
     }
     if (flops > CHEAP)
