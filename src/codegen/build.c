@@ -292,19 +292,17 @@ static LLVMValueRef load_field(struct emitter *e, LLVMTypeRef type, size_t offse
     return LLVMBuildLoad2(e->builder, type, offset_constant(e, e->step, (int64_t)offset), "");
 }
 
-void function_open(struct emitter *e, const char *name, bool exported)
+void body_open(struct emitter *e, LLVMValueRef function)
 {
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
 
-    e->function = LLVMAddFunction(e->module, name, exported ? e->step_type : e->part_type);
-    LLVMSetLinkage(e->function, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
+    e->function = function;
+    LLVMSetLinkage(e->function, LLVMInternalLinkage);
     LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, nounwind, 0));
     function_attribute(e, "target-cpu", e->cpu);
     function_attribute(e, "target-features", e->features);
     function_attribute(e, "prefer-vector-width", "512");
 
-    e->step = LLVMGetParam(e->function, 0);
-    e->part = exported ? NULL : LLVMGetParam(e->function, 1);
     e->entry = LLVMAppendBasicBlockInContext(e->context, e->function, "entry");
     e->block = LLVMAppendBasicBlockInContext(e->context, e->function, "body");
     e->depth = 0;
@@ -316,6 +314,18 @@ void function_open(struct emitter *e, const char *name, bool exported)
         rebuild_slots(e);
 
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
+    LLVMBuildBr(e->builder, e->block);
+    at_level(e, 0);
+}
+
+void function_open(struct emitter *e, const char *name, bool exported)
+{
+    body_open(e, LLVMAddFunction(e->module, name, exported ? e->step_type : e->part_type));
+    if (exported)
+        LLVMSetLinkage(e->function, LLVMExternalLinkage);
+    e->step = LLVMGetParam(e->function, 0);
+    e->part = exported ? NULL : LLVMGetParam(e->function, 1);
+    LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->entry));
     e->regions[IR_IN_ARENA] = load_field(e, e->pointer, offsetof(struct rnet_step, arena));
     e->regions[IR_IN_PARAMETERS] = load_field(e, e->pointer, offsetof(struct rnet_step, parameters));
     e->regions[IR_IN_STATE] = load_field(e, e->pointer, offsetof(struct rnet_step, state));
@@ -324,7 +334,6 @@ void function_open(struct emitter *e, const char *name, bool exported)
     e->keys = load_field(e, e->pointer, offsetof(struct rnet_step, keys));
     e->position = load_field(e, e->i64, offsetof(struct rnet_step, position));
     e->step_number = load_field(e, e->i64, offsetof(struct rnet_step, step));
-    LLVMBuildBr(e->builder, e->block);
     at_level(e, 0);
 }
 

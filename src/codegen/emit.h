@@ -112,6 +112,8 @@ LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t by
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count); /* in the entry block, 64-byte aligned */
 int64_t take_scratch(struct emitter *e, int64_t bytes);
 
+/* Opens the body of a function of the module's own, at level 0. */
+void body_open(struct emitter *e, LLVMValueRef function);
 /* Opens void name(step, part) (internal, or the exported int step(step)) at level 0. */
 void function_open(struct emitter *e, const char *name, bool exported);
 void function_close(struct emitter *e);
@@ -184,6 +186,8 @@ struct value emit_draw(struct emitter *e, const struct ir_expr *read);
 /* Can the draw be made in a row along the index? Nothing of it but the element depends on index, with coefficient 1. */
 bool draw_runs_along(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
 bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
+/* The functions that rows have called for. */
+void emit_fills(struct emitter *e);
 /* Fills a row with the elements that index = first .. end - 1 (at most `most`, from E's current level) reads. */
 void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, LLVMValueRef first,
               LLVMValueRef end, int64_t most);

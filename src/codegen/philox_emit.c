@@ -1,7 +1,7 @@
 /* philox_emit.c: draws as code: the functions of runtime/philox.h, operation by operation, so that every bit is the same.
 
    Along a vector loop the numbers are made beforehand, sixteen blocks of Philox at a time, into a row that the loop then loads:
-   all four output words of a block are used. Where a draw is read in another way, each lane works out its own block and
+   all four output words of a block are used. One function of the module does so for each kind of draw. Where a draw is read in another way, each lane works out its own block and
    takes the one number that it wants. */
 #include <string.h>
 
@@ -273,6 +273,15 @@ bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct i
     return false;
 }
 
+static const char *const fill_names[] = {
+    [IR_UNIFORM16] = "fill_uniform16", [IR_UNIFORM32] = "fill_uniform32", [IR_NORMAL] = "fill_normal"};
+
+static LLVMTypeRef fill_type(struct emitter *e)
+{
+    LLVMTypeRef types[] = {e->pointer, e->i64, e->i64, e->i64, e->i64, e->i64, e->i64};
+    return LLVMFunctionType(e->nothing, types, 7, false);
+}
+
 void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, V first, V end, int64_t most)
 {
     const struct ir_tensor *t = read->tensor;
@@ -301,25 +310,36 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
     V first_group = shift_right(e, begin, bits);
     V end_group = shift_right(e, LLVMBuildAdd(e->builder, limit, whole_like(e->i64, group_size - 1), ""), bits);
     struct row row = {read, numbers, shift_left(e, first_group, bits), e->depth};
+    V arguments[] = {numbers,           first_group,      end_group, counter.key, counter.words[1],
+                     counter.words[2], counter.words[3]};
+    LLVMBuildCall2(e->builder, fill_type(e), runtime_function(e, fill_names[t->draw], fill_type(e)), arguments, 7, "");
+    list_add(e->arena, e->rows, row);
+}
 
-    V group = loop_open(e, first_group, end_group, 1), words[4];
-    V block = splat(e, shift_left(e, group, 4));
-    counter.words[0] = LLVMBuildAdd(e->builder, block, lane_numbers(e, e->i64), "");
-    philox(e, counter.words, counter.key, words);
-    V place = shift_left(e, LLVMBuildSub(e->builder, group, first_group, ""), bits);
-    V out = offset_pointer(e, numbers, LLVMBuildMul(e->builder, place, whole_like(e->i64, bytes), ""));
+/* void fill(numbers, first group, end group, key, counter words 1 to 3): one for each kind of draw, whoever wants it. */
+static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
+{
+    bool half = draw == IR_UNIFORM16;
+    int64_t bytes = half ? 2 : 4, group_size = half ? 128 : 64;
+    V numbers = LLVMGetParam(function, 0), first = LLVMGetParam(function, 1), words[4];
+    V counter[4] = {NULL, LLVMGetParam(function, 4), LLVMGetParam(function, 5), LLVMGetParam(function, 6)};
+
+    body_open(e, function);
+    V group = loop_open(e, first, LLVMGetParam(function, 2), 1);
+    counter[0] = LLVMBuildAdd(e->builder, splat(e, shift_left(e, group, 4)), lane_numbers(e, e->i64), "");
+    philox(e, counter, LLVMGetParam(function, 3), words);
+    V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""), whole_like(e->i64, group_size * bytes), "");
+    V out = offset_pointer(e, numbers, place);
     for (int i = 0; i < 4; i++) {
         V here[2] = {0};
         if (half) {
             LLVMTypeRef narrow = vector_of(e->i16);
             here[0] = LLVMBuildTrunc(e->builder, words[i], narrow, "");
             here[1] = LLVMBuildTrunc(e->builder, shift_right(e, words[i], 16), narrow, "");
-        } else if (t->draw == IR_UNIFORM32) {
+        } else if (draw == IR_UNIFORM32) {
             here[0] = uniform32(e, words[i]);
         } else if (i % 2 == 0) {
             normal_pair(e, words[i], words[i + 1], here);
-        } else {
-            continue;
         }
         for (int k = 0; k < 2 && here[k]; k++) {
             int64_t at = LANES * (half ? 2 * i + k : i + k);
@@ -327,7 +347,16 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
         }
     }
     loop_close(e);
-    list_add(e->arena, e->rows, row);
+    LLVMBuildRetVoid(e->builder);
+}
+
+void emit_fills(struct emitter *e)
+{
+    for (int draw = IR_UNIFORM16; draw <= IR_NORMAL; draw++) {
+        V function = LLVMGetNamedFunction(e->module, fill_names[draw]);
+        if (function)
+            emit_fill(e, (enum ir_draw)draw, function);
+    }
 }
 
 static struct value number_of_row(struct emitter *e, const struct row *row, const struct ir_expr *read,
