@@ -22,166 +22,21 @@
 
    The same name, extent and flag of an index are one object throughout. An equation sees the indices that it declares
    itself. The first error leaves the parser at once; everything lives in the program's arena. */
-#include "ir.h"
+#include "parse.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { LEVEL_NOT = 3, LEVEL_COMPARISON = 4, LEVEL_POWER = 8 };
-enum token_kind { NAME, QUOTED, WHOLE, REAL, STRING, MARK, NEWLINE, END };
-struct token {
-    enum token_kind kind;
-    const char *text; /* a quoted name or a string without its quotes */
-    int line;
-};
+
 /* An index by its bare name, for kernels; NULL: several of that name. */
 struct named {
     struct ir_index *index;
 };
 typedef const struct ir_expr *expr;
-
-struct parser {
-    struct arena *arena;
-    struct ir_program *program;
-    LIST(struct token) tokens;
-    const struct token *at;
-    struct map *updated;
-    struct map *indices;   /* "name*: extent" */
-    struct map *by_name;   /* struct named */
-    ir_index_list visible; /* to the equation */
-    struct map *lets;      /* of the equation, or NULL */
-    const char *error;
-    jmp_buf failed;
-};
-
-__attribute__((format(printf, 3, 4))) static _Noreturn void fail(struct parser *p, int line, const char *format, ...)
-{
-    va_list arguments;
-    char message[1000];
-
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    p->error = arena_printf(p->arena, "line %d: %s", line, message);
-    longjmp(p->failed, 1);
-}
-
-/* ---- tokens ---- */
-
-static bool letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static void add_token(struct parser *p, enum token_kind kind, const char *text, size_t size, int line)
-{
-    list_add(p->arena, p->tokens, (struct token){kind, arena_slice(p->arena, text, size), line});
-}
-
-/* Digits, a point only if a digit follows (0..9 is a range), an exponent. */
-static const char *scan_number(struct parser *p, const char *c, int line)
-{
-    const char *start = c;
-    enum token_kind kind = WHOLE;
-
-    while (digit(*c))
-        c++;
-    if (*c == '.' && digit(c[1])) {
-        kind = REAL;
-        for (c++; digit(*c); c++)
-            continue;
-    }
-    if ((*c == 'e' || *c == 'E') && (digit(c[1]) || ((c[1] == '+' || c[1] == '-') && digit(c[2])))) {
-        kind = REAL;
-        for (c += 2; digit(*c); c++)
-            continue;
-    }
-    if (letter(*c))
-        fail(p, line, "`%.*s` is neither a number nor a name", (int)(c + 1 - start), start);
-    add_token(p, kind, start, (size_t)(c - start), line);
-    return c;
-}
-
-static const char *scan_name(struct parser *p, const char *c, int line)
-{
-    const char *start = c;
-
-    while (letter(*c) || digit(*c) || *c == '\'' || (*c == '.' && c[1] != '.'))
-        c++;
-    add_token(p, NAME, start, (size_t)(c - start), line);
-    return c;
-}
-
-static const char *scan_string(struct parser *p, const char *c, int line)
-{
-    struct text text = {0};
-
-    for (; *c != '"'; c++) {
-        if (*c == '\\')
-            c++;
-        if (!*c || *c == '\n') {
-            text_free(&text);
-            fail(p, line, "a string without its closing quote");
-        }
-        text_add_slice(&text, c, 1);
-    }
-    add_token(p, STRING, text.data ? text.data : "", text.size, line);
-    text_free(&text);
-    return c + 1;
-}
-
-static void scan(struct parser *p, const char *source)
-{
-    static const char *const pairs[] = {"//", "==", "!=", "<=", ">=", ".."};
-    const char *c = source;
-    int line = 1;
-
-    while (*c) {
-        if (*c == ' ' || *c == '\t' || *c == '\r') {
-            c++;
-        } else if (*c == '#') {
-            c += strcspn(c, "\n");
-        } else if (*c == '\n') {
-            add_token(p, NEWLINE, "", 0, line++);
-            c++;
-        } else if (digit(*c)) {
-            c = scan_number(p, c, line);
-        } else if (letter(*c)) {
-            c = scan_name(p, c, line);
-        } else if (*c == '`') {
-            size_t size = strcspn(c + 1, "`\n");
-
-            if (c[size + 1] != '`' || !size)
-                fail(p, line, "a name without its closing backquote");
-            add_token(p, QUOTED, c + 1, size, line);
-            c += size + 2;
-        } else if (*c == '"') {
-            c = scan_string(p, c + 1, line);
-        } else {
-            size_t size = 1;
-
-            for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-                if (!strncmp(c, pairs[i], 2))
-                    size = 2;
-            if (size == 1 && !strchr("[](){},:=<>+-*/%^", *c))
-                fail(p, line, "`%c` (byte %d) is no part of the language", *c, (unsigned char)*c);
-            add_token(p, MARK, c, size, line);
-            c += size;
-        }
-    }
-    add_token(p, NEWLINE, "", 0, line);
-    add_token(p, END, "", 0, line);
-    p->at = p->tokens.at;
-}
 
 static bool is(const struct token *token, const char *text)
 {
@@ -191,8 +46,8 @@ static bool is(const struct token *token, const char *text)
 static _Noreturn void expected(struct parser *p, const char *what)
 {
     if (p->at->kind == NEWLINE || p->at->kind == END)
-        fail(p, p->at->line, "expected %s, found the end of the line", what);
-    fail(p, p->at->line, "expected %s, found `%s`", what, p->at->text);
+        parse_fail(p, p->at->line, "expected %s, found the end of the line", what);
+    parse_fail(p, p->at->line, "expected %s, found `%s`", what, p->at->text);
 }
 
 static bool accept(struct parser *p, const char *text)
@@ -239,7 +94,7 @@ static int64_t whole(struct parser *p, const char *what)
     errno = 0;
     value = strtoll(p->at->text, NULL, 10);
     if (errno)
-        fail(p, p->at->line, "%s has too many digits", p->at->text);
+        parse_fail(p, p->at->line, "%s has too many digits", p->at->text);
     p->at++;
     return value;
 }
@@ -258,7 +113,7 @@ static struct ir_index *declared_index(struct parser *p)
     expect(p, ":");
     extent = whole(p, "an extent");
     if (extent < 1)
-        fail(p, p->at->line, "the index `%s` has extent %" PRId64 ", expected at least 1", index_name, extent);
+        parse_fail(p, p->at->line, "the index `%s` has extent %" PRId64 ", expected at least 1", index_name, extent);
     key = arena_printf(p->arena, "%s%s: %" PRId64, index_name, batch ? "*" : "", extent);
     index = map_get(p->indices, key);
     if (index)
@@ -284,7 +139,7 @@ static void declared_indices(struct parser *p, ir_index_list *list)
 
         for (int i = 0; i < list->count; i++)
             if (!strcmp(list->at[i]->name, index->name))
-                fail(p, p->at->line, "the index `%s` stands here twice", index->name);
+                parse_fail(p, p->at->line, "the index `%s` stands here twice", index->name);
         list_add(p->arena, *list, index);
     } while (accept(p, ","));
     expect(p, "]");
@@ -311,9 +166,10 @@ static void index_names(struct parser *p, ir_index_list *list)
         text = name(p, "an index");
         named = map_get(p->by_name, text);
         if (!named)
-            fail(p, p->at->line, "no equation declares an index `%s`", text);
+            parse_fail(p, p->at->line, "no equation declares an index `%s`", text);
         if (!named->index)
-            fail(p, p->at->line, "several indices are named `%s`; give them distinct names to list them here", text);
+            parse_fail(p, p->at->line, "several indices are named `%s`; give them distinct names to list them here",
+                       text);
         list_add(p->arena, *list, named->index);
     }
 }
@@ -330,14 +186,14 @@ static struct ir_tensor *tensor(struct parser *p)
     struct ir_tensor *found = ir_find(p->program, text);
 
     if (!found)
-        fail(p, line, "no tensor `%s` stands before this line", text);
+        parse_fail(p, line, "no tensor `%s` stands before this line", text);
     return found;
 }
 
 static expr apply(struct parser *p, enum ir_op op, expr a, expr b, expr c)
 {
     if ((op == IR_quotient || op == IR_remainder) && (!a->whole || !b->whole))
-        fail(p, p->at->line, "`%s` takes whole numbers", ir_operators[op].symbol);
+        parse_fail(p, p->at->line, "`%s` takes whole numbers", ir_operators[op].symbol);
     return ir_apply(p->program, op, a, b, c);
 }
 
@@ -369,25 +225,25 @@ static expr read(struct parser *p, bool with_otherwise)
         expr subscript = expression(p);
 
         if (!subscript->whole)
-            fail(p, line, "subscript %d of `%s` is not a whole number", count + 1, t->name);
+            parse_fail(p, line, "subscript %d of `%s` is not a whole number", count + 1, t->name);
         if (count < t->rank)
             subscripts[count] = ir_form_of(p->program, subscript);
         count++;
     } while (accept(p, ","));
     expect(p, "]");
     if (count != t->rank)
-        fail(p, line, "`%s` has %d ax%s, found %d subscript%s", t->name, t->rank, t->rank == 1 ? "is" : "es", count,
-             count == 1 ? "" : "s");
+        parse_fail(p, line, "`%s` has %d ax%s, found %d subscript%s", t->name, t->rank, t->rank == 1 ? "is" : "es",
+                   count, count == 1 ? "" : "s");
     if (with_otherwise) {
         expect(p, "else");
         otherwise = expression(p);
     }
     for (int i = 0; i < count && !otherwise; i++)
         if (subscripts[i]->low < 0 || subscripts[i]->high >= t->axes[i]->extent)
-            fail(p, line,
-                 "subscript %d of `%s` reaches from %" PRId64 " to %" PRId64 ", the axis from 0 to %" PRId64
-                 "; write (%s[...] else value)",
-                 i + 1, t->name, subscripts[i]->low, subscripts[i]->high, t->axes[i]->extent - 1, t->name);
+            parse_fail(p, line,
+                       "subscript %d of `%s` reaches from %" PRId64 " to %" PRId64 ", the axis from 0 to %" PRId64
+                       "; write (%s[...] else value)",
+                       i + 1, t->name, subscripts[i]->low, subscripts[i]->high, t->axes[i]->extent - 1, t->name);
     return ir_read(p->program, t, subscripts, count, otherwise);
 }
 
@@ -407,8 +263,8 @@ static expr call(struct parser *p, int op)
     } while (accept(p, ","));
     expect(p, ")");
     if (count != ir_operators[op].arity)
-        fail(p, line, "`%s` takes %d argument%s, found %d", ir_operators[op].symbol, ir_operators[op].arity,
-             ir_operators[op].arity == 1 ? "" : "s", count);
+        parse_fail(p, line, "`%s` takes %d argument%s, found %d", ir_operators[op].symbol, ir_operators[op].arity,
+                   ir_operators[op].arity == 1 ? "" : "s", count);
     return apply(p, (enum ir_op)op, arguments[0], arguments[1], arguments[2]);
 }
 
@@ -439,10 +295,11 @@ static expr bare(struct parser *p)
         }
     found = ir_find(p->program, p->at->text);
     if (!found)
-        fail(p, p->at->line, "`%s` is no index of this equation and no tensor that stands before it", p->at->text);
+        parse_fail(p, p->at->line, "`%s` is no index of this equation and no tensor that stands before it",
+                   p->at->text);
     if (found->rank)
-        fail(p, p->at->line, "`%s` has %d ax%s and is read without subscripts", found->name, found->rank,
-             found->rank == 1 ? "is" : "es");
+        parse_fail(p, p->at->line, "`%s` has %d ax%s and is read without subscripts", found->name, found->rank,
+                   found->rank == 1 ? "is" : "es");
     p->at++;
     return ir_read(p->program, found, NULL, 0, NULL);
 }
@@ -479,7 +336,7 @@ static expr operand(struct parser *p)
         if (op >= 0)
             return call(p, op);
         if (is_name(p->at))
-            fail(p, p->at->line, "no function is named `%s`", p->at->text);
+            parse_fail(p, p->at->line, "no function is named `%s`", p->at->text);
     }
     if (is_name(p->at))
         return is(p->at + 1, "[") ? read(p, false) : bare(p);
@@ -514,7 +371,7 @@ static expr binary(struct parser *p, int least)
         left = apply(p, (enum ir_op)op, left, right, NULL);
         op = operator_at(p->at, IR_NOTATION_INFIX);
         if (level == LEVEL_COMPARISON && op >= 0 && ir_operators[op].level == LEVEL_COMPARISON)
-            fail(p, p->at->line, "comparisons do not chain; write `a < b and b < c`");
+            parse_fail(p, p->at->line, "comparisons do not chain; write `a < b and b < c`");
     }
 }
 
@@ -538,7 +395,7 @@ static const char *new_name(struct parser *p, const char *what)
     const char *text = name(p, what);
 
     if (ir_find(p->program, text))
-        fail(p, p->at->line, "`%s` is defined twice", text);
+        parse_fail(p, p->at->line, "`%s` is defined twice", text);
     return text;
 }
 
@@ -565,12 +422,12 @@ static void leaf(struct parser *p, enum ir_kind kind)
         expect(p, "..");
         high = bound(p);
         if (low > high)
-            fail(p, p->at->line, "the range of `%s` is empty", text);
+            parse_fail(p, p->at->line, "the range of `%s` is empty", text);
     }
     if (kind == IR_SCALAR && list.count)
-        fail(p, p->at->line, "the scalar `%s` has axes", text);
+        parse_fail(p, p->at->line, "the scalar `%s` has axes", text);
     if (kind == IR_SCALAR && is_whole)
-        fail(p, p->at->line, "the scalar `%s` has a range; scalars are real numbers", text);
+        parse_fail(p, p->at->line, "the scalar `%s` has a range; scalars are real numbers", text);
     ir_leaf(p->program, kind, text, list.at, list.count, is_whole, low, high, NULL);
 }
 
@@ -588,7 +445,7 @@ static void draw(struct parser *p)
     if (accept(p, "mapped")) {
         mapped = whole(p, "a count of axes");
         if (mapped > list.count - (list.count && list.at[0]->batch))
-            fail(p, p->at->line, "`%s` has no %" PRId64 " axes besides the samples' to map", text, mapped);
+            parse_fail(p, p->at->line, "`%s` has no %" PRId64 " axes besides the samples' to map", text, mapped);
     }
     ir_draw_leaf(p->program, text, (enum ir_draw)kind, (enum ir_scope)scope, (int)mapped, list.at, list.count, NULL);
 }
@@ -604,7 +461,7 @@ static void lets(struct parser *p)
         const char *text = name(p, "a name");
 
         if (map_get(p->lets, text))
-            fail(p, p->at->line, "`%s` is named twice", text);
+            parse_fail(p, p->at->line, "`%s` is named twice", text);
         expect(p, "=");
         map_put(p->lets, text, (void *)expression(p));
     } while (accept(p, ","));
@@ -645,9 +502,9 @@ static void update(struct parser *p)
     bool same;
 
     if (target->kind != IR_PARAMETER && target->kind != IR_STATE)
-        fail(p, p->at->line, "`%s` is neither a parameter nor a state", target->name);
+        parse_fail(p, p->at->line, "`%s` is neither a parameter nor a state", target->name);
     if (map_get(p->updated, target->name))
-        fail(p, p->at->line, "`%s` is updated twice", target->name);
+        parse_fail(p, p->at->line, "`%s` is updated twice", target->name);
     map_put(p->updated, target->name, target);
     expect(p, "<");
     expect(p, "-");
@@ -656,7 +513,7 @@ static void update(struct parser *p)
     for (int i = 0; i < target->rank && same; i++)
         same = value->axes[i]->extent == target->axes[i]->extent;
     if (!same)
-        fail(p, p->at->line, "`%s` and `%s` differ in shape", target->name, value->name);
+        parse_fail(p, p->at->line, "`%s` and `%s` differ in shape", target->name, value->name);
     ir_add_update(p->program, target, value);
 }
 
@@ -673,7 +530,7 @@ static void output(struct parser *p)
     value = tensor(p);
     guard = accept(p, "guard");
     if (guard && value->rank)
-        fail(p, p->at->line, "the guard `%s` has axes", value->name);
+        parse_fail(p, p->at->line, "the guard `%s` has axes", value->name);
     ir_add_output(p->program, text, value, guard);
 }
 
@@ -777,7 +634,8 @@ static void parse(struct parser *p, const char *source)
     static const char *const precisions[] = {"f32", "f64"};
     const char *program_name;
 
-    scan(p, source);
+    parse_tokens(p, source);
+    p->at = p->tokens.at;
     skip_lines(p);
     expect(p, "program");
     program_name = name(p, "the program's name");
