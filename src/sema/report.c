@@ -314,7 +314,8 @@ void check_unit(struct unit *unit, struct diagnostics *d)
     struct lower_options options = {.precision = -1};
 
     unit->diagnostics = d;
-    if (!unit->main->tree) return;
+    for (int i = 0; i < unit->files.count; i++)
+        if (!unit->files.at[i]->tree) return;
     for (int i = 0; i < unit->trainings.count; i++) lower_training(unit, i, options, d);
     for (int i = 0; i < unit->main->definitions.count; i++) {
         struct definition *model = unit->main->definitions.at[i];

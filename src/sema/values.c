@@ -467,7 +467,9 @@ const struct value *read_at(struct scope *scope, const struct value *v, const st
 
             if (at->kind == NODE_READ && at->list.count == count) text_add(&text, text_of(scope, at->list.at[i]));
             else ir_print_form(&text, forms[i]);
-            if (beyond == INT64_MAX || beyond == INT64_MIN)
+            if (!forms[i]->count)
+                fail(scope, "E0314", at->span, "%s is outside 0..%lld: %s", text.data, (long long)extent - 1, text_of(scope, at));
+            else if (beyond == INT64_MAX || beyond == INT64_MIN)
                 fail(scope, "E0314", at->span, "%s may be outside 0..%lld: %s", text.data, (long long)extent - 1, text_of(scope, at));
             else
                 fail(scope, "E0314", at->span, "%s may be %lld, outside 0..%lld: %s", text.data, (long long)beyond,
