@@ -89,6 +89,16 @@ static void print_string(struct text *out, const char *string)
     text_add(out, "\"");
 }
 
+/* Without a number that an earlier naming put there: another o_2 becomes o_3, not o_2_2. */
+static size_t base_size(const char *name)
+{
+    size_t size = strlen(name), digits = 0;
+
+    while (digits < size && name[size - 1 - digits] >= '0' && name[size - 1 - digits] <= '9')
+        digits++;
+    return digits && digits + 1 < size && name[size - 1 - digits] == '_' ? size - digits - 1 : size;
+}
+
 static const char *index_name(struct printer *p, const struct ir_index *index)
 {
     const char *name = index->name;
@@ -98,7 +108,7 @@ static const char *index_name(struct printer *p, const struct ir_index *index)
     if (p->index_names.at[index->number])
         return p->index_names.at[index->number];
     for (int suffix = 2; map_get(p->taken, name); suffix++)
-        name = arena_printf(p->arena, "%s_%d", index->name, suffix);
+        name = arena_printf(p->arena, "%.*s_%d", (int)base_size(index->name), index->name, suffix);
     map_put(p->taken, name, p->taken);
     p->renamed |= name != index->name;
     p->index_names.at[index->number] = name;
