@@ -33,6 +33,18 @@ static V mask_with(struct emitter *e, V v, int64_t mask)
 
 /* ---- bits ---- */
 
+static void philox_round(struct emitter *e, V c[4], V k0, V k1)
+{
+    V low0 = mask_with(e, c[0], 0xFFFFFFFF), low2 = mask_with(e, c[2], 0xFFFFFFFF);
+    V product0 = LLVMBuildMul(e->builder, low0, whole_like(LLVMTypeOf(low0), RNET_PHILOX_M0), "");
+    V product1 = LLVMBuildMul(e->builder, low2, whole_like(LLVMTypeOf(low2), RNET_PHILOX_M1), "");
+
+    c[0] = wide2(e, LLVMBuildXor, wide2(e, LLVMBuildXor, shift_right(e, product1, 32), c[1]), k0);
+    c[1] = product1;
+    c[2] = wide2(e, LLVMBuildXor, wide2(e, LLVMBuildXor, shift_right(e, product0, 32), c[3]), k1);
+    c[3] = product0;
+}
+
 /* Counter words and key in i64, of which the low half counts; words[0 .. 3] in i32. On 64-bit lanes the multiplication
    is one instruction and what stands in the upper half never matters. */
 static void philox(struct emitter *e, V counter[4], V key, V words[4])
@@ -42,18 +54,45 @@ static void philox(struct emitter *e, V counter[4], V key, V words[4])
 
     memcpy(c, counter, sizeof c);
     for (int round = 0; round < RNET_PHILOX_ROUNDS; round++) {
-        V low0 = mask_with(e, c[0], 0xFFFFFFFF), low2 = mask_with(e, c[2], 0xFFFFFFFF);
-        V product0 = LLVMBuildMul(e->builder, low0, whole_like(LLVMTypeOf(low0), RNET_PHILOX_M0), "");
-        V product1 = LLVMBuildMul(e->builder, low2, whole_like(LLVMTypeOf(low2), RNET_PHILOX_M1), "");
-        V round0 = LLVMBuildAdd(e->builder, k0, whole_like(e->i64, (int64_t)round * RNET_PHILOX_W0), "");
-        V round1 = LLVMBuildAdd(e->builder, k1, whole_like(e->i64, (int64_t)round * RNET_PHILOX_W1), "");
-        c[0] = wide2(e, LLVMBuildXor, wide2(e, LLVMBuildXor, shift_right(e, product1, 32), c[1]), round0);
-        c[1] = product1;
-        c[2] = wide2(e, LLVMBuildXor, wide2(e, LLVMBuildXor, shift_right(e, product0, 32), c[3]), round1);
-        c[3] = product0;
+        philox_round(e, c, k0, k1);
+        k0 = LLVMBuildAdd(e->builder, k0, whole_like(e->i64, RNET_PHILOX_W0), "");
+        k1 = LLVMBuildAdd(e->builder, k1, whole_like(e->i64, RNET_PHILOX_W1), "");
     }
     for (int i = 0; i < 4; i++)
         words[i] = LLVMBuildTrunc(e->builder, c[i], as_wide(e->i32, c[i]), "");
+}
+
+/* The same on vectors with a loop of the rounds, two at a time: a tenth of the code. */
+static void philox_loop(struct emitter *e, V counter[4], V key, V words[4])
+{
+    LLVMTypeRef wide = vector_of(e->i64);
+    V at[4], keys[2], c[4], k[2];
+
+    for (int i = 0; i < 4; i++)
+        at[i] = stack_room(e, wide, 1);
+    for (int i = 0; i < 2; i++)
+        keys[i] = stack_room(e, e->i64, 1);
+    for (int i = 0; i < 4; i++)
+        LLVMBuildStore(e->builder, widen(e, counter[i], true), at[i]);
+    LLVMBuildStore(e->builder, mask_with(e, key, 0xFFFFFFFF), keys[0]);
+    LLVMBuildStore(e->builder, shift_right(e, key, 32), keys[1]);
+    loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, RNET_PHILOX_ROUNDS), 2);
+    for (int i = 0; i < 4; i++)
+        c[i] = LLVMBuildLoad2(e->builder, wide, at[i], "");
+    for (int i = 0; i < 2; i++)
+        k[i] = LLVMBuildLoad2(e->builder, e->i64, keys[i], "");
+    for (int round = 0; round < 2; round++) {
+        philox_round(e, c, k[0], k[1]);
+        k[0] = LLVMBuildAdd(e->builder, k[0], whole_like(e->i64, RNET_PHILOX_W0), "");
+        k[1] = LLVMBuildAdd(e->builder, k[1], whole_like(e->i64, RNET_PHILOX_W1), "");
+    }
+    for (int i = 0; i < 4; i++)
+        LLVMBuildStore(e->builder, c[i], at[i]);
+    for (int i = 0; i < 2; i++)
+        LLVMBuildStore(e->builder, k[i], keys[i]);
+    loop_close(e);
+    for (int i = 0; i < 4; i++)
+        words[i] = LLVMBuildTrunc(e->builder, LLVMBuildLoad2(e->builder, wide, at[i], ""), vector_of(e->i32), "");
 }
 
 /* ---- numbers: philox.h ---- */
@@ -327,7 +366,7 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
     body_open(e, function);
     V group = loop_open(e, first, LLVMGetParam(function, 2), 1);
     counter[0] = LLVMBuildAdd(e->builder, splat(e, shift_left(e, group, 4)), lane_numbers(e, e->i64), "");
-    philox(e, counter, LLVMGetParam(function, 3), words);
+    philox_loop(e, counter, LLVMGetParam(function, 3), words);
     V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""), whole_like(e->i64, group_size * bytes), "");
     V out = offset_pointer(e, numbers, place);
     for (int i = 0; i < 4; i++) {
