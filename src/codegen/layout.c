@@ -231,11 +231,24 @@ static double points_of(struct ir_index *const *indices, int count)
     return (double)ir_extent_product(indices, count);
 }
 
+/* A `single` sum or product is rounded in written order, as the evaluator does: no lanes. */
+static bool keeps_order(const struct ir_stage *stage)
+{
+    for (int i = 0; i < stage->equations.count; i++) {
+        const struct ir_tensor *t = stage->equations.at[i];
+        if (t->single && (t->reduction == IR_SUM || t->reduction == IR_PRODUCT))
+            return true;
+    }
+    return false;
+}
+
 static int best_inner(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage, double *cost)
 {
     int best = -1;
 
     *cost = 12 + 4 * stage->equations.count; /* without lanes */
+    if (keeps_order(stage))
+        return -1;
     for (int i = stage->inner.count - 1; i >= 0; i--) {
         struct ir_index *index = stage->inner.at[i];
         double here = stage_cost(e, kernel, stage, index) * fill_cost(index->extent);
