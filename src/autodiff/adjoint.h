@@ -30,8 +30,8 @@ struct replacement {
     int64_t divisor;
     const struct ir_form *quotient, *remainder;
 };
-/* Unlike ir_substitute these may take a read outside: it then gets an otherwise, whose value is never used because the guards
-   of the system hold wherever the term counts. */
+/* Unlike ir_substitute these may take a read outside: it then gets an otherwise, whose value is never used because the
+   guards of the system hold wherever the term counts. */
 const struct ir_form *form_rewrite(struct ir_program *p, const struct ir_form *f, const struct replacement *by);
 const struct ir_expr *expr_rewrite(struct ir_program *p, const struct ir_expr *e, const struct replacement *by);
 /* A set of forms: all that occur in what is added, those inside computed subscripts included, each once, in order. */
@@ -63,7 +63,8 @@ struct guard {
 };
 typedef LIST(const struct guard *) guard_list;
 const struct guard *guard_of_form(struct ir_program *p, enum guard_kind kind, const struct ir_form *form);
-const struct guard *guard_join(struct ir_program *p, enum guard_kind kind, const struct guard *a, const struct guard *b);
+const struct guard *guard_join(struct ir_program *p, enum guard_kind kind, const struct guard *a,
+                               const struct guard *b);
 /* The condition, or (holds false) that it is not so. Negation ends up at the leaves. */
 const struct guard *guard_of(struct ir_program *p, const struct ir_expr *condition, bool holds);
 const struct ir_expr *guard_condition(struct ir_program *p, const struct guard *g);
@@ -112,8 +113,8 @@ struct ir_index *system_unknown(struct system *s, const char *name, int64_t exte
                                 bool implied);
 void system_tidy(struct system *s);
 
-/* A solved adjoint of a read: over the axes of the target, times / over * sum over reduced (none: a map) of value. value NULL:
-   zero; times, over NULL: 1. */
+/* A solved adjoint of a read: over the axes of the target, times / over * sum over reduced (none: a map) of value.
+   value NULL: zero; times, over NULL: 1. */
 struct adjoint {
     struct ir_index **reduced;
     int count;

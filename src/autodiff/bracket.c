@@ -1,14 +1,15 @@
-/* bracket.c: the adjoint of a read, dT[a] += sum (unknowns) weight * [s_1 == a_1] .. [s_k == a_k], by solving its brackets.
+/* bracket.c: the adjoint of a read, dT[a] += sum (unknowns) weight * [s_1 == a_1] .. [s_k == a_k], by solving its
+   brackets.
 
-   Repeated until no bracket is left, or none that can be solved (ADJOINTS.md, section 3):
+   Repeated until no bracket is left, or none that can be solved:
      S0  a bracket without unknowns becomes a guard;
      S1  a bracket with one unknown, of coefficient +-1, is substituted;
      S2  a quotient or remainder over unknowns is split: f = k q + m;
      S3  else the cheapest elimination: unit, divisible, a pair of strides, or at last a test inside the sum.
 
-   requires: a weight over the summed indices alone. maintains: the value of the sum at every element of the target, in exact
-   arithmetic; no guard is dropped here, even when the intervals prove it, for a later step may change the box that proved it.
-   breaks: the indices summed over. */
+   requires: a weight over the summed indices alone. maintains: the value of the sum at every element of the target, in
+   exact arithmetic; no guard is dropped here, even when the intervals prove it, for a later step may change the box
+   that proved it. breaks: the indices summed over. */
 #include "adjoint.h"
 
 #include <string.h>
@@ -34,8 +35,8 @@ int system_count(const struct system *s, const struct ir_form *f)
     return count;
 }
 
-/* Multiplies the product by e, or divides it: flattened, numbers gathered. fresh: conditions that make a factor 0 become
-   guards; a factor that was rewritten has its guards already. */
+/* Multiplies the product by e, or divides it: flattened, numbers gathered. fresh: conditions that make a factor 0
+   become guards; a factor that was rewritten has its guards already. */
 void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bool fresh)
 {
     const struct ir_expr *const *a = e->arguments;
@@ -102,7 +103,8 @@ void system_eliminate(struct system *s, int unknown, const struct ir_form *to)
     system_substitute(s, unknown, to);
 }
 
-struct ir_index *system_unknown(struct system *s, const char *name, int64_t extent, bool batch, bool preferred, bool implied)
+struct ir_index *system_unknown(struct system *s, const char *name, int64_t extent, bool batch, bool preferred,
+                                bool implied)
 {
     struct ir_index *index = ir_index(s->p, name, extent, batch);
 
@@ -187,8 +189,8 @@ static void consider(const struct system *s, struct elimination *best, bool *fou
 }
 
 /* c v + d u + R == 0 with |c| = k > 1: with g = gcd(k, d), u = (k / g) u' + m and v follows. */
-static void consider_pair(const struct system *s, int bracket, int v, int64_t c, int u, int64_t d, struct elimination *best,
-                          bool *found)
+static void consider_pair(const struct system *s, int bracket, int v, int64_t c, int u, int64_t d,
+                          struct elimination *best, bool *found)
 {
     struct ir_program *p = s->p;
     struct ir_index *vi = s->unknowns.at[v].index, *ui = s->unknowns.at[u].index;
@@ -269,8 +271,8 @@ static void eliminate(struct system *s, const struct elimination *e)
         return;
     }
     if (e->count > 1)
-        other = ir_form_add(
-            p, other, index_times(p, system_unknown(s, e->other->name, e->count, false, false, false), e->step));
+        other = ir_form_add(p, other,
+                            index_times(p, system_unknown(s, e->other->name, e->count, false, false, false), e->step));
     u = find_unknown(s, e->other);
     system_eliminate(s, u, other);
     system_eliminate(s, find_unknown(s, e->removed),
@@ -329,7 +331,8 @@ static void find_split(const struct system *s, const struct ir_form *f, const st
         if (atom->kind != IR_ATOM_QUOTIENT && atom->kind != IR_ATOM_REMAINDER)
             continue;
         find_split(s, atom->form, best);
-        if (system_sums(s, atom->form) && !divides_unknowns(s, atom->form) && (!*best || atom->divisor < (*best)->divisor))
+        if (system_sums(s, atom->form) && !divides_unknowns(s, atom->form) &&
+            (!*best || atom->divisor < (*best)->divisor))
             *best = atom;
     }
 }
@@ -399,8 +402,8 @@ static void guard_fixed_brackets(struct system *s)
     }
 }
 
-/* S1 where the subscript is just an index as long as the axis: v := a, and nothing to guard. An axis of extent 1 keeps its
-   index so. */
+/* S1 where the subscript is just an index as long as the axis: v := a, and nothing to guard. An axis of extent 1 keeps
+   its index so. */
 static void match_axes(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts)
 {
     struct ir_program *p = s->p;
@@ -470,8 +473,8 @@ static bool occurs(struct ir_index *index, struct ir_index *const *list, int cou
 
 /* The summed indices become unknowns, under a name of their own where the target has the same index. */
 static void add_unknowns(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts,
-                         const struct ir_form **renamed, struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
-                         const struct ir_expr **weight)
+                         const struct ir_form **renamed, struct ir_index **summed, int summed_count,
+                         struct ir_index **preferred, int preferred_count, const struct ir_expr **weight)
 {
     struct ir_program *p = s->p;
     struct ir_index **to = NEW_ARRAY(p->arena, struct ir_index *, summed_count);
@@ -547,13 +550,14 @@ struct ir_tensor *adjoint_of_read(struct ir_program *p, const char *name, struct
     struct adjoint solved;
 
     *unsolved = NULL;
-    if (!adjoint_solve(p, target, subscripts, summed, summed_count, preferred, preferred_count, weight, &solved, unsolved) ||
+    if (!adjoint_solve(p, target, subscripts, summed, summed_count, preferred, preferred_count, weight, &solved,
+                       unsolved) ||
         !solved.value)
         return NULL;
     if (solved.times)
         solved.value = ir_apply(p, IR_multiply, solved.times, solved.value, NULL);
     if (solved.over)
         solved.value = ir_apply(p, IR_divide, solved.value, solved.over, NULL);
-    return ir_equation(p, name, target->axes, target->rank, solved.count ? IR_SUM : IR_MAP, solved.reduced, solved.count,
-                       solved.value, false, origin);
+    return ir_equation(p, name, target->axes, target->rank, solved.count ? IR_SUM : IR_MAP, solved.reduced,
+                       solved.count, solved.value, false, origin);
 }

@@ -1,7 +1,9 @@
-/* derivatives.c: one derivative an operator of ops.def. A weight is the derivative to that operand times g, NULL where it is 0.
+/* derivatives.c: one derivative an operator of ops.def. A weight is the derivative to that operand times g, NULL where
+   it is 0.
 
-   Laws: an operator that stores its own value (self) reads it rather than computing it again. A condition is a select and never
-   a factor 0 or 1, for 0 * inf is not 0. A select whose other side is 0 stays outside products, so that contractions find it. */
+   Laws: an operator that stores its own value (self) reads it rather than computing it again. A condition is a select
+   and never a factor 0 or 1, for 0 * inf is not 0. A select whose other side is 0 stays outside products, so that
+   contractions find it. */
 #include "adjoint.h"
 
 #define DERIVATIVE(name)                                                                                               \
@@ -21,7 +23,8 @@ static const struct ir_expr *apply1(struct ir_program *p, enum ir_op op, const s
     return ir_apply(p, op, a, NULL, NULL);
 }
 
-static const struct ir_expr *apply2(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b)
+static const struct ir_expr *apply2(struct ir_program *p, enum ir_op op, const struct ir_expr *a,
+                                    const struct ir_expr *b)
 {
     return ir_apply(p, op, a, b, NULL);
 }
@@ -43,8 +46,8 @@ static bool guarded(const struct ir_expr *e)
 }
 
 /* op(g, by) for a product or quotient, or op(by, g) if reversed, taken into the live side of a guarded g. */
-static const struct ir_expr *scaled(struct ir_program *p, enum ir_op op, const struct ir_expr *g, const struct ir_expr *by,
-                                    bool reversed)
+static const struct ir_expr *scaled(struct ir_program *p, enum ir_op op, const struct ir_expr *g,
+                                    const struct ir_expr *by, bool reversed)
 {
     if (guarded(g)) {
         const struct ir_expr *yes = g->arguments[1], *no = g->arguments[2];
@@ -99,8 +102,8 @@ DERIVATIVE(divide)
     weights[1] = minus(p, over(p, times(p, g, self), arguments[1]));
 }
 
-static const struct ir_expr *power_base(struct ir_program *p, const struct ir_expr *self, const struct ir_expr *const *arguments,
-                                        const struct ir_expr *g)
+static const struct ir_expr *power_base(struct ir_program *p, const struct ir_expr *self,
+                                        const struct ir_expr *const *arguments, const struct ir_expr *g)
 {
     const struct ir_expr *a = arguments[0], *b = arguments[1];
     const struct ir_expr *lower;
@@ -126,10 +129,9 @@ DERIVATIVE(power)
 
     weights[0] = power_base(p, self, arguments, g);
     /* 0^b is 0 around b > 0; below 0 the logarithm is NaN, as it must be. */
-    weights[1] = arguments[1]->kind == IR_CONSTANT
-                     ? NULL
-                     : choose(p, apply2(p, IR_equal, a, ir_number(p, 0)), zero(p),
-                              times(p, times(p, g, self), apply1(p, IR_log, a)));
+    weights[1] = arguments[1]->kind == IR_CONSTANT ? NULL
+                                                   : choose(p, apply2(p, IR_equal, a, ir_number(p, 0)), zero(p),
+                                                            times(p, times(p, g, self), apply1(p, IR_log, a)));
 }
 
 DERIVATIVE(negate)
@@ -138,8 +140,8 @@ DERIVATIVE(negate)
 }
 
 /* The first operand if strictly better, else the second: the same rule as the value's. */
-static void extremum(struct ir_program *p, enum ir_op better, const struct ir_expr *self, const struct ir_expr *const *arguments,
-                     const struct ir_expr *g, const struct ir_expr **weights)
+static void extremum(struct ir_program *p, enum ir_op better, const struct ir_expr *self,
+                     const struct ir_expr *const *arguments, const struct ir_expr *g, const struct ir_expr **weights)
 {
     /* max(a, c) > c exactly where a > c: with the value stored, the operand need not be kept. */
     bool stored = self->kind == IR_READ && arguments[1]->kind == IR_CONSTANT;
@@ -208,8 +210,7 @@ DERIVATIVE(tanh)
 
 DERIVATIVE(sigmoid)
 {
-    weights[0] =
-        times(p, g, apply2(p, IR_multiply, self, apply2(p, IR_subtract, ir_number(p, 1), self)));
+    weights[0] = times(p, g, apply2(p, IR_multiply, self, apply2(p, IR_subtract, ir_number(p, 1), self)));
 }
 
 DERIVATIVE(softplus)

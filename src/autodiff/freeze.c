@@ -1,5 +1,5 @@
-/* freeze.c: the loss as differentiate sees it. What stands under a `stop` is a constant there; so each becomes a leaf, filled once
-   with the value at rest, and differences do not see through it either.
+/* freeze.c: the loss as differentiate sees it. What stands under a `stop` is a constant there; so each becomes a leaf,
+   filled once with the value at rest, and differences do not see through it either.
 
    requires: a verified program. maintains: what is there; new equations and leaves come after. */
 #include "adjoint.h"
@@ -30,7 +30,8 @@ static const struct ir_expr *freeze_value(struct freezing *f, const struct ir_ex
     for (int i = 0; i < rank; i++)
         axes[i] = i < q->rank ? q->axes[i] : q->reduced[i - q->rank];
     one.source = ir_equation(f->p, "stopped", axes, rank, IR_MAP, NULL, 0, value, q->single, q->origin);
-    one.leaf = ir_leaf(f->p, IR_STATE, "frozen", axes, rank, one.source->whole, one.source->low, one.source->high, q->origin);
+    one.leaf =
+        ir_leaf(f->p, IR_STATE, "frozen", axes, rank, one.source->whole, one.source->low, one.source->high, q->origin);
     list_add(f->p->arena, *f->frozen, one);
     return read_all(f->p, one.leaf);
 }
@@ -64,7 +65,8 @@ struct ir_tensor *freeze_stops(struct ir_program *p, struct ir_tensor *loss, fro
 {
     int count = loss->number + 1, changed = 0;
     bool *needed = NEW_ARRAY(p->arena, bool, count);
-    struct ir_tensor **from = NEW_ARRAY(p->arena, struct ir_tensor *, count), **to = NEW_ARRAY(p->arena, struct ir_tensor *, count);
+    struct ir_tensor **from = NEW_ARRAY(p->arena, struct ir_tensor *, count),
+                     **to = NEW_ARRAY(p->arena, struct ir_tensor *, count);
     struct ir_tensor *result = loss;
 
     needed[loss->number] = true;
@@ -82,8 +84,8 @@ struct ir_tensor *freeze_stops(struct ir_program *p, struct ir_tensor *loss, fro
         if (value == t->value)
             continue;
         from[changed] = t;
-        result = to[changed++] = ir_equation(p, arena_printf(p->arena, "held_%s", t->name), t->axes, t->rank, t->reduction,
-                                             t->reduced, t->reduced_count, value, t->single, t->origin);
+        result = to[changed++] = ir_equation(p, arena_printf(p->arena, "held_%s", t->name), t->axes, t->rank,
+                                             t->reduction, t->reduced, t->reduced_count, value, t->single, t->origin);
     }
     return changed && from[changed - 1] == loss ? result : loss;
 }

@@ -1,10 +1,10 @@
 /* gradcheck.c: derivatives against differences of the reference evaluator.
 
-   The numeric slope is central, (f(x + h) - f(x - h)) / 2h with h near the cube root of the rounding unit, where truncation and
-   rounding meet; wider where the slope is small beside the function. An element that disagrees is tried again with a wider and
-   a narrower step: a right derivative agrees with one of them, a wrong one with none. A difference that rounding alone explains
-   is none. A kink is where the slopes from left and right differ and do not come closer as the step shrinks, as they do where
-   the function is smooth. */
+   The numeric slope is central, (f(x + h) - f(x - h)) / 2h with h near the cube root of the rounding unit, where
+   truncation and rounding meet; wider where the slope is small beside the function. An element that disagrees is tried
+   again with a wider and a narrower step: a right derivative agrees with one of them, a wrong one with none. A
+   difference that rounding alone explains is none. A kink is where the slopes from left and right differ and do not
+   come closer as the step shrinks, as they do where the function is smooth. */
 #include "adjoint.h"
 
 #include <float.h>
@@ -89,7 +89,8 @@ static struct slopes slopes_at(struct check *c, const struct line *line, double 
     below = evaluate(c);
     move(line, 0);
     size = fmax(fabs(c->at_rest), fmax(fabs(above), fabs(below)));
-    return (struct slopes){.left = (c->at_rest - below) / down, .right = (above - c->at_rest) / up,
+    return (struct slopes){.left = (c->at_rest - below) / down,
+                           .right = (above - c->at_rest) / up,
                            .central = (above - below) / (up + down),
                            .rounding = ROUNDINGS * DBL_EPSILON * size / fmin(up, down)};
 }
@@ -118,8 +119,8 @@ static bool kinked(struct check *c, const struct line *line, double analytic)
     double jump = fabs(narrow.right - narrow.left), scale = fabs(narrow.right) + fabs(narrow.left);
     double slack = c->tolerance * scale + 2 * narrow.rounding;
 
-    return jump > 0.5 * fabs(wide.right - wide.left) && jump > slack && analytic > fmin(narrow.left, narrow.right) - slack &&
-           analytic < fmax(narrow.left, narrow.right) + slack;
+    return jump > 0.5 * fabs(wide.right - wide.left) && jump > slack &&
+           analytic > fmin(narrow.left, narrow.right) - slack && analytic < fmax(narrow.left, narrow.right) + slack;
 }
 
 static void check_line(struct check *c, const struct line *line, double analytic, struct gradcheck_result *result)
@@ -203,8 +204,8 @@ static void check_direction(struct check *c, struct line line, const double *gra
     check_line(c, &line, analytic, result);
 }
 
-static void check_tensor(struct check *c, const struct ir_tensor *t, const double *gradient, bool all, struct arena *scratch,
-                         struct gradcheck_result *result)
+static void check_tensor(struct check *c, const struct ir_tensor *t, const double *gradient, bool all,
+                         struct arena *scratch, struct gradcheck_result *result)
 {
     int64_t count = ir_elements(t), few[FEW];
     struct line line = {.x = c->values.at[t->number], .count = count};
@@ -240,13 +241,14 @@ static struct ir_tensor *contract(struct ir_program *p, struct ir_tensor *loss, 
     for (int i = 0; i < loss->rank; i++)
         at[i] = ir_form_index(p, loss->axes[i]);
     *cotangents = ir_leaf(p, IR_STATE, "cotangents", loss->axes, loss->rank, false, 0, 0, NULL);
-    product = ir_apply(p, IR_multiply, ir_read(p, loss, at, loss->rank, NULL), ir_read(p, *cotangents, at, loss->rank, NULL), NULL);
+    product = ir_apply(p, IR_multiply, ir_read(p, loss, at, loss->rank, NULL),
+                       ir_read(p, *cotangents, at, loss->rank, NULL), NULL);
     return ir_equation(p, "contracted", NULL, 0, IR_SUM, loss->axes, loss->rank, product, false, NULL);
 }
 
 /* The caller's leaves, the ones that are to be moved copied; room for the rest. */
-static struct ir_values values_for(struct arena *arena, const struct ir_program *p, const struct ir_values *given, int given_count,
-                                   struct ir_tensor *const *wrt, int count)
+static struct ir_values values_for(struct arena *arena, const struct ir_program *p, const struct ir_values *given,
+                                   int given_count, struct ir_tensor *const *wrt, int count)
 {
     struct ir_values values = {NEW_ARRAY(arena, double *, p->tensors.count)};
 
@@ -265,7 +267,10 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
                       const struct ir_values *values, struct ir_run run, struct gradcheck_options options,
                       struct gradcheck_result *results)
 {
-    struct check c = {.p = p, .loss = loss, .run = run, .random = options.seed,
+    struct check c = {.p = p,
+                      .loss = loss,
+                      .run = run,
+                      .random = options.seed,
                       .tolerance = options.tolerance > 0 ? options.tolerance : usual_tolerance};
     struct ir_tensor **gradients = NEW_ARRAY(p->arena, struct ir_tensor *, count), *cotangents = NULL;
     const struct ir_tensor *where;
@@ -276,7 +281,8 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
 
     for (int i = 0; i < count; i++)
         if (wrt[i]->kind == IR_EQUATION || wrt[i]->kind == IR_DRAW)
-            return arena_printf(p->arena, "%s is computed; expected an input, a parameter, a state or a scalar", wrt[i]->name);
+            return arena_printf(p->arena, "%s is computed; expected an input, a parameter, a state or a scalar",
+                                wrt[i]->name);
     for (int i = 0; i < count; i++)
         if (wrt[i]->whole)
             return arena_printf(p->arena, "%s holds whole numbers; expected real ones", wrt[i]->name);

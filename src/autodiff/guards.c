@@ -1,8 +1,8 @@
 /* guards.c: conditions as the solver sees them.
 
-   Laws: a comparison of whole numbers is a form against 0; a comparison of real numbers stays what it is, and its negation is
-   a `not` (for NaN neither a < b nor b <= a holds). Nothing is decided before guard_simplify is asked to: a guard that the
-   intervals prove today may be needed after an index has changed its box. */
+   Laws: a comparison of whole numbers is a form against 0; a comparison of real numbers stays what it is, and its
+   negation is a `not` (for NaN neither a < b nor b <= a holds). Nothing is decided before guard_simplify is asked to: a
+   guard that the intervals prove today may be needed after an index has changed its box. */
 #include "adjoint.h"
 
 static const struct guard *new_guard(struct ir_program *p, struct guard g)
@@ -17,8 +17,8 @@ const struct guard *guard_of_form(struct ir_program *p, enum guard_kind kind, co
 
 static const struct guard *of_truth(struct ir_program *p, const struct ir_expr *truth, bool holds)
 {
-    return new_guard(p, (struct guard){.kind = GUARD_TRUTH,
-                                       .truth = holds ? truth : ir_apply(p, IR_not, truth, NULL, NULL)});
+    return new_guard(
+        p, (struct guard){.kind = GUARD_TRUTH, .truth = holds ? truth : ir_apply(p, IR_not, truth, NULL, NULL)});
 }
 
 static const struct guard *decided(struct ir_program *p, bool yes)
@@ -70,8 +70,8 @@ static bool bounded(const struct ir_expr *e)
 }
 
 /* a op b as a form against 0; op is less, less_equal, equal or not_equal. */
-static const struct guard *of_comparison(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b,
-                                         bool holds)
+static const struct guard *of_comparison(struct ir_program *p, enum ir_op op, const struct ir_expr *a,
+                                         const struct ir_expr *b, bool holds)
 {
     const struct ir_form *difference = form_minus(p, ir_form_of(p, b), ir_form_of(p, a));
     bool equal = (op == IR_equal) == holds;

@@ -1,9 +1,9 @@
-/* reverse.c: differentiate. Equations are visited from the loss backwards; each read of an equation gets a weight by reverse mode
-   on its expression, each summand of a weight becomes one system of brackets (bracket.c), and what arrives at a tensor is
-   joined there.
+/* reverse.c: differentiate. Equations are visited from the loss backwards; each read of an equation gets a weight by
+   reverse mode on its expression, each summand of a weight becomes one system of brackets (bracket.c), and what arrives
+   at a tensor is joined there.
 
-   requires: a verified program without kernels. maintains: what is there; order. Every result depends on the order of the
-   program's tensors and on the structure of its expressions, on no address. */
+   requires: a verified program without kernels. maintains: what is there; order. Every result depends on the order of
+   the program's tensors and on the structure of its expressions, on no address. */
 #include "adjoint.h"
 
 #include <string.h>
@@ -19,10 +19,10 @@ typedef LIST(struct summand) summand_list;
 
 struct reverse {
     struct ir_program *p;
-    int count;                     /* tensors up to the loss */
-    bool *active;                  /* by number: a derivative can pass from a tensor of wrt to it */
-    summand_list *summands;        /* by number: what has arrived */
-    struct node_table *lets;       /* expression -> &through or &blocked */
+    int count;               /* tensors up to the loss */
+    bool *active;            /* by number: a derivative can pass from a tensor of wrt to it */
+    summand_list *summands;  /* by number: what has arrived */
+    struct node_table *lets; /* expression -> &through or &blocked */
     const char *error;
 };
 
@@ -47,7 +47,8 @@ static bool passes(struct reverse *r, const struct ir_expr *e)
     if (known)
         return known == &through;
     if (e->kind == IR_READ)
-        result = (e->tensor->number < r->count && r->active[e->tensor->number]) || (e->otherwise && passes(r, e->otherwise));
+        result =
+            (e->tensor->number < r->count && r->active[e->tensor->number]) || (e->otherwise && passes(r, e->otherwise));
     if (e->kind == IR_APPLY) {
         derivatives[e->op](r->p, e, e->arguments, ir_real(r->p, 1), weights);
         for (int i = 0; i < 3 && e->arguments[i]; i++)
@@ -90,7 +91,7 @@ struct node {
 };
 struct sweep {
     struct reverse *r;
-    LIST(struct node) order; /* operands before what uses them */
+    LIST(struct node) order;    /* operands before what uses them */
     struct node_table *numbers; /* expression -> its number + 1, as a pointer */
 };
 
@@ -120,7 +121,8 @@ static void accumulate(struct sweep *s, const struct ir_expr *e, const struct ir
     node->gradient = node->gradient ? ir_apply(p, IR_add, node->gradient, weight, NULL) : weight;
 }
 
-static const struct ir_expr *weight_of_otherwise(struct ir_program *p, const struct ir_expr *read, const struct ir_expr *weight)
+static const struct ir_expr *weight_of_otherwise(struct ir_program *p, const struct ir_expr *read,
+                                                 const struct ir_expr *weight)
 {
     const struct guard *inside = guard_of(p, ir_number(p, 1), true);
     guard_list ranges = {0};
@@ -133,7 +135,8 @@ static const struct ir_expr *weight_of_otherwise(struct ir_program *p, const str
 }
 
 /* The weight of each read in e when e's own is seed. stored: a read of the value of e, or NULL. */
-static partial_list partials(struct reverse *r, const struct ir_expr *e, const struct ir_expr *seed, const struct ir_expr *stored)
+static partial_list partials(struct reverse *r, const struct ir_expr *e, const struct ir_expr *seed,
+                             const struct ir_expr *stored)
 {
     struct sweep s = {.r = r, .numbers = node_table_new(r->p->arena)};
     partial_list result = {0};
@@ -241,10 +244,11 @@ static void take_apart(struct ir_program *p, const struct ir_expr *e, double num
 static const struct ir_expr *extremum_seed(struct reverse *r, const struct ir_tensor *t, const struct ir_expr *g)
 {
     struct ir_program *p = r->p;
-    const struct ir_form *position = ir_form_constant(p, 0), **at = NEW_ARRAY(p->arena, const struct ir_form *, t->rank);
-    struct ir_tensor *arg =
-        ir_equation(p, arena_printf(p->arena, "arg_%s", t->name), t->axes, t->rank,
-                    t->reduction == IR_MAXIMUM ? IR_ARGMAX : IR_ARGMIN, t->reduced, t->reduced_count, t->value, false, t->origin);
+    const struct ir_form *position = ir_form_constant(p, 0),
+                         **at = NEW_ARRAY(p->arena, const struct ir_form *, t->rank);
+    struct ir_tensor *arg = ir_equation(p, arena_printf(p->arena, "arg_%s", t->name), t->axes, t->rank,
+                                        t->reduction == IR_MAXIMUM ? IR_ARGMAX : IR_ARGMIN, t->reduced,
+                                        t->reduced_count, t->value, false, t->origin);
 
     for (int i = 0; i < t->rank; i++)
         at[i] = ir_form_index(p, t->axes[i]);
@@ -255,8 +259,8 @@ static const struct ir_expr *extremum_seed(struct reverse *r, const struct ir_te
                     ir_real(p, 0));
 }
 
-/* but[o, r] = the product of all factors but the one at r: right at zeros, and differentiable again. Its work is the square of
-   theirs. */
+/* but[o, r] = the product of all factors but the one at r: right at zeros, and differentiable again. Its work is the
+   square of theirs. */
 static const struct ir_expr *product_seed(struct reverse *r, const struct ir_tensor *t, const struct ir_expr *g)
 {
     struct ir_program *p = r->p;
@@ -273,7 +277,8 @@ static const struct ir_expr *product_seed(struct reverse *r, const struct ir_ten
     }
     for (int i = 0; i < t->reduced_count; i++) {
         const struct ir_expr *here;
-        others[i] = ir_index(p, unused_name(p, t->reduced[i]->name, all, rank + i), t->reduced[i]->extent, t->reduced[i]->batch);
+        others[i] = ir_index(p, unused_name(p, t->reduced[i]->name, all, rank + i), t->reduced[i]->extent,
+                             t->reduced[i]->batch);
         forms[i] = ir_form_index(p, others[i]);
         here = ir_apply(p, IR_equal, ir_of_form(p, forms[i]), ir_of_form(p, at[t->rank + i]), NULL);
         same = same ? ir_apply(p, IR_and, same, here, NULL) : here;
@@ -281,8 +286,8 @@ static const struct ir_expr *product_seed(struct reverse *r, const struct ir_ten
     value = ir_substitute(p, t->value, t->reduced, forms, t->reduced_count);
     if (same)
         value = ir_apply(p, IR_select, same, ir_real(p, 1), value);
-    but = ir_equation(p, arena_printf(p->arena, "but_%s", t->name), all, rank, IR_PRODUCT, others, t->reduced_count, value, false,
-                      t->origin);
+    but = ir_equation(p, arena_printf(p->arena, "but_%s", t->name), all, rank, IR_PRODUCT, others, t->reduced_count,
+                      value, false, t->origin);
     return ir_apply(p, IR_multiply, g, ir_read(p, but, at, rank, NULL), NULL);
 }
 
@@ -316,7 +321,8 @@ static bool send(struct reverse *r, struct ir_tensor *t, const struct ir_expr *g
     if (t->reduction == IR_MAXIMUM || t->reduction == IR_MINIMUM)
         seed = extremum_seed(r, t, g);
     else if (t->reduction == IR_PRODUCT && factors > MOST_FACTORS)
-        return refuse(r, arena_printf(p->arena, "the derivative of a product of %lld factors is not compiled yet", (long long)factors));
+        return refuse(r, arena_printf(p->arena, "the derivative of a product of %lld factors is not compiled yet",
+                                      (long long)factors));
     else if (t->reduction == IR_PRODUCT)
         seed = product_seed(r, t, g);
     else if (t->reduction == IR_MAP)
@@ -335,8 +341,8 @@ static bool send(struct reverse *r, struct ir_tensor *t, const struct ir_expr *g
                 weight = ir_real(p, products.at[k].number);
             else if (products.at[k].number != 1)
                 weight = ir_apply(p, IR_multiply, ir_real(p, products.at[k].number), weight, NULL);
-            if (!adjoint_solve(p, target, reads.at[i].read->subscripts, summed, count, t->axes, t->rank, weight, &s.adjoint,
-                               &r->error))
+            if (!adjoint_solve(p, target, reads.at[i].read->subscripts, summed, count, t->axes, t->rank, weight,
+                               &s.adjoint, &r->error))
                 return false;
             if (s.adjoint.value)
                 list_add(p->arena, r->summands[target->number], s);
@@ -392,14 +398,16 @@ static const struct ir_expr *real(struct ir_program *p, const struct ir_expr *e)
     return e->whole ? ir_apply(p, IR_divide, e, ir_number(p, 1), NULL) : e;
 }
 
-static struct ir_tensor *sum_of(struct ir_program *p, const struct ir_tensor *t, const char *name, const struct summand *s)
+static struct ir_tensor *sum_of(struct ir_program *p, const struct ir_tensor *t, const char *name,
+                                const struct summand *s)
 {
-    return ir_equation(p, name, t->axes, t->rank, IR_SUM, s->adjoint.reduced, s->adjoint.count, real(p, s->adjoint.value), false,
-                       s->origin);
+    return ir_equation(p, name, t->axes, t->rank, IR_SUM, s->adjoint.reduced, s->adjoint.count,
+                       real(p, s->adjoint.value), false, s->origin);
 }
 
 /* The summand over t's axes: a sum becomes an equation. */
-static const struct ir_expr *value_of(struct ir_program *p, const struct ir_tensor *t, const char *name, const struct summand *s)
+static const struct ir_expr *value_of(struct ir_program *p, const struct ir_tensor *t, const char *name,
+                                      const struct summand *s)
 {
     const struct ir_expr *value = s->adjoint.value;
 
@@ -408,7 +416,8 @@ static const struct ir_expr *value_of(struct ir_program *p, const struct ir_tens
     if (s->adjoint.times && s->adjoint.times->kind == IR_CONSTANT && s->adjoint.times->number == -1)
         value = ir_apply(p, IR_negate, value, NULL, NULL);
     else if (s->adjoint.times && s->adjoint.times->kind == IR_APPLY && s->adjoint.times->op == IR_negate)
-        value = ir_apply(p, IR_negate, ir_apply(p, IR_multiply, s->adjoint.times->arguments[0], value, NULL), NULL, NULL);
+        value =
+            ir_apply(p, IR_negate, ir_apply(p, IR_multiply, s->adjoint.times->arguments[0], value, NULL), NULL, NULL);
     else if (s->adjoint.times)
         value = ir_apply(p, IR_multiply, s->adjoint.times, value, NULL);
     return s->adjoint.over ? ir_apply(p, IR_divide, value, s->adjoint.over, NULL) : value;
@@ -513,7 +522,8 @@ static void mark_read(const struct ir_expr *read, void *context)
         m->marks[read->tensor->number] = true;
 }
 
-const struct ir_tensor *derivative_ends_at(const struct ir_program *p, const struct ir_tensor *from, const struct ir_tensor *loss)
+const struct ir_tensor *derivative_ends_at(const struct ir_program *p, const struct ir_tensor *from,
+                                           const struct ir_tensor *loss)
 {
     struct ir_program *program = (struct ir_program *)p; /* only its tables grow */
     struct ir_tensor *start = (struct ir_tensor *)from;
@@ -532,8 +542,9 @@ const struct ir_tensor *derivative_ends_at(const struct ir_program *p, const str
         follows[i] |= reads_one_of(p->tensors.at[i], follows, r.count);
     for (int i = 0; i < r.count; i++) {
         const struct ir_tensor *t = p->tensors.at[i];
-        bool ends = follows[loss->number] ? leads[i] && !r.active[i] && (t == from || reads_one_of(t, r.active, r.count))
-                                          : follows[i];
+        bool ends = follows[loss->number]
+                        ? leads[i] && !r.active[i] && (t == from || reads_one_of(t, r.active, r.count))
+                        : follows[i];
         if (ends)
             last = t;
     }

@@ -1,7 +1,8 @@
-/* rewrite.c: forms and expressions rewritten while a bracket is being solved, and the small arithmetic that goes with it.
+/* rewrite.c: forms and expressions rewritten while a bracket is being solved, and the small arithmetic that goes with
+   it.
 
-   requires: nothing. maintains: the value wherever the guards of the system hold. breaks: elsewhere a read may be outside; it
-   then has an otherwise. */
+   requires: nothing. maintains: the value wherever the guards of the system hold. breaks: elsewhere a read may be
+   outside; it then has an otherwise. */
 #include "adjoint.h"
 
 #include <string.h>
@@ -90,7 +91,8 @@ bool form_reads(const struct ir_form *f)
 {
     for (int i = 0; i < f->count; i++) {
         const struct ir_atom *atom = f->terms[i].atom;
-        if (atom->kind == IR_ATOM_VALUE || ((atom->kind == IR_ATOM_QUOTIENT || atom->kind == IR_ATOM_REMAINDER) && form_reads(atom->form)))
+        if (atom->kind == IR_ATOM_VALUE ||
+            ((atom->kind == IR_ATOM_QUOTIENT || atom->kind == IR_ATOM_REMAINDER) && form_reads(atom->form)))
             return true;
     }
     return false;
@@ -135,7 +137,8 @@ static const struct ir_form *rewrite_form(struct rewrite *r, const struct ir_for
         return f;
     result = ir_form_constant(r->p, f->constant);
     for (int i = 0; i < f->count; i++)
-        result = ir_form_add(r->p, result, ir_form_scale(r->p, rewrite_atom(r, f->terms[i].atom), f->terms[i].coefficient));
+        result =
+            ir_form_add(r->p, result, ir_form_scale(r->p, rewrite_atom(r, f->terms[i].atom), f->terms[i].coefficient));
     return result;
 }
 
@@ -159,8 +162,8 @@ static const struct ir_form *rewrite_atom(struct rewrite *r, const struct ir_ato
     bug("rewrite_atom: an atom of kind %d", (int)atom->kind);
 }
 
-/* What a read outside gives where no one looks: inside the tensor's range if it is whole, so that what it subscripts stays
-   inside too. */
+/* What a read outside gives where no one looks: inside the tensor's range if it is whole, so that what it subscripts
+   stays inside too. */
 static const struct ir_expr *unused_value(struct ir_program *p, const struct ir_tensor *tensor)
 {
     return ir_number(p, tensor->whole && tensor->low != INT64_MIN ? (double)tensor->low : 0);

@@ -1,7 +1,15 @@
-/* tidy.c: a solved system made small, then an expression again (ADJOINTS.md, section 3, T1 to T7 and Close).
+/* tidy.c: a solved system made small, then an expression again. Steps, the first that applies, until none does:
+     T1  a guard is false: the term is 0
+     T2  an unknown of extent 1 is 0
+     T3  a guard v == f puts f for v
+     T4  guards that bound v shrink its range
+     T5  guards that leave v one value at most put it
+     T6  two digits of one number, low + extent * high, become the number
+     T7  an implied v gives way to the guarded subscript that it stands in
+     T8  an unknown that occurs nowhere multiplies
 
-   requires: brackets solved. maintains: the value; termination, since each step removes an unknown or shrinks an extent, and
-   rebasing happens once an unknown. breaks: the indices summed over. */
+   requires: brackets solved. maintains: the value; termination, since each step removes an unknown or shrinks an
+   extent, and T7 happens once an unknown. breaks: the indices summed over. */
 #include "adjoint.h"
 
 #include <string.h>
@@ -9,7 +17,8 @@
 /* An interval beyond this is taken as unbounded. */
 static const int64_t FAR = (int64_t)1 << 60;
 
-static const struct ir_form *without(struct ir_program *p, const struct ir_form *f, struct ir_index *index, int64_t coefficient)
+static const struct ir_form *without(struct ir_program *p, const struct ir_form *f, struct ir_index *index,
+                                     int64_t coefficient)
 {
     return form_minus(p, f, ir_form_scale(p, ir_form_index(p, index), coefficient));
 }
@@ -32,7 +41,8 @@ static bool has_range(const struct system *s, const struct ir_form *f, int64_t e
 
 static void drop_guard(struct system *s, int guard)
 {
-    memmove(s->guards.at + guard, s->guards.at + guard + 1, sizeof *s->guards.at * (size_t)(s->guards.count - guard - 1));
+    memmove(s->guards.at + guard, s->guards.at + guard + 1,
+            sizeof *s->guards.at * (size_t)(s->guards.count - guard - 1));
     s->guards.count--;
 }
 
@@ -189,7 +199,7 @@ static bool digits(const struct forms *forms, const struct ir_index *low, const 
     return true;
 }
 
-/* T6: two digits of one number become the number. */
+/* T6 */
 static bool merge(struct system *s)
 {
     struct forms forms;
@@ -239,8 +249,8 @@ static const struct ir_form *guarded_subscript(struct system *s, struct ir_index
             const struct ir_form *f = e->subscripts[k];
             int64_t c = ir_form_coefficient(f, index);
             *extent = e->tensor->axes[k]->extent;
-            if ((c == 1 || c == -1) && system_count(s, f) == 1 && !form_nests(s->p, f, index) && *extent <= index->extent &&
-                has_range(s, f, *extent))
+            if ((c == 1 || c == -1) && system_count(s, f) == 1 && !form_nests(s->p, f, index) &&
+                *extent <= index->extent && has_range(s, f, *extent))
                 return f;
         }
     }
@@ -268,7 +278,7 @@ static bool rebase(struct system *s)
     return false;
 }
 
-/* What is summed over and occurs nowhere multiplies. */
+/* T8 */
 static bool idle(struct system *s)
 {
     struct forms forms = all_forms(s);
@@ -297,8 +307,8 @@ void system_tidy(struct system *s)
 
 /* ---- close ---- */
 
-/* Guards that the intervals prove go, and those that another one, apart by a constant, implies. Ranges come before what reads
-   memory. */
+/* Guards that the intervals prove go, and those that another one, apart by a constant, implies. Ranges come before what
+   reads memory. */
 static void last_guards(struct system *s)
 {
     guard_list simple = {0}, strongest = {0};
@@ -365,7 +375,8 @@ static int part_of(const struct system *s, const struct factor *f)
     return FIXED;
 }
 
-/* The product of the factors in these parts that divide or that do not; NULL: none. The number comes first: 2 * a * b. */
+/* The product of the factors in these parts that divide or that do not; NULL: none. The number comes first: 2 * a * b.
+ */
 static const struct ir_expr *product(const struct system *s, int parts, bool inverse, double number)
 {
     struct ir_program *p = s->p;
@@ -388,8 +399,8 @@ static const struct ir_expr *quotient(struct ir_program *p, const struct ir_expr
     return below ? ir_apply(p, IR_divide, above, below, NULL) : above;
 }
 
-/* Can factors stand before the sum? It then does less at each element, is the same sum for more gradients, and waits for less. Not
-   under a guard: a closed sum is 0, whatever it would have been multiplied with. */
+/* Can factors stand before the sum? It then does less at each element, is the same sum for more gradients, and waits
+   for less. Not under a guard: a closed sum is 0, whatever it would have been multiplied with. */
 static bool separable(const struct system *s)
 {
     int parts = 0;

@@ -1,7 +1,7 @@
-/* The bracket solver against brute force: random reads x[s_1, .., s_k] with +, *, // and %, some with a guarded factor, a condition
-   or a computed subscript. What the
-   solved equation gives at each element is compared with the sum over all points whose subscripts are that element. The sums
-   have at most some thousand terms of size 1, so 1e-9 absolute is far above rounding. */
+/* The bracket solver against brute force: random reads x[s_1, .., s_k] with +, *, // and %, some with a guarded factor,
+   a condition or a computed subscript. What the solved equation gives at each element is compared with the sum over all
+   points whose subscripts are that element. The sums have at most some thousand terms of size 1, so 1e-9 absolute is
+   far above rounding. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,8 @@ static const struct ir_form *index_times(struct system *s, int v, int by)
 
 static const struct ir_form *random_form(struct system *s, int depth)
 {
-    static const int coefficients[] = {1, 1, 1, 2, 3, 4, 6, -1, -2, 5}, divisors[] = {2, 3, 4, 6}, later[] = {0, 1, 2, 3, 6};
+    static const int coefficients[] = {1, 1, 1, 2, 3, 4, 6, -1, -2, 5}, divisors[] = {2, 3, 4, 6},
+                     later[] = {0, 1, 2, 3, 6};
     const struct ir_form *f = ir_form_constant(s->p, pick(s, 7) - 3);
     int terms = 1 + pick(s, s->count < 3 ? s->count : 3), first = pick(s, s->count);
 
@@ -76,9 +77,10 @@ static void add_condition(struct system *s)
     if (pick(s, 3) == 0)
         s->of_condition[1] = ir_form_add(s->p, s->of_condition[1], random_value(s));
     s->either = pick(s, 2);
-    both = ir_apply(s->p, s->either ? IR_or : IR_and,
-                    ir_apply(s->p, IR_not, ir_apply(s->p, IR_less, ir_of_form(s->p, s->of_condition[0]), zero, NULL), NULL, NULL),
-                    ir_apply(s->p, IR_equal, ir_of_form(s->p, s->of_condition[1]), zero, NULL), NULL);
+    both = ir_apply(
+        s->p, s->either ? IR_or : IR_and,
+        ir_apply(s->p, IR_not, ir_apply(s->p, IR_less, ir_of_form(s->p, s->of_condition[0]), zero, NULL), NULL, NULL),
+        ir_apply(s->p, IR_equal, ir_of_form(s->p, s->of_condition[1]), zero, NULL), NULL);
     s->weight = ir_apply(s->p, IR_select, both, s->weight, zero);
 }
 
@@ -119,7 +121,8 @@ static void make_system(struct system *s)
         add_condition(s);
 }
 
-static int64_t value_of(const struct system *s, const struct ir_values *values, const struct ir_form *f, const int64_t *point)
+static int64_t value_of(const struct system *s, const struct ir_values *values, const struct ir_form *f,
+                        const int64_t *point)
 {
     int64_t value = f->constant;
 
@@ -177,8 +180,8 @@ static void brute_force(const struct system *s, const struct ir_values *values, 
 static bool check_system(struct system *s, int number)
 {
     const char *unsolved = NULL;
-    struct ir_tensor *d =
-        adjoint_of_read(s->p, "d", s->x, s->at, s->v, s->count, s->v, pick(s, s->count + 1), s->weight, NULL, &unsolved);
+    struct ir_tensor *d = adjoint_of_read(s->p, "d", s->x, s->at, s->v, s->count, s->v, pick(s, s->count + 1),
+                                          s->weight, NULL, &unsolved);
     struct ir_values values = ir_values_new(s->arena, s->p);
     int64_t elements = ir_elements(s->x);
     double *sum = NEW_ARRAY(s->arena, double, elements);
@@ -202,7 +205,8 @@ static bool check_system(struct system *s, int number)
                 text_add(&text, a + 1 < s->rank ? ", " : "\n");
             }
             ir_print(&text, s->p);
-            fail_msg("system %d, element %d: %.12g, by brute force %.12g\nx[%s", number, (int)i, got, sum[i], text.data);
+            fail_msg("system %d, element %d: %.12g, by brute force %.12g\nx[%s", number, (int)i, got, sum[i],
+                     text.data);
         }
     }
     return true;
@@ -252,12 +256,13 @@ static void extents_do_not_matter(void **state)
     const struct ir_expr *weight =
         ir_apply(p, IR_multiply, ir_read(p, dy, (const struct ir_form *[]){f[0], f[1], f[2]}, 3, NULL),
                  ir_read(p, K, (const struct ir_form *[]){f[3], f[4], f[2]}, 3, NULL), NULL);
-    struct ir_tensor *d = adjoint_of_read(p, "d_x", x, (const struct ir_form *[]){f[0], h, f[4]}, v, 5, outputs, 3, weight, NULL,
-                                          &unsolved);
+    struct ir_tensor *d = adjoint_of_read(p, "d_x", x, (const struct ir_form *[]){f[0], h, f[4]}, v, 5, outputs, 3,
+                                          weight, NULL, &unsolved);
     assert_non_null(d);
     ir_print_tensor(&text, d);
-    assert_string_equal(text.data, "d_x[n*: 128, h: 56000, c: 64] = sum[o: 128, r: 2] (dy[n, -r + (h + 1) // 2, o] else 0) * "
-                                   "(K[2 * r + (h + 1) % 2, c, o] else 0)");
+    assert_string_equal(text.data,
+                        "d_x[n*: 128, h: 56000, c: 64] = sum[o: 128, r: 2] (dy[n, -r + (h + 1) // 2, o] else 0) * "
+                        "(K[2 * r + (h + 1) % 2, c, o] else 0)");
     text_free(&text);
     arena_free(arena);
 }

@@ -225,7 +225,8 @@ static struct gradcheck_result checked(const char *source, const char *leaf, boo
     return result;
 }
 
-/* Steps of 1e-13 look smooth to a difference of 6e-6, but have the derivative 0: a wrong derivative, as far as one can see. */
+/* Steps of 1e-13 look smooth to a difference of 6e-6, but have the derivative 0: a wrong derivative, as far as one can
+ * see. */
 static void gradcheck_finds_a_wrong_derivative(void **state)
 {
     struct gradcheck_result r = checked("program stairs f64\n"
@@ -268,7 +269,8 @@ static void kinks_are_apart(void **state)
     assert_int_equal(r.checked, 5);
 }
 
-/* The loss is large and its slope in w small: rounding alone is no error, and a true error of the same size is found. */
+/* The loss is large and its slope in w small: rounding alone is no error, and a true error of the same size is found.
+ */
 static void rounding_is_no_error(void **state)
 {
     struct gradcheck_result r = checked("program large f64\n"

@@ -1,6 +1,6 @@
-/* Each file gradients/NAME.ir is a test. Its loss is the last tensor; its derivatives to every real leaf, first and second, are
-   compared with differences, every element. The norm is |a - b| / (|a| + |b|), the tolerance 1e-6: what central differences of
-   step 6e-6 give for functions of size 1. Comment lines that say more:
+/* Each file gradients/NAME.ir is a test. Its loss is the last tensor; its derivatives to every real leaf, first and
+   second, are compared with differences, every element. The norm is |a - b| / (|a| + |b|), the tolerance 1e-6: what
+   central differences of step 6e-6 give for functions of size 1. Comment lines that say more:
      #= LINE        the gradients hold this line, exactly as printed
      #! LINE        differentiate refuses, with these words
      #first         second derivatives are not checked
@@ -85,8 +85,10 @@ static struct ir_values fill(struct sample *s)
             continue;
         range_of(s->text, t->name, &low, &high);
         for (int64_t k = 0; k < ir_elements(t); k++)
-            values.at[i][k] = t->whole ? (double)t->low + (double)(int64_t)random_between(&s->random, 0, (double)(t->high - t->low + 1))
-                                       : random_between(&s->random, low, high);
+            values.at[i][k] =
+                t->whole
+                    ? (double)t->low + (double)(int64_t)random_between(&s->random, 0, (double)(t->high - t->low + 1))
+                    : random_between(&s->random, low, high);
     }
     return values;
 }
@@ -98,7 +100,8 @@ static void check(struct sample *s, const char *order)
     struct gradcheck_options options = {.exhaustive = true, .seed = 7};
     const char *error;
 
-    error = gradcheck(s->p, s->loss, s->wrt.at, s->wrt.count, &values, (struct ir_run){.seed = 5, .step = 1}, options, results);
+    error = gradcheck(s->p, s->loss, s->wrt.at, s->wrt.count, &values, (struct ir_run){.seed = 5, .step = 1}, options,
+                      results);
     if (error)
         fail_msg("%s", error);
     for (int i = 0; i < s->wrt.count; i++) {
@@ -106,8 +109,9 @@ static void check(struct sample *s, const char *order)
         if (!results[i].passed) {
             struct text text = {0};
             ir_print(&text, s->p);
-            fail_msg("%s derivative to %s, element %lld: %.12g, but numerically %.12g\n%s", order, results[i].tensor->name,
-                     (long long)results[i].element, results[i].analytic, results[i].numeric, text.data);
+            fail_msg("%s derivative to %s, element %lld: %.12g, but numerically %.12g\n%s", order,
+                     results[i].tensor->name, (long long)results[i].element, results[i].analytic, results[i].numeric,
+                     text.data);
         }
     }
 }
@@ -118,6 +122,7 @@ static void differentiate_again(struct sample *s)
     struct ir_tensor **gradients = NEW_ARRAY(s->arena, struct ir_tensor *, s->wrt.count);
     const struct ir_tensor *where;
     const struct ir_expr *total = ir_real(s->p, 0);
+    const char *error;
 
     assert_null(differentiate(s->p, s->loss, s->wrt.at, s->wrt.count, gradients, &where));
     for (int i = 0; i < s->wrt.count; i++) {
@@ -136,6 +141,9 @@ static void differentiate_again(struct sample *s)
     }
     s->loss = ir_equation(s->p, "second_loss", NULL, 0, IR_MAP, NULL, 0, total, false, NULL);
     check(s, "second");
+    error = ir_verify(s->p);
+    if (error)
+        fail_msg("the second gradient is no well-formed program: %s", error);
 }
 
 static void check_lines(struct sample *s, int first)

@@ -1,5 +1,5 @@
-/* Every operator of ops.def in a program of its own, first and second derivatives against differences (norm and tolerance of
-   gradients.c). An operator that is added is in the loop; one without a derivative does not link. */
+/* Every operator of ops.def in a program of its own, first and second derivatives against differences (norm and
+   tolerance of gradients.c). An operator that is added is in the loop; one without a derivative does not link. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,7 +55,8 @@ static struct setup one_operator(const struct operator_case *c, double constant)
         if (!whole)
             s.leaf[s.leaves++] = leaf;
     }
-    y = ir_equation(s.p, "y", &i, 1, IR_MAP, NULL, 0, ir_apply(s.p, c->op, arguments[0], arguments[1], arguments[2]), false, NULL);
+    y = ir_equation(s.p, "y", &i, 1, IR_MAP, NULL, 0, ir_apply(s.p, c->op, arguments[0], arguments[1], arguments[2]),
+                    false, NULL);
     x = s.leaf[s.leaves++] = ir_leaf(s.p, IR_STATE, "x", &i, 1, false, 0, 0, NULL);
     product = ir_apply(s.p, IR_multiply, ir_read(s.p, x, &at, 1, NULL), ir_read(s.p, y, &at, 1, NULL), NULL);
     s.loss = ir_equation(s.p, "loss", NULL, 0, IR_SUM, &i, 1, product, false, NULL);
@@ -77,7 +78,8 @@ static void check(struct setup *s, const char *name, double scale, const char *o
     for (int t = 0; t < s->p->tensors.count; t++) {
         struct ir_tensor *leaf = s->p->tensors.at[t];
         for (int64_t i = 0; leaf->kind != IR_EQUATION && i < ir_elements(leaf); i++)
-            values.at[t][i] = leaf->whole ? (double)(1 + (i * 5 + t * 3) % 9) : leaf_value(t, i, leaf->rank ? scale : 1);
+            values.at[t][i] =
+                leaf->whole ? (double)(1 + (i * 5 + t * 3) % 9) : leaf_value(t, i, leaf->rank ? scale : 1);
     }
     error = gradcheck(s->p, s->loss, s->leaf, s->leaves, &values, (struct ir_run){.step = 1},
                       (struct gradcheck_options){.exhaustive = true, .seed = 3}, results);
@@ -85,10 +87,11 @@ static void check(struct setup *s, const char *name, double scale, const char *o
         fail_msg("%s: %s", name, error);
     for (int k = 0; k < s->leaves; k++) {
         if (!results[k].passed)
-            fail_msg("%s, %s derivative to operand %s[%d]: %.12g, but numerically %.12g", name, order, results[k].tensor->name,
-                     (int)results[k].element, results[k].analytic, results[k].numeric);
+            fail_msg("%s, %s derivative to operand %s[%d]: %.12g, but numerically %.12g", name, order,
+                     results[k].tensor->name, (int)results[k].element, results[k].analytic, results[k].numeric);
         if (results[k].kinks)
-            fail_msg("%s, %s derivative to operand %s: %d kinks", name, order, results[k].tensor->name, results[k].kinks);
+            fail_msg("%s, %s derivative to operand %s: %d kinks", name, order, results[k].tensor->name,
+                     results[k].kinks);
         assert_int_equal(results[k].checked, ELEMENTS);
     }
 }
@@ -111,7 +114,8 @@ static void check_twice(const struct operator_case *c, double constant, double s
             continue;
         at = ir_form_index(s.p, gradients[k]->axes[0]);
         const struct ir_expr *g = ir_read(s.p, gradients[k], &at, 1, NULL);
-        sum = ir_equation(s.p, "sum", NULL, 0, IR_SUM, gradients[k]->axes, 1, ir_apply(s.p, IR_multiply, g, g, NULL), false, NULL);
+        sum = ir_equation(s.p, "sum", NULL, 0, IR_SUM, gradients[k]->axes, 1, ir_apply(s.p, IR_multiply, g, g, NULL),
+                          false, NULL);
         total = ir_apply(s.p, IR_add, total, ir_read(s.p, sum, NULL, 0, NULL), NULL);
     }
     s.loss = ir_equation(s.p, "second", NULL, 0, IR_MAP, NULL, 0, total, false, NULL);
