@@ -688,6 +688,80 @@ static void a_let_is_a_scalar_of_the_step(void **state)
     program_end(&p);
 }
 
+static void a_call_in_training_mode_draws_for_each_mapped_index(void **state)
+{
+    struct program p = program_of("use std\nmodel net(x[i: 3]) -> y[i] { y = x |> dropout(0.5) }\n"
+                                  "model spread(x[i: 3]) -> random z[m: 4, i] { z[m: 4] = net(x, training = true) }\n"
+                                  "model still(x[i: 3]) -> z[i] { z = net(x, training = false) }\n");
+    struct ir_program *program = prediction_of(&p, "spread", 2);
+    const struct ir_tensor *z = output(program, "z"), *keep = ir_find(program, "net.dropout_1.keep");
+
+    (void)state;
+    assert_int_equal(z->rank, 3);
+    assert_true(z->axes[0]->batch);
+    assert_int_equal(z->axes[1]->extent, 4);
+    assert_non_null(keep);
+    assert_int_equal(keep->mapped, 1);
+    assert_int_equal(keep->rank, 3);
+    program = prediction_of(&p, "still", 2);
+    for (int i = 0; i < program->tensors.count; i++) assert_true(program->tensors.at[i]->kind != IR_DRAW);
+    program_end(&p);
+}
+
+static void a_raw_field_used_as_a_place_is_whole(void **state)
+{
+    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> p[class: 4] { p = x |> dense(4) |> softmax }\n"
+                                  "train m on d {\n loss = -log(p[label])\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n report = -log(p[label])\n}\n");
+    struct training *t = training_of(&p);
+
+    (void)state;
+    assert_true(t->split.fields.at[1].whole);
+    assert_int_equal(t->split.fields.at[1].high, 3);
+    assert_string_equal(t->split.name, "train");
+    assert_string_equal(t->report->split.name, "test");
+    assert_non_null(strstr(t->report->split.fields.at[1].file, "k.npy"));
+    program_end(&p);
+}
+
+static void a_field_takes_the_shape_of_its_use(void **state)
+{
+    struct program p = program_of("use std\n" DATA "model m(x[t: 2, i: 3]) -> y[t, class: 4] { y = x |> dense(4) }\n"
+                                  "train m on d {\n loss = mean[t] nll[t]\n nll = cross_entropy(y, label)\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
+    struct training *t = training_of(&p);
+
+    (void)state;
+    assert_int_equal(t->split.fields.at[1].rank, 1);
+    assert_int_equal(t->split.fields.at[1].shape[0], 2);
+    assert_true(t->split.fields.at[1].whole);
+    program_end(&p);
+}
+
+static void draws_of_one_layer_applied_twice_differ(void **state)
+{
+    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param s = 1\n f = |> dropout(0.5)\n a = s * x\n b = a |> f\n c = b |> f\n y = sum[i] c[i]\n}\n"
+                                  "train m on d {\n loss = y\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
+    struct training *t = training_of(&p);
+
+    (void)state;
+    assert_non_null(ir_find(t->step, "m.f.keep"));
+    assert_non_null(ir_find(t->step, "m.f(2).keep"));
+    program_end(&p);
+}
+
+static void the_scope_of_a_draw_is_as_written(void **state)
+{
+    struct program p = program_of("model m(x[i: 3]) -> random y[i] {\n a[i] ~ normal(0, 1)\n b[i] ~ normal(0, 1) per step\n c[i] ~ normal(0, 1) per run\n y = x + a + b + c\n}\n");
+    struct ir_program *program = prediction_of(&p, "m", 2);
+
+    (void)state;
+    assert_int_equal(ir_find(program, "m.a")->scope, IR_PER_SAMPLE);
+    assert_int_equal(ir_find(program, "m.a")->rank, 2);
+    assert_int_equal(ir_find(program, "m.b")->scope, IR_PER_STEP);
+    assert_int_equal(ir_find(program, "m.b")->rank, 1);
+    assert_int_equal(ir_find(program, "m.c")->scope, IR_PER_RUN);
+    program_end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -722,6 +796,11 @@ int main(void)
         cmocka_unit_test(a_penalty_is_added_to_the_objective),
         cmocka_unit_test(only_selected_parameters_train),
         cmocka_unit_test(a_let_is_a_scalar_of_the_step),
+        cmocka_unit_test(a_call_in_training_mode_draws_for_each_mapped_index),
+        cmocka_unit_test(a_raw_field_used_as_a_place_is_whole),
+        cmocka_unit_test(a_field_takes_the_shape_of_its_use),
+        cmocka_unit_test(draws_of_one_layer_applied_twice_differ),
+        cmocka_unit_test(the_scope_of_a_draw_is_as_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* run_errors.c: NAME.rnet must give exactly the messages of NAME.expect. With --print they are printed instead. */
+/* run_file.c: NAME.rnet must give exactly the text of NAME.expect: its messages if it is wrong, else the programs of its train
+   blocks, and of its models in evaluation if it has none. With --print the text is printed instead. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,33 @@ static char *whole_file(const char *path)
     return text;
 }
 
+static void programs(struct unit *unit, struct diagnostics *d, struct text *out)
+{
+    struct lower_options options = {.precision = -1, .batch = 0};
+
+    for (int i = 0; i < unit_trainings(unit); i++) {
+        struct training *t = lower_training(unit, i, options, d);
+        const struct ir_program *all[4] = {0};
+
+        if (!t) return;
+        all[0] = t->step, all[1] = t->initial;
+        if (t->report) all[2] = t->report->chunk, all[3] = t->report->result;
+        for (int k = 0; k < 4; k++) {
+            if (!all[k]) continue;
+            if (ir_verify(all[k])) text_addf(out, "wrong: %s\n", ir_verify(all[k]));
+            ir_print(out, all[k]);
+            text_add(out, "\n");
+        }
+    }
+    if (!unit_trainings(unit)) {
+        struct prediction *p = lower_prediction(unit, "m", options, d);
+
+        if (!p) return;
+        if (ir_verify(p->program)) text_addf(out, "wrong: %s\n", ir_verify(p->program));
+        ir_print(out, p->program);
+    }
+}
+
 int main(int count, char **arguments)
 {
     struct arena *arena = arena_new();
@@ -39,6 +67,7 @@ int main(int count, char **arguments)
     }
     unit = unit_read(arena, name, NULL, 0, d);
     if (unit) check_unit(unit, d);
+    if (unit && !diagnostics_errors(d)) programs(unit, d, &found);
     diagnostics_print(d, &found, false);
     if (count > 2) {
         fputs(found.data ? found.data : "", stdout);
