@@ -1,4 +1,4 @@
-/* autodiff.h: reverse mode on the tensor IR: equations in, equations out (ADJOINTS.md). */
+/* autodiff.h: reverse mode on the tensor IR: equations in, equations out. */
 #ifndef RNET_AUTODIFF_H
 #define RNET_AUTODIFF_H
 
@@ -30,7 +30,7 @@ const struct ir_tensor *derivative_ends_at(const struct ir_program *p, const str
 
 /* The adjoint of a read: target[axes] = sum over the summed indices of weight * product of [subscripts[k] == axes[k]].
    Makes the equation (named name) or returns NULL if it is identically zero. preferred: output indices of the forward
-   equation. See ADJOINTS.md, section 3. *unsolved says why no equation could be made. */
+   equation. bracket.c says how. *unsolved says why no equation could be made. */
 struct ir_tensor *adjoint_of_read(struct ir_program *p, const char *name, struct ir_tensor *target,
                                   const struct ir_form **subscripts, struct ir_index **summed, int summed_count,
                                   struct ir_index **preferred, int preferred_count, const struct ir_expr *weight,
@@ -51,7 +51,7 @@ struct gradcheck_result {
     int checked, kinks;    /* kinks: left and right slopes differ; not counted in worst */
     bool passed;
 };
-/* Compares differentiate with central differences of ir_evaluate, draws and states frozen. values holds the leaves. The loss
+/* Compares differentiate with central differences of ir_evaluate; draws, states and what is stopped are frozen. values holds the leaves. The loss
    is contracted with random cotangents if it is not rank 0. results: one for each wrt. NULL, or why it cannot be done. */
 const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_tensor *const *wrt, int count,
                       const struct ir_values *values, struct ir_run run, struct gradcheck_options options,
