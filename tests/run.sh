@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test: the debug build (ASan, UBSan, the IR verifier between passes, tiny arenas), then the
-# release build. Ends with `N passed, N failed`; each cmocka case counts as one.   tests/run.sh [debug|release]...
+# release build. Ends with `N passed, N failed`, which counts test programs and test files.   tests/run.sh [debug|release]...
 set -u
 cd "$(dirname "$0")/.."
 passed=0 failed=0
@@ -11,12 +11,15 @@ for preset in ${*:-debug release}; do
         echo "$passed passed, $((failed + 1)) failed"
         exit 1
     }
-    ctest --preset "$preset" --output-on-failure --verbose >build/"$preset"-tests.log 2>&1
-    status=$?
-    p=$(grep -c '\[       OK \]' build/"$preset"-tests.log)
-    f=$(grep -c '\[  FAILED  \] [^0-9 ]*$' build/"$preset"-tests.log)
-    [ $status -ne 0 ] && [ "$f" -eq 0 ] && f=1
-    [ $status -ne 0 ] && grep -E '\[  (ERROR|FAILED) |tests? failed|\*\*\*|Error' build/"$preset"-tests.log | head -n 60
+    ctest --preset "$preset" >build/"$preset"-tests.log 2>&1
+    grep -A40 -E '\*\*\*|^The following tests FAILED' build/"$preset"-tests.log | head -n 200
+    f=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of.*/\1/p' build/"$preset"-tests.log)
+    p=$(sed -n 's/.* tests failed out of \([0-9]*\)$/\1/p' build/"$preset"-tests.log)
+    if [ -z "$f" ]; then
+        tail -n 20 build/"$preset"-tests.log
+        f=1 p=1
+    fi
+    p=$((p - f))
     echo "$preset: $p passed, $f failed (build/$preset-tests.log)"
     passed=$((passed + p)) failed=$((failed + f))
 done
