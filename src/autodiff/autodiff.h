@@ -51,8 +51,9 @@ struct gradcheck_result {
     int checked, kinks;    /* kinks: left and right slopes differ; not counted in worst */
     bool passed;
 };
-/* Compares differentiate with central differences of ir_evaluate; draws, states and what is stopped are frozen. values holds the leaves. The loss
-   is contracted with random cotangents if it is not rank 0. results: one for each wrt. NULL, or why it cannot be done. */
+/* Compares differentiate with central differences of ir_evaluate; draws, states and what is stopped are frozen. values holds
+   the leaves. The loss is contracted with random cotangents if it is not rank 0. results: one for each wrt. NULL, or why it
+   cannot be done. */
 const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_tensor *const *wrt, int count,
                       const struct ir_values *values, struct ir_run run, struct gradcheck_options options,
                       struct gradcheck_result *results);
