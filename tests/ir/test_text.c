@@ -1,5 +1,5 @@
-/* test_text.c: random expressions survive printing and parsing, and evaluate as walk.c walks them; damaged text is
-   refused or read, never worse; pieces of programs print alone. */
+/* test_text.c: random expressions survive printing and parsing, and they and their reductions evaluate as walk.c walks
+   them; damaged text is refused or read, never worse; pieces of programs print alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "ir.h"
 #include "walk.h"
 
-enum { EXTENT_I = 6, EXTENT_J = 4, EXTENT_K = 3 };
+enum { EXTENT_I = 20, EXTENT_J = 4, EXTENT_K = 3 };
 static const double scalar_value = -0.75;
 
 /* Leaves first, then i, j, k: the order of appearance in the text, so that indices have the same numbers after parsing.
@@ -205,6 +205,63 @@ static void random_expressions(void **state, int trials, int steps)
     }
 }
 
+/* One step of a reduction as the words of ir.h say it; place counts from 0. */
+static void fold(enum ir_reduction reduction, double value, int64_t place, double *result, int64_t *best)
+{
+    bool more = reduction == IR_MAXIMUM || reduction == IR_ARGMAX;
+
+    if (reduction == IR_SUM)
+        *result = place ? *result + value : 0 + value;
+    else if (reduction == IR_PRODUCT)
+        *result = place ? *result * value : value;
+    else if (!place || (!isnan(*result) && (isnan(value) || (more ? value > *result : value < *result)))) {
+        *result = value;
+        *best = place;
+    }
+}
+
+/* The first `rank` of the indices in this order are outputs, the others reduced. */
+static void check_reduction(struct world *w, enum ir_reduction reduction, const struct ir_expr *e,
+                            struct ir_index **order, int rank)
+{
+    const struct ir_tensor *equation =
+        ir_equation(w->p, "r", order, rank, reduction, order + rank, 3 - rank, e, false, NULL);
+    const double *found = evaluated(w->arena, w->p, equation->name);
+    struct point point = {.element = element};
+    int64_t i = 0;
+
+    do {
+        double result = 0;
+        int64_t place = 0, best = 0;
+
+        do
+            fold(reduction, expr_at(e, &point), place++, &result, &best);
+        while (next_point(&point, order + rank, 3 - rank));
+        if (reduction == IR_ARGMAX || reduction == IR_ARGMIN)
+            result = (double)best;
+        if (!same(found[i], result))
+            fail_msg("element %d is %.17g, expected %.17g, of\n%s", (int)i, found[i], result, printed(w->arena, w->p));
+        i++;
+    } while (next_point(&point, order, rank));
+}
+
+static void reductions_are_plain_loops(void **state)
+{
+    (void)state;
+    for (int trial = 0; trial < 400; trial++) {
+        struct world w = world_new((uint64_t)trial + 5000000);
+        const struct ir_expr *e = random_expression(&w, 14);
+        int64_t turn = draw_between(&w.random, 0, 2);
+        struct ir_index *order[3];
+
+        for (int i = 0; i < 3; i++)
+            order[i] = w.index[(i + turn) % 3];
+        check_reduction(&w, (enum ir_reduction)draw_between(&w.random, IR_SUM, IR_ARGMIN), e, order,
+                        (int)draw_between(&w.random, 0, 2));
+        arena_free(w.arena);
+    }
+}
+
 static void small_expressions_survive(void **state)
 {
     random_expressions(state, 600, 9);
@@ -356,9 +413,13 @@ static void shared_subscripts_print_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_expressions_survive),       cmocka_unit_test(large_expressions_survive),
-        cmocka_unit_test(damaged_text_is_refused_or_read), cmocka_unit_test(pieces_print_alone),
-        cmocka_unit_test(indices_of_one_name_stay_apart),  cmocka_unit_test(shared_expressions_print_once),
+        cmocka_unit_test(reductions_are_plain_loops),
+        cmocka_unit_test(small_expressions_survive),
+        cmocka_unit_test(large_expressions_survive),
+        cmocka_unit_test(damaged_text_is_refused_or_read),
+        cmocka_unit_test(pieces_print_alone),
+        cmocka_unit_test(indices_of_one_name_stay_apart),
+        cmocka_unit_test(shared_expressions_print_once),
         cmocka_unit_test(shared_subscripts_print_once),
     };
 
