@@ -59,33 +59,16 @@ double expression_flops(const struct ir_expr *e)
 
 bool expression_rounds(const struct ir_expr *e)
 {
+    const int64_t exact = 1 << 24; /* whole numbers up to here are the same in f32 */
+
     if (e->kind != IR_APPLY)
         return false;
-    switch (e->op) {
-    case IR_equal:
-    case IR_not_equal:
-    case IR_less:
-    case IR_less_equal:
-    case IR_greater:
-    case IR_greater_equal:
-    case IR_and:
-    case IR_or:
-    case IR_not:
-    case IR_negate:
-    case IR_max:
-    case IR_min:
-    case IR_select:
-    case IR_abs:
-    case IR_sign:
-    case IR_floor:
-    case IR_stop:
-        for (int i = 0; i < 3 && e->arguments[i]; i++)
-            if (expression_rounds(e->arguments[i]))
-                return true;
-        return false;
-    default:
+    if (!e->whole || e->low < -exact || e->high > exact)
         return true;
-    }
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        if (expression_rounds(e->arguments[i]))
+            return true;
+    return false;
 }
 
 int64_t iteration_points(const struct ir_tensor *t)

@@ -123,7 +123,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count || (t->single && expression_rounds(t->value)))
         return false;
     for (int i = 0; i < readers->count; i++) {
-        if (is_product(in->p, readers->at[i]))
+        if (is_product(in->p, readers->at[i]) || (readers->at[i]->single && expression_rounds(t->value)))
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
             return false;
