@@ -423,6 +423,18 @@ static const struct ir_expr *value_of(struct ir_program *p, const struct ir_tens
     return s->adjoint.over ? ir_apply(p, IR_divide, value, s->adjoint.over, NULL) : value;
 }
 
+/* Is it a number, or a number at one place and 0 elsewhere? That is cheaper to say again than to store; and a sum over
+   the place then needs no sum. */
+static bool repeatable(const struct ir_expr *e)
+{
+    const struct ir_expr *const *a = e->arguments;
+
+    if (e->kind == IR_CONSTANT)
+        return true;
+    return e->kind == IR_APPLY && e->op == IR_select && a[1]->kind == IR_CONSTANT && is_zero(a[2]) &&
+           a[0]->kind == IR_APPLY && a[0]->op == IR_equal && a[0]->arguments[0]->whole && a[0]->arguments[1]->whole;
+}
+
 /* The gradient of t over its axes, as an expression; *made is the tensor that holds it, if one was made. */
 static const struct ir_expr *join(struct reverse *r, struct ir_tensor *t, bool asked, struct ir_tensor **made)
 {
@@ -443,7 +455,7 @@ static const struct ir_expr *join(struct reverse *r, struct ir_tensor *t, bool a
             total = total ? ir_apply(p, IR_add, total, value, NULL) : value;
     }
     total = real(p, total);
-    if (total->kind == IR_CONSTANT && !asked)
+    if (!asked && repeatable(total))
         return total;
     *made = ir_equation(p, name, t->axes, t->rank, IR_MAP, NULL, 0, total, false,
                         list.count == 1 || !t->origin ? list.at[0].origin : t->origin);
