@@ -92,14 +92,34 @@ enum ir_kind {
     IR_STATE,     /* kept from step to step: running statistics, moments */
     IR_SCALAR,    /* rank 0, a double filled anew for each step: step, epoch, settings, schedules */
     IR_DRAW,      /* standard random numbers, see enum ir_draw */
-    IR_EQUATION
+    IR_EQUATION,
+    IR_OPAQUE     /* what no equation says: see enum ir_opaque */
 };
+/* Opaque operations work on the last axes of their operands, for each value of the axes before, which operands and result share in
+   the same order (LAPACK does the first three):
+     RANK        x[.., k] -> whole [.., k]: how many of the k come before, ascending, ties by place, NaN last
+     SOLVE       A[.., i, j], b[.., i] -> x[.., j] with sum[j] A[i, j] x[j] = b[i]
+     CHOLESKY    S[.., i, j] -> C[.., i, j], lower triangular, C C' = S
+     ORTHOGONAL  x[.., i, j] of normal numbers -> rows or columns orthonormal, whichever are fewer: Q of the QR factors with the signs
+                 of R's diagonal (Mezzadri 2007) */
+enum ir_opaque { IR_RANK, IR_SOLVE, IR_CHOLESKY, IR_ORTHOGONAL };
 /* A draw is raw: distributions with arguments are equations over it. Bernoulli(p) is `u < p` with u of IR_UNIFORM16.
    Bits to numbers: runtime/philox.h. Each value is exact in f32. */
 enum ir_draw { IR_UNIFORM16, IR_UNIFORM32, IR_NORMAL };
 /* What the stream position in the Philox counter is: the sample's number, the step's number, 0, the item's number. */
 enum ir_scope { IR_PER_SAMPLE, IR_PER_STEP, IR_PER_RUN, IR_PER_ITEM };
 enum ir_reduction { IR_MAP, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMAX, IR_ARGMIN };
+
+/* A recurrence: equations along one axis, the time, made one step after the other: upwards 0, 1, .., or downwards. Its
+   equations stand together in the program, each with the time among its outputs. One reads another (or itself) at its own
+   time, if that stands before it, or one step earlier (t - 1 upwards, t + 1 downwards, with an otherwise for the first step), wherever
+   that stands: what is read so is carried. Every equation of a recurrence depends on itself through such a read; what does not
+   stands outside (ir_arrange). Nested recurrences do not exist. */
+struct ir_recurrence {
+    const char *name;
+    int64_t extent;
+    bool down;
+};
 
 /* Where a tensor comes from, for diagnostics and explain: dotted path of the instance, source range, call chain. */
 struct ir_origin {
@@ -133,6 +153,15 @@ struct ir_tensor {
     struct ir_index **reduced; /* in written order, row-major for argmax */
     const struct ir_expr *value;
     bool single;             /* each operation is rounded to f32, no fma, whatever the program's precision: arguments of draws */
+    /* Of a scatter (else NULL), a form for each axis over the reduced indices: the element at `axes` is the sum of value over those
+       reduced indices, in increasing row-major order, whose targets equal it; 0 if there are none. reduction is IR_SUM; value
+       and targets mention reduced indices only. Each target is inside its axis. */
+    const struct ir_form **targets;
+    const struct ir_recurrence *recurrence; /* NULL: stands outside of any */
+    int time;                /* in a recurrence: which axis is the time */
+
+    enum ir_opaque opaque;
+    struct ir_tensor *operands[2];
 
     enum ir_storage storage; /* set by plan_memory */
     enum ir_region region;   /* set by plan_memory (IR_LOCAL by fuse: lives only inside its kernel) */
@@ -163,9 +192,12 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    Draws are read at any subscripts, wherever they are used; they have no memory.
    An index of parallel may be the one that runs along memory (columns: parallel [c], inner [n]) or inner may hold it (rows:
    parallel [n], inner [c]); the code generator vectorises along the last index of the largest tensors it touches.
+   Kernels of a recurrence stand together and run in order for each step of its time; `time` is then the index object that all
+   their equations have for it, neither parallel nor inner: fixed while the kernel runs. (NULL outside.)
+   SCATTER: one scatter equation. OPAQUE: one opaque tensor. Their parallel and stages are empty but for the equation.
    PRODUCT: one stage with one equation that product_match accepts, lowered to BLAS; parallel = its outputs, inner = what it
    reduces. */
-enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL };
+enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL, IR_SCATTER_KERNEL, IR_OPAQUE_KERNEL };
 struct ir_stage {
     LIST(struct ir_index *) inner;
     LIST(struct ir_tensor *) equations;
@@ -175,6 +207,8 @@ struct ir_kernel {
     enum ir_kernel_kind kind;
     LIST(struct ir_index *) parallel;
     LIST(struct ir_stage *) stages;
+    const struct ir_recurrence *recurrence;
+    struct ir_index *time;
     const char *stopped; /* why fusion stopped here, for explain */
 };
 
@@ -247,6 +281,23 @@ struct ir_tensor *ir_draw_leaf(struct ir_program *p, const char *site, enum ir_d
 struct ir_tensor *ir_equation(struct ir_program *p, const char *name, struct ir_index **outputs, int rank,
                               enum ir_reduction reduction, struct ir_index **reduced, int reduced_count,
                               const struct ir_expr *value, bool single, const struct ir_origin *origin);
+/* A sum put where it belongs: see ir_tensor.targets. axes: fresh indices of the result's extents. */
+struct ir_tensor *ir_scatter(struct ir_program *p, const char *name, struct ir_index **axes, int rank,
+                             const struct ir_form **targets, struct ir_index **sources, int source_count,
+                             const struct ir_expr *value, const struct ir_origin *origin);
+struct ir_tensor *ir_opaque_tensor(struct ir_program *p, const char *name, enum ir_opaque opaque, struct ir_tensor *a,
+                                   struct ir_tensor *b, const struct ir_origin *origin);
+/* An equation of a recurrence whose value comes later, because it is carried: declared, read, then defined. Kind and range of a
+   whole carried value are given. ir_equation_in makes one at once. */
+struct ir_recurrence *ir_recurrence(struct ir_program *p, const char *name, int64_t extent, bool down);
+struct ir_tensor *ir_declare(struct ir_program *p, const char *name, struct ir_index **outputs, int rank, bool whole, int64_t low,
+                             int64_t high, const struct ir_recurrence *recurrence, int time, const struct ir_origin *origin);
+void ir_define(struct ir_program *p, struct ir_tensor *declared, enum ir_reduction reduction, struct ir_index **reduced,
+               int reduced_count, const struct ir_expr *value, bool single);
+struct ir_tensor *ir_equation_in(struct ir_program *p, const char *name, struct ir_index **outputs, int rank,
+                                 const struct ir_recurrence *recurrence, int time, enum ir_reduction reduction,
+                                 struct ir_index **reduced, int reduced_count, const struct ir_expr *value, bool single,
+                                 const struct ir_origin *origin);
 void ir_add_update(struct ir_program *p, struct ir_tensor *leaf, struct ir_tensor *value);
 void ir_add_output(struct ir_program *p, const char *name, struct ir_tensor *tensor, bool guard);
 struct ir_tensor *ir_find(const struct ir_program *p, const char *name);
@@ -286,6 +337,15 @@ void ir_renumber(struct ir_program *p);
 typedef const struct ir_expr *(*ir_rewrite)(struct ir_program *to, const struct ir_tensor *tensor,
                                             const struct ir_expr *value, void *context);
 struct ir_program *ir_rebuild(const struct ir_program *p, const bool *keep, ir_rewrite rewrite, void *context);
+
+/* ---- arrange.c ---- */
+
+/* Puts every tensor after what it reads and gives recurrences their law, in place: of each recurrence, what depends on itself
+   through a carried read stays (several independent knots become several recurrences); what only feeds it goes before it, what
+   only reads it after it, and both become equations outside (recurrence NULL), along the whole of time at once. A read of a
+   carried name from outside is an ordinary read. Order is otherwise kept. NULL, or what is wrong: a read that reaches
+   further than one step, in both directions, or a cycle within one step. */
+const char *ir_arrange(struct ir_program *p);
 
 /* ---- print.c, parse.c: text and back. What is printed parses to a program that prints the same. ---- */
 void ir_print(struct text *out, const struct ir_program *p);
