@@ -10,7 +10,18 @@ static const struct call *called(struct scope *scope, const char *name, struct s
     call->name = name;
     call->span = at;
     call->up = scope->calls;
+    call->depth = scope->calls ? scope->calls->depth + 1 : 1;
     return call;
+}
+
+/* Layers and functions are put in place, so a definition that reaches itself would never end. */
+enum { DEEPEST = 100 };
+
+static bool too_deep(struct scope *scope, struct definition *definition, struct span at)
+{
+    if (!scope->calls || scope->calls->depth < DEEPEST) return false;
+    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep", definition->name, DEEPEST);
+    return true;
 }
 
 /* ---- predefined functions ---- */
@@ -115,6 +126,7 @@ static bool bind_groups(struct scope *inner, struct scope *body, struct definiti
 
             if (!binding || !axes_named(inner, &call->more.at[at], 1, &binding->axes)) return false;
             for (int k = before; k < binding->axes.count; k++) {
+                if (!axes_distinct(inner, &binding->axes, call->more.at[at]->span)) return false;
                 if (!binding->axes.at[k]->batch || !arguments->count || list_has(&free, binding->axes.at[k])) continue;
                 fail(inner, "E0403", call->more.at[at]->span, "the value does not differ between samples: %s", text_of(inner, call));
                 return false;
@@ -156,6 +168,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     ir_index_list group = {0}, free = {0};
     struct value *closed;
 
+    if (too_deep(scope, fn, call->span)) return &poison;
     if (call->flag && !fn->node->flag) return fail(scope, "E0207", call->span, "%s has no axes in brackets", fn->name);
     if (call->flag && !declare_axes(inner, call->more.at, call->more.count, true)) return &poison;
     if (x) list_add(scope->unit->arena, arguments, x);
@@ -598,6 +611,8 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     int *uses = map_get(w->applications, path);
     value_list values = {0};
     struct value *tuple;
+
+    if (too_deep(scope, definition, at)) return &poison;
 
     if (!uses) {
         uses = NEW(w->arena, int);

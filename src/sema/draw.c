@@ -154,6 +154,7 @@ void run_draw(struct scope *scope, struct node *definition)
 
             if (!axes_named(scope, s->kind == NODE_COMPOSITE ? s->list.at : &s, s->kind == NODE_COMPOSITE ? s->list.count : 1, &labels)) v = &poison;
         }
+        if (v->kind == VALUE_DISTRIBUTION && !axes_distinct(scope, &labels, target->span)) v = &poison;
         if (v->kind == VALUE_DISTRIBUTION) {
             int mapped = 0;
 

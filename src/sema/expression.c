@@ -264,6 +264,18 @@ bool axes_named(struct scope *scope, struct node *const *subscripts, int count, 
     return true;
 }
 
+bool axes_distinct(struct scope *scope, const ir_index_list *axes, struct span at)
+{
+    for (int i = 0; i < axes->count; i++) {
+        for (int k = 0; k < i; k++) {
+            if (axes->at[k] != axes->at[i]) continue;
+            fail(scope, "E0312", at, "%s stands here twice", axes->at[i]->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- reads ---- */
 
 /* A name that nothing has yet: it becomes an axis with the extent it reads. */
@@ -563,7 +575,7 @@ static const struct value *evaluate_reduction(struct scope *scope, struct node *
     if (is_poison(v)) return &poison;
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR && v->kind != VALUE_SET)
         return fail(scope, "E0206", node->a->span, "a number is wanted under %s: %s", node->name, text_of(scope, node->a));
-    if (!axes_named(inner, node->list.at, node->list.count, &over)) return &poison;
+    if (!axes_named(inner, node->list.at, node->list.count, &over) || !axes_distinct(inner, &over, node->span)) return &poison;
     if (v->kind == VALUE_SET) {
         if (over.count != 1 || over.at[0] != v->opened)
             return fail(scope, "E0309", node->span, "a parameter set is one long vector and is reduced whole: %s", text_of(scope, node));

@@ -153,7 +153,7 @@ struct workspace {
 
 /* ---- scopes: scope.c ---- */
 
-struct call { const char *name; struct span span; const struct call *up; }; /* the chain of uses, innermost first */
+struct call { const char *name; struct span span; const struct call *up; int depth; }; /* the chain of uses, innermost first */
 enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE };
 struct binding {
     enum binding_kind kind;
@@ -257,7 +257,8 @@ bool declare_axes(struct scope *scope, struct node *const *subscripts, int count
 /* Axis names of a list of subscripts, groups and dots spread out; false after an error. */
 bool axes_named(struct scope *scope, struct node *const *subscripts, int count, ir_index_list *out);
 const struct value *lookup_path(struct scope *scope, struct node *path);
-bool path_is_axis(struct scope *scope, const struct node *node);
+/* No index twice; false after an error. */
+bool axes_distinct(struct scope *scope, const ir_index_list *axes, struct span at);
 
 /* x: the value from a pipeline that comes first, or NULL. */
 const struct value *evaluate_call(struct scope *scope, struct node *call, const struct value *x);

@@ -181,9 +181,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         }
         if (!fields.changed || diagnostics_errors(d) > errors) break;
     }
-    if (!model || diagnostics_errors(d) > errors || fields.changed || !written) return NULL;
-    x = extraction_new(unit->arena, w->program, w->program->name, precision);
-    stand_ins(x, w, averages);
+    if (!model || diagnostics_errors(d) || fields.changed || !written) return NULL;
     for (int i = 0; i < w->statistics.count; i++) w->statistics.at[i].tensor = broadcast_over_batch(w, w->statistics.at[i].tensor);
     x = extraction_new(unit->arena, w->program, w->program->name, precision);
     stand_ins(x, w, averages);
@@ -273,7 +271,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         scope = forward(w, model, split ? block->data : NULL, split, &fields, training, model->node->name_span);
         if (!fields.changed || diagnostics_errors(d) > errors) break;
     }
-    if (!scope || diagnostics_errors(d) > errors || fields.changed) return NULL;
+    if (!scope || diagnostics_errors(d) || fields.changed) return NULL;
     if (block) averages_of(unit, block, w, averages);
     x = extraction_new(unit->arena, w->program, model->name, precision);
     if (!training) stand_ins(x, w, averages);
@@ -291,7 +289,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         if (!pass) prediction->program = extraction_run(x);
     }
     if (split) prediction->split = describe_split(top, block->data, split, &fields, prediction->program);
-    return diagnostics_errors(d) > errors ? NULL : prediction;
+    return diagnostics_errors(d) ? NULL : prediction;
 }
 
 struct prediction *lower_prediction(struct unit *unit, const char *name, struct lower_options options, struct diagnostics *d)

@@ -30,6 +30,8 @@ static bool nothing_selected(struct scope *scope, struct node *selector, const c
     struct workspace *w = scope->workspace;
     name_list names = {0};
 
+    /* What should have made the parameters was wrong itself, and said so. */
+    if (!w->parameters.count && diagnostics_errors(scope->unit->diagnostics)) return false;
     fail(scope, "E0901", selector->span, "%s matches nothing", text_of(scope, selector));
     for (int i = 0; i < w->parameters.count; i++) list_add(w->arena, names, w->parameters.at[i]->path);
     suggest(scope->unit->diagnostics, w->arena, glob, &names);

@@ -274,7 +274,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
         return;
     }
     if (definition->text) fail(scope, "E0102", definition->span, "`per` belongs to a draw, not to a %s", parameter ? "parameter" : "state");
-    if (!declare_axes(scope, target->list.at, target->list.count, false) || !axes_named(scope, target->list.at, target->list.count, &axes)) {
+    if (!declare_axes(scope, target->list.at, target->list.count, false) || !axes_named(scope, target->list.at, target->list.count, &axes) ||
+        !axes_distinct(scope, &axes, target->span)) {
         poison_targets(scope, definition);
         return;
     }

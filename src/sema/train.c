@@ -434,7 +434,8 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     }
     if (block->report)
         t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena), options, t->batch, t->precision, d);
-    if (!done || diagnostics_errors(d) > errors) return NULL;
+    /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
+    if (!done || diagnostics_errors(d)) return NULL;
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;
@@ -443,5 +444,5 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->objective = objective_program(&l);
     t->split = describe_split(top, block->data, split, &fields, t->step);
     list_lets(unit, t);
-    return diagnostics_errors(d) > errors ? NULL : t;
+    return diagnostics_errors(d) ? NULL : t;
 }
