@@ -365,6 +365,21 @@ static bool holds(const struct fusion *f, const struct group *g, bool guard)
     return false;
 }
 
+/* A long sum that would run whole although it could be made in parts. */
+static bool runs_alone(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
+{
+    const struct ir_tensor *e = g->equations.at[0];
+    const struct member *m = &f->members[e->number];
+    int64_t left = 1;
+
+    if (g->equations.count > 1 || e->reduction == IR_MAP || !may_be_in_parts(e) || m->in_parts ||
+        iteration_points(e) <= SMALL_WORK)
+        return false;
+    for (int i = 0; i < p->count; i++)
+        left *= m->slot[is_a ? p->at[i].a : p->at[i].b]->extent;
+    return left < FEWEST_PARTS;
+}
+
 static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pairing *pairs, const char **why)
 {
     const struct group *ga = &f->groups[a], *gb = &f->groups[b];
@@ -386,6 +401,10 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
                                         : "too few points would be left to run in parallel";
             return false;
         }
+    }
+    if (runs_alone(f, ga, pairs, true) || runs_alone(f, gb, pairs, false)) {
+        *why = "too few points would be left to run in parallel";
+        return false;
     }
     if (draws_down_columns(f, ga, pairs, true) || draws_down_columns(f, gb, pairs, false)) {
         *why = "random numbers are drawn along rows, and the next kernel runs down columns";

@@ -107,7 +107,8 @@ static const struct ir_expr *without_squares(struct ir_program *p, const struct 
             return to->at[i];
     for (int i = 0; i < 3 && e->arguments[i]; i++)
         arguments[i] = without_squares(p, e->arguments[i], arena, from, to);
-    if (e->op == IR_power && arguments[1]->kind == IR_CONSTANT && arguments[1]->number == 2)
+    /* A whole square has a range that the product of two unknown signs has not. */
+    if (e->op == IR_power && !e->whole && arguments[1]->kind == IR_CONSTANT && arguments[1]->number == 2)
         result = ir_apply(p, IR_multiply, arguments[0], arguments[0], NULL);
     else
         result = ir_apply(p, e->op, arguments[0], arguments[1], arguments[2]);
