@@ -68,7 +68,7 @@ static void only_what_lies_between_is_made(void **state)
     assert_null(ir_find(p, "d_side"));
     assert_ptr_equal(gradient, p->tensors.at[p->tensors.count - 1]);
     assert_int_equal(p->tensors.count, before + 2);
-    assert_line(p->tensors.at[before], "d_z[n*: 3, o: 5] = if o == label[n] and h[n, o] > 0 then 1.0 else 0.0");
+    assert_line(p->tensors.at[before], "d_z[n*: 3, o: 5] = if h[n, o] > 0 and o == label[n] then 1.0 else 0.0");
     assert_null(ir_verify(p));
     arena_free(arena);
 }
