@@ -119,6 +119,19 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
     return drawn.tensor;
 }
 
+/* One value a sample of something large is legal and seldom meant. */
+enum { MANY = 1 << 25 };
+
+static void warn_of_size(struct scope *scope, const char *name, const ir_index_list *axes, struct span at)
+{
+    const char *product = "";
+
+    if (!axes->count || !axes->at[0]->batch || ir_extent_product(axes->at, axes->count) < MANY) return;
+    for (int i = 0; i < axes->count; i++) product = arena_printf(scope->unit->arena, "%s%s%lld", product, i ? " x " : "", (long long)axes->at[i]->extent);
+    warn(scope, "W0001", at, "%s is drawn for every sample: %s numbers", name, product);
+    help(scope, "`per step` draws it once for the whole batch");
+}
+
 static bool scope_of_draw(struct scope *scope, struct node *definition, enum ir_scope *per)
 {
     const char *word = definition->text;
@@ -174,6 +187,7 @@ void run_draw(struct scope *scope, struct node *definition)
             for (int i = 0; i < labels.count; i++) list_add(scope->unit->arena, axes, labels.at[i]);
             full = arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name);
             site = arena_printf(scope->unit->arena, "%s%s%s", scope->site, *scope->site ? "." : "", target->name);
+            warn_of_size(scope, target->name, &axes, target->span);
             tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, false, target->span);
         }
     }

@@ -42,6 +42,7 @@ struct unit {
     LIST(struct setting) settings;
     LIST(struct node *) trainings; /* NODE_TRAIN */
     struct diagnostics *diagnostics;
+    struct map *warned;          /* places that were warned of */
 };
 /* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
 struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);
@@ -210,6 +211,7 @@ const struct ir_origin *origin_of(struct scope *scope, struct span span);
 /* An error at `at` with the chain of calls as notes; returns the poisoned value. */
 const struct value *fail(struct scope *scope, const char *code, struct span at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+void warn(struct scope *scope, const char *code, struct span at, const char *format, ...) __attribute__((format(printf, 4, 5)));
 void help(struct scope *scope, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void note(struct scope *scope, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* E0190: WHAT is not compiled yet. */
@@ -361,7 +363,9 @@ void run_locals(struct scope *scope, struct train_block *block, struct node *con
 /* The split for evaluation: test or validation first, as asked; NULL if the data have neither. */
 struct node *evaluation_split(struct train_block *block, bool test_first);
 
+/* trained: the workspace of the step, which gives every parameter and state its first value; NULL: it failed. */
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known, struct map *averages,
+                            const struct workspace *trained,
                             struct lower_options options, int64_t batch, enum ir_precision precision, struct diagnostics *d);
 /* A model's fields where no data give them: shapes and bounds from the header. */
 void fields_of_header(struct scope *top, struct definition *model, struct field_table *fields);

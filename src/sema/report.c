@@ -134,7 +134,27 @@ static struct ir_tensor *broadcast_over_batch(struct workspace *w, struct ir_ten
     return ir_equation(w->program, tensor->name, &w->batch, 1, IR_MAP, NULL, 0, ir_read(w->program, tensor, NULL, 0, NULL), false, tensor->origin);
 }
 
+/* What the report reads must have a first value, which only training gives. */
+static void same_leaves(struct scope *scope, const struct workspace *w, const struct workspace *trained)
+{
+    for (int i = 0; i < w->parameters.count; i++) {
+        bool known = false;
+
+        for (int k = 0; k < trained->parameters.count; k++) known |= !strcmp(trained->parameters.at[k]->path, w->parameters.at[i]->path);
+        if (known) continue;
+        fail(scope, "E0502", w->parameters.at[i]->span, "the parameter %s exists in evaluation only: nothing trains it", w->parameters.at[i]->path);
+    }
+    for (int i = 0; i < w->states.count; i++) {
+        bool known = false;
+
+        for (int k = 0; k < trained->states.count; k++) known |= !strcmp(trained->states.at[k]->path, w->states.at[i]->path);
+        if (known) continue;
+        fail(scope, "E0502", w->states.at[i]->span, "the state %s exists in evaluation only: nothing assigns it", w->states.at[i]->path);
+    }
+}
+
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known, struct map *averages,
+                            const struct workspace *trained,
                             struct lower_options options, int64_t batch, enum ir_precision precision, struct diagnostics *d)
 {
     struct report *report = NEW(unit->arena, struct report);
@@ -181,6 +201,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         }
         if (!fields.changed || diagnostics_errors(d) > errors) break;
     }
+    if (model && trained) same_leaves(model, w, trained);
     if (!model || diagnostics_errors(d) || fields.changed || !written) return NULL;
     for (int i = 0; i < w->statistics.count; i++) w->statistics.at[i].tensor = broadcast_over_batch(w, w->statistics.at[i].tensor);
     x = extraction_new(unit->arena, w->program, w->program->name, precision);

@@ -164,6 +164,23 @@ const struct value *fail(struct scope *scope, const char *code, struct span at, 
     return &poison;
 }
 
+void warn(struct scope *scope, const char *code, struct span at, const char *format, ...)
+{
+    va_list arguments;
+    char message[600];
+    const char *key;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    /* The same place is lowered in several modes and rounds. */
+    key = arena_printf(scope->unit->arena, "%s %s %d", code, at.source ? at.source->path : "", at.begin);
+    if (map_get(scope->unit->warned, key)) return;
+    map_put(scope->unit->warned, key, (void *)key);
+    diagnose(scope->unit->diagnostics, code, at, "%s", message);
+    chain(scope);
+}
+
 void help(struct scope *scope, const char *format, ...)
 {
     va_list arguments;

@@ -433,7 +433,8 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
         if (!done && !fields.changed) break;
     }
     if (block->report)
-        t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena), options, t->batch, t->precision, d);
+        t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena), done ? l.w : NULL, options, t->batch,
+                                 t->precision, d);
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
     if (!done || diagnostics_errors(d)) return NULL;
     t->model = block->model->name;

@@ -258,6 +258,7 @@ struct unit *unit_read(struct arena *arena, const char *path, const struct setti
 
     unit->arena = arena;
     unit->diagnostics = d;
+    unit->warned = map_new(arena);
     for (int i = 0; i < count; i++) list_add(arena, unit->settings, settings[i]);
     unit->main = load(unit, path, (struct span){0});
     if (!unit->main) return NULL;
