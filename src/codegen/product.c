@@ -4,7 +4,8 @@
 
 typedef LLVMValueRef V;
 
-enum { PRODUCT_PARTS = 8, STRIP = 32 };
+/* Each strip packs the other operand anew, so strips are wide if they can be. */
+enum { PRODUCT_PARTS = 8, STRIP = 32, WIDE_STRIP = 512 };
 static const double part_flops = 2e6;
 
 struct cut {
@@ -17,8 +18,12 @@ static struct cut cut_of(const struct product *product)
     int64_t longer = product->n >= product->m ? product->n : product->m;
     double flops = 2.0 * (double)product->m * (double)product->n * (double)product->k;
     struct cut cut = {product->n >= product->m, longer, 1};
-    int64_t parts = flops / part_flops < PRODUCT_PARTS ? (int64_t)(flops / part_flops) : PRODUCT_PARTS;
+    int64_t parts = longer / WIDE_STRIP < 2 ? 2 : longer / WIDE_STRIP;
 
+    if (parts > PRODUCT_PARTS)
+        parts = PRODUCT_PARTS;
+    if ((double)parts > flops / part_flops)
+        parts = (int64_t)(flops / part_flops);
     if (parts > 1)
         cut.size = ((longer + parts - 1) / parts + STRIP - 1) / STRIP * STRIP;
     cut.parts = (longer + cut.size - 1) / cut.size;
