@@ -495,6 +495,10 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
         if (!known) {
             fail(scope, "E0201", argument->name ? argument->name_span : argument->span, "no setting `%s` in %s", name, header_text(scope, definition));
             suggest(scope->unit->diagnostics, scope->unit->arena, name, &names);
+            if (argument->a->kind == NODE_PATH && scope->workspace && !scope_find(scope, argument->a->name)) {
+                v = lookup_path(scope, argument->a);
+                if (v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR) help(scope, "%s(...) |> %s", definition->name, argument->a->name);
+            }
             fine = false;
             continue;
         }

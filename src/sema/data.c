@@ -84,6 +84,7 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
 {
     struct node *target = definition->list.at[0], *reader = NULL, *other = NULL;
     struct field_use *field;
+    struct definition *let;
     int readers = 0;
 
     find_readers(definition->a, &reader, &readers, &other);
@@ -91,6 +92,13 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
         const char *what = other ? arena_printf(top->unit->arena, "the reader `%s`", other->a->name)
                            : definition->op == '~' ? "a drawn field" : "a field that is not made of one reader";
         not_compiled(top, other ? other->span : definition->span, what);
+        fields->failed = true;
+        return;
+    }
+    let = map_get(top->unit->main->names, target->name);
+    if (let && let->node->kind == NODE_LET) {
+        fail(top, "E0202", target->span, "`%s` is a field of the data and a let", target->name);
+        note(top, let->node->name_span, "the let is defined here");
         fields->failed = true;
         return;
     }

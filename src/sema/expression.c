@@ -11,10 +11,11 @@ static const struct value *number_of_let(struct scope *scope, struct definition 
     const struct value *known = let_value(scope->unit, let);
     struct value *v;
 
-    if (known->kind != VALUE_NUMBER || !scope->workspace) return known;
+    /* Lets of other files cannot be set from outside: they are numbers. */
+    if (known->kind != VALUE_NUMBER || !scope->workspace || !is_scalar_let(scope->unit, let)) return known;
     v = value_new(scope, VALUE_NUMBER);
     *v = *known;
-    v->expr = ir_read(scope->workspace->program, scalar_leaf(scope, let->name), NULL, 0, NULL);
+    v->expr = ir_read(scope->workspace->program, scalar_leaf(scope->workspace, let->name), NULL, 0, NULL);
     return v;
 }
 
@@ -96,7 +97,7 @@ static const struct value *lookup(struct scope *scope, const char *name, struct 
     if (!strcmp(name, "step") || !strcmp(name, "epoch") || !strcmp(name, "progress") || !strcmp(name, "steps")) {
         if (!scope->workspace) return fail(scope, "E0701", at, "%s is not known before the run", name);
         v = value_new(scope, VALUE_TENSOR);
-        v->expr = ir_read(scope->workspace->program, scalar_leaf(scope, name), NULL, 0, NULL);
+        v->expr = ir_read(scope->workspace->program, scalar_leaf(scope->workspace, name), NULL, 0, NULL);
         v->whole = !strncmp(name, "step", 4);
         return v;
     }
@@ -534,12 +535,12 @@ static const struct value *stream(struct scope *scope, enum reduce how, const st
     if (!use.leaf) {
         use.name = arena_printf(w->arena, "statistic_%d", w->statistics.count + 1);
         use.reduction = how == REDUCE_MAX ? IR_MAXIMUM : how == REDUCE_MIN ? IR_MINIMUM : IR_SUM;
-        use.leaf = scalar_leaf(scope, use.name);
+        use.leaf = scalar_leaf(scope->workspace, use.name);
         list_add(w->arena, w->statistics, use);
     }
     total = value_tensor(scope, ir_read(p, use.leaf, NULL, 0, NULL), NULL);
     if (how == REDUCE_MEAN) {
-        const struct ir_expr *n = ir_read(p, scalar_leaf(scope, "count"), NULL, 0, NULL);
+        const struct ir_expr *n = ir_read(p, scalar_leaf(scope->workspace, "count"), NULL, 0, NULL);
         if (count != 1) n = ir_apply(p, IR_multiply, n, ir_real(p, count), NULL);
         total = value_tensor(scope, ir_apply(p, IR_divide, total->expr, n, NULL), NULL);
     }

@@ -51,6 +51,9 @@ typedef LIST(const char *) name_list;
 void visible_names(struct unit *unit, struct file *file, name_list *out);
 /* `no NAME ...` with a suggestion as help. */
 void suggest(struct diagnostics *d, struct arena *arena, const char *name, const name_list *candidates);
+bool is_predefined(const char *name);
+/* Is it a scalar of the programs, which --set may change without compiling again? */
+bool is_scalar_let(const struct unit *unit, const struct definition *let);
 const struct value *let_value(struct unit *unit, struct definition *let);
 /* Names no use of a definition can mean: reported once, at the definition. */
 void check_definition_names(struct unit *unit, struct definition *definition);
@@ -247,7 +250,7 @@ struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const ch
 enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
 const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span);
 const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span);
-struct ir_tensor *scalar_leaf(struct scope *scope, const char *name);
+struct ir_tensor *scalar_leaf(struct workspace *w, const char *name);
 
 /* ---- expression.c, call.c, statement.c, draw.c ---- */
 

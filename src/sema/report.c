@@ -111,11 +111,11 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
             use.tensor = tensor;
             use.reduction = IR_SUM;
             use.name = arena_printf(w->arena, "statistic_%d", w->statistics.count + 1);
-            use.leaf = scalar_leaf(top, use.name);
+            use.leaf = scalar_leaf(w, use.name);
             list_add(w->arena, w->statistics, use);
         }
         n = ir_apply(w->program, IR_divide, ir_read(w->program, use.leaf, NULL, 0, NULL),
-                     ir_read(w->program, scalar_leaf(top, "count"), NULL, 0, NULL), NULL);
+                     ir_read(w->program, scalar_leaf(w, "count"), NULL, 0, NULL), NULL);
         return tensor_of(top, value_tensor(top, n, NULL), entry->name, entry->expression->span);
     }
 }

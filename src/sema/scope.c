@@ -81,6 +81,10 @@ void scope_define(struct scope *scope, const char *name, struct span span, const
     struct binding *binding;
 
     if (!strcmp(name, "_")) return;
+    if (is_predefined(name)) {
+        fail(scope, "E0202", span, "`%s` is predefined and cannot be defined again", name);
+        return;
+    }
     binding = map_get(scope->names, name);
     if (binding) {
         if (binding->kind == BIND_AXIS) fail(scope, "E0202", span, "`%s` is an axis in this body and cannot be a value too", name);

@@ -18,7 +18,7 @@ static const char *const predefined[] = {
 #undef OP
 };
 
-static bool is_predefined(const char *name)
+bool is_predefined(const char *name)
 {
     for (size_t i = 0; i < sizeof predefined / sizeof *predefined; i++)
         if (!strcmp(predefined[i], name)) return true;
@@ -224,6 +224,13 @@ const struct value *let_value(struct unit *unit, struct definition *let)
     if (outside && !is_poison(let->let)) let->let = set_value(unit, let, outside, let->let);
     let->evaluating = false;
     return let->let;
+}
+
+/* `count` and `statistic_k` are what a report's result program calls its own scalars. */
+bool is_scalar_let(const struct unit *unit, const struct definition *let)
+{
+    return let->node->kind == NODE_LET && let->file == unit->main && let->let && let->let->kind == VALUE_NUMBER && strcmp(let->name, "count") &&
+           strncmp(let->name, "statistic_", 10);
 }
 
 bool unit_let(const struct unit *unit, const char *name, double *value)

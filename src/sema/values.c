@@ -587,9 +587,8 @@ const struct value *reduce_over(struct scope *scope, enum reduce how, const stru
     return out;
 }
 
-struct ir_tensor *scalar_leaf(struct scope *scope, const char *name)
+struct ir_tensor *scalar_leaf(struct workspace *w, const char *name)
 {
-    struct workspace *w = scope->workspace;
     struct ir_tensor *leaf = map_get(w->scalars, name);
 
     if (leaf) return leaf;
