@@ -688,6 +688,40 @@ static void a_let_is_a_scalar_of_the_step(void **state)
     program_end(&p);
 }
 
+static void a_let_keeps_its_name(void **state)
+{
+    struct program p = program_of("use std\n" DATA "let loss = 0.5\nlet penalty = 1e-4\nlet count = 3\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(2) }\n"
+                                  "train m on d {\n loss = mean_square(y, one)\n one[o: 2] = 1\n penalty = penalty * l2(weights)\n optimizer = gd(rate = loss / count)\n"
+                                  " batch = 4, steps = 1\n report = count * mean_square(y, one)\n}\n");
+    struct training *t = training_of(&p);
+
+    (void)state;
+    assert_int_equal(ir_find(t->step, "loss")->kind, IR_SCALAR);
+    assert_int_equal(ir_find(t->step, "penalty")->kind, IR_SCALAR);
+    assert_int_equal(output(t->step, "loss")->kind, IR_EQUATION);
+    assert_int_equal(output(t->step, "penalty")->kind, IR_EQUATION);
+    assert_null(ir_find(t->step, "count"));
+    assert_int_equal(ir_find(t->report->result, "count")->kind, IR_SCALAR);
+    program_end(&p);
+}
+
+static void an_unknown_setting_is_refused(void **state)
+{
+    struct setting sets[] = {{"strenght", "0.25"}}, whole[] = {{"units", "2.5"}};
+    struct program p = program_of("let strength = 0.5\nlet units = 2\n");
+
+    (void)state;
+    unit_read(p.arena, p.path, sets, 1, p.diagnostics);
+    assert_int_equal(diagnostics_errors(p.diagnostics), 1);
+    assert_non_null(strstr(messages(&p), "there is no let `strenght`"));
+    assert_non_null(strstr(messages(&p), "did you mean `strength`?"));
+    p.diagnostics = diagnostics_new(p.arena);
+    unit_read(p.arena, p.path, whole, 1, p.diagnostics);
+    assert_int_equal(diagnostics_errors(p.diagnostics), 1);
+    assert_non_null(strstr(messages(&p), "units is a whole number and cannot be set to 2.5"));
+    program_end(&p);
+}
+
 static void a_call_in_training_mode_draws_for_each_mapped_index(void **state)
 {
     struct program p = program_of("use std\nmodel net(x[i: 3]) -> y[i] { y = x |> dropout(0.5) }\n"
@@ -796,6 +830,8 @@ int main(void)
         cmocka_unit_test(a_penalty_is_added_to_the_objective),
         cmocka_unit_test(only_selected_parameters_train),
         cmocka_unit_test(a_let_is_a_scalar_of_the_step),
+        cmocka_unit_test(a_let_keeps_its_name),
+        cmocka_unit_test(an_unknown_setting_is_refused),
         cmocka_unit_test(a_call_in_training_mode_draws_for_each_mapped_index),
         cmocka_unit_test(a_raw_field_used_as_a_place_is_whole),
         cmocka_unit_test(a_field_takes_the_shape_of_its_use),
