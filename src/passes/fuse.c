@@ -188,6 +188,7 @@ static void order_kernels(struct fusion *f)
     for (;;) {
         int g = -1;
         tensor_list equations;
+        struct ir_kernel *kernel;
 
         for (int i = 0; i < count; i++)
             if (f->groups[i].equations.count && !done[i] && !waiting[i] &&
@@ -197,7 +198,8 @@ static void order_kernels(struct fusion *f)
             break;
         done[g] = true;
         equations = f->groups[g].equations;
-        list_add(f->p->arena, f->p->kernels, make_kernel(f, &f->groups[g]));
+        kernel = make_kernel(f, &f->groups[g]);
+        list_add(f->p->arena, f->p->kernels, kernel);
         for (int i = 0; i < equations.count; i++) {
             const number_list *after = &f->after[equations.at[i]->number];
 

@@ -202,23 +202,28 @@ static bool way_outside(const struct fusion *f, int a, int b)
     return found;
 }
 
-/* The index that runs along memory: the last output of the equation with the most points, or, of a reduction, the last subscript
-   of the largest tensor it reads. NULL: none does. */
+/* The index that runs along memory in the equation with the most points: the last output, if something is read or written along
+   it; else the last subscript of the largest tensor read. NULL: none does. */
 static const struct ir_index *memory_index(const struct fusion *f, const struct group *g)
 {
     const struct ir_tensor *largest = g->equations.at[0], *read = NULL;
-    const struct ir_index *last;
+    const struct ir_index *last = NULL, *output;
 
     for (int i = 0; i < g->equations.count; i++)
         if (iteration_points(g->equations.at[i]) > iteration_points(largest))
             largest = g->equations.at[i];
-    last = largest->rank ? largest->axes[largest->rank - 1] : NULL;
-    for (int i = 0; largest->reduction != IR_MAP && i < f->uses.reads[largest->number].count; i++) {
+    output = largest->rank ? largest->axes[largest->rank - 1] : NULL;
+    if (largest->reduction == IR_MAP)
+        return output;
+    for (int i = 0; i < f->uses.reads[largest->number].count; i++) {
         const struct ir_expr *r = f->uses.reads[largest->number].at[i];
+        const struct ir_index *index = r->tensor->rank ? ir_form_bare(r->subscripts[r->tensor->rank - 1]) : NULL;
 
+        if (output && index == output)
+            return output;
         if (r->tensor->rank && (!read || ir_elements(r->tensor) > ir_elements(read))) {
             read = r->tensor;
-            last = ir_form_bare(r->subscripts[r->tensor->rank - 1]);
+            last = index;
         }
     }
     return last;

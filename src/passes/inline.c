@@ -1,7 +1,7 @@
 /* inline.c: repeats a map in the equations that read it where that is cheaper than to store it.
 
-   requires: no kernels yet. maintains: every value, bit for bit (an equation of single precision is repeated only where it
-   does not round). breaks: the list of tensors (what nobody reads any more goes).
+   requires: no kernels yet. maintains: every value, bit for bit (where precisions differ an equation is repeated as an
+   equation). breaks: the list of tensors (what nobody reads any more goes).
    The keep mask of a dropout reads no memory: it is drawn again by each equation that multiplies with it, forward and
    backward. A map of one tensor that must be in memory anyway (a product, a leaf) costs each reader a few operations, where
    storing it costs a write and the reads. The choice counts bytes of the tensors of full size, and rests on the
@@ -120,10 +120,10 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     int64_t elements = ir_elements(t), stored, repeated = 0;
     tensor_list big = {0};
 
-    if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count || (t->single && expression_rounds(t->value)))
+    if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count)
         return false;
     for (int i = 0; i < readers->count; i++) {
-        if (is_product(in->p, readers->at[i]) || (readers->at[i]->single && expression_rounds(t->value)))
+        if (is_product(in->p, readers->at[i]))
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
             return false;
@@ -181,6 +181,58 @@ static bool repeat(struct inlining *in, struct ir_tensor *t)
     return true;
 }
 
+/* Is the value of a single equation the same in any precision? Its operands are rounded too. */
+static bool same_in_f32(const struct ir_expr *e)
+{
+    const int64_t exact = 1 << 24;
+
+    switch (e->kind) {
+    case IR_CONSTANT:
+        return (double)(float)e->number == e->number;
+    case IR_FORM:
+        return e->low >= -exact && e->high <= exact;
+    case IR_READ:
+        return (!e->otherwise || same_in_f32(e->otherwise)) &&
+               (e->tensor->kind == IR_DRAW || e->tensor->whole || (e->tensor->kind == IR_EQUATION && e->tensor->single));
+    case IR_APPLY:
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            if (!same_in_f32(e->arguments[i]))
+                return false;
+        return !expression_rounds(e);
+    }
+    return false;
+}
+
+/* May the value be computed as part of each reader's? */
+static bool may_be_part(const struct inlining *in, const struct ir_tensor *t)
+{
+    const tensor_list *readers = &in->uses.readers[t->number];
+
+    if (t->single && !same_in_f32(t->value))
+        return false;
+    for (int i = 0; i < readers->count; i++)
+        if (readers->at[i]->single && !t->single)
+            return false;
+    return true;
+}
+
+/* Where the precision differs each reader gets an equation of its own, which joins the reader's kernel. */
+static bool repeat_as_equations(struct inlining *in, struct ir_tensor *t)
+{
+    tensor_list readers = in->uses.readers[t->number];
+
+    for (int i = 0; i < readers.count; i++)
+        if (!read_in_place(in, readers.at[i], t))
+            return false;
+    for (int i = 1; i < readers.count; i++) {
+        struct ir_tensor *again = ir_equation(in->p, t->name, t->axes, t->rank, IR_MAP, NULL, 0, t->value, t->single, t->origin);
+
+        insert_before(in->p, readers.at[i], again);
+        readers.at[i]->value = ir_retarget(in->p, readers.at[i]->value, &t, &again, 1);
+    }
+    return readers.count > 1;
+}
+
 void inline_producers(struct ir_program *p)
 {
     struct inlining in = {p, arena_new(), {0}};
@@ -189,7 +241,8 @@ void inline_producers(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind == IR_EQUATION && worth_repeating(&in, t) && repeat(&in, t))
+        if (t->kind == IR_EQUATION && worth_repeating(&in, t) &&
+            (may_be_part(&in, t) ? repeat(&in, t) : repeat_as_equations(&in, t)))
             in.uses = uses_of(in.arena, p);
     }
     drop_dead(p);

@@ -39,8 +39,8 @@ static bool reads_through(const struct ir_tensor *copy, const struct ir_expr *re
 
 static bool is_copy(const struct ir_tensor *t)
 {
-    return t->kind == IR_EQUATION && t->reduction == IR_MAP &&
-           ((t->value->kind == IR_READ && !t->value->otherwise) || (t->value->kind == IR_CONSTANT && !t->single));
+    return t->kind == IR_EQUATION && t->reduction == IR_MAP && !t->single &&
+           ((t->value->kind == IR_READ && !t->value->otherwise) || t->value->kind == IR_CONSTANT);
 }
 
 static const struct ir_expr *through_copies(struct ir_program *p, const struct ir_expr *read, void *context)
