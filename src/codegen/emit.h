@@ -186,8 +186,8 @@ struct value emit_draw(struct emitter *e, const struct ir_expr *read);
 /* Can the draw be made in a row along the index? Nothing of it but the element depends on index, with coefficient 1. */
 bool draw_runs_along(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
 bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
-/* The functions that rows have called for. */
-void emit_fills(struct emitter *e);
+/* The functions of draws that have been called for. */
+void emit_draw_functions(struct emitter *e);
 /* Fills a row with the elements that index = first .. end - 1 (at most `most`, from E's current level) reads. */
 void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, LLVMValueRef first,
               LLVMValueRef end, int64_t most);

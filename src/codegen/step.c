@@ -143,5 +143,5 @@ void emit_step(struct emitter *e)
     at_level(e, 0);
     LLVMBuildRet(e->builder, whole_like(e->i32, RNET_DONE));
     function_close(e);
-    emit_fills(e);
+    emit_draw_functions(e);
 }
