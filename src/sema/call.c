@@ -19,8 +19,10 @@ enum { DEEPEST = 100 };
 
 static bool too_deep(struct scope *scope, struct definition *definition, struct span at)
 {
-    if (!scope->calls || scope->calls->depth < DEEPEST) return false;
-    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep", definition->name, DEEPEST);
+    if (!scope->calls || scope->calls->depth < DEEPEST)
+        return false;
+    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep",
+             definition->name, DEEPEST);
     return true;
 }
 
@@ -30,7 +32,8 @@ static bool operator_named(const char *name, enum ir_op *op, int *arity)
 {
 #define OP(row, count, form, symbol, ...) OPERATOR_ROW_##form(row, count, symbol)
 #define OPERATOR_ROW_CALL(row, count, symbol)                                                                          \
-    if (!strcmp(name, symbol)) return *op = IR_##row, *arity = count, true;
+    if (!strcmp(name, symbol))                                                                                         \
+        return *op = IR_##row, *arity = count, true;
 #define OPERATOR_ROW_INFIX(row, count, symbol)
 #define OPERATOR_ROW_PREFIX(row, count, symbol)
 #define OPERATOR_ROW_SELECT(row, count, symbol)
@@ -47,33 +50,44 @@ static const struct value *size_of(struct scope *scope, struct node *call)
         struct node *a = call->list.at[i]->a;
         const char *dot = a->kind == NODE_PATH ? strchr(a->name, '.') : NULL;
 
-        if (dot) return not_compiled(scope, a->span, "the size of a split");
-        if (!axes_named(scope, &a, 1, &axes)) return &poison;
+        if (dot)
+            return not_compiled(scope, a->span, "the size of a split");
+        if (!axes_named(scope, &a, 1, &axes))
+            return &poison;
     }
     return value_number(scope, axes.count ? (double)ir_extent_product(axes.at, axes.count) : 1, true);
 }
 
-static const struct value *call_operator(struct scope *scope, const char *name, struct node *call, const struct value *x)
+static const struct value *call_operator(struct scope *scope, const char *name, struct node *call,
+                                         const struct value *x)
 {
     const struct value *arguments[4] = {x};
     enum ir_op op;
     int arity, count = x != NULL;
 
-    if (is_distribution(name)) return make_distribution(scope, call, name, call->list.at, call->list.count);
+    if (is_distribution(name))
+        return make_distribution(scope, call, name, call->list.at, call->list.count);
     if (!strcmp(name, "size")) {
-        if (!scope->workspace) return fail(scope, "E0701", call->span, "size is not known here");
+        if (!scope->workspace)
+            return fail(scope, "E0701", call->span, "size is not known here");
         return size_of(scope, call);
     }
-    if (!operator_named(name, &op, &arity)) return not_compiled(scope, call->span, arena_printf(scope->unit->arena, "`%s`", name));
+    if (!operator_named(name, &op, &arity))
+        return not_compiled(scope, call->span, arena_printf(scope->unit->arena, "`%s`", name));
     for (int i = 0; i < call->list.count; i++) {
         struct node *argument = call->list.at[i];
 
-        if (argument->name) return fail(scope, "E0201", argument->span, "%s has no argument `%s`", name, argument->name);
-        if (count == 4) break;
+        if (argument->name)
+            return fail(scope, "E0201", argument->span, "%s has no argument `%s`", name, argument->name);
+        if (count == 4)
+            break;
         arguments[count] = evaluate(scope, argument->a);
-        if (is_poison(arguments[count++])) return &poison;
+        if (is_poison(arguments[count++]))
+            return &poison;
     }
-    if (count != arity) return fail(scope, "E0207", call->span, "%s takes %d argument%s, not %d", name, arity, arity == 1 ? "" : "s", count);
+    if (count != arity)
+        return fail(scope, "E0207", call->span, "%s takes %d argument%s, not %d", name, arity, arity == 1 ? "" : "s",
+                    count);
     return apply_operator(scope, op, arguments, arity, call);
 }
 
@@ -91,10 +105,12 @@ static const struct value *open_own(struct scope *body, const struct value *v, i
         int64_t extent = 0;
 
         for (int i = 0; i < v->items.count; i++)
-            extent += v->items.at[i]->own.count ? ir_extent_product(v->items.at[i]->own.at, v->items.at[i]->own.count) : 1;
+            extent +=
+                v->items.at[i]->own.count ? ir_extent_product(v->items.at[i]->own.at, v->items.at[i]->own.count) : 1;
         open = value_new(body, VALUE_SET);
         *open = *v;
-        if (!open->opened) open->opened = new_index(body, "all", extent);
+        if (!open->opened)
+            open->opened = new_index(body, "all", extent);
         list_add(body->unit->arena, *group, open->opened);
         return open;
     }
@@ -104,14 +120,16 @@ static const struct value *open_own(struct scope *body, const struct value *v, i
     return value_tensor(body, ir_substitute(p, v->expr, v->own.at, &form, 1), NULL);
 }
 
-static bool bind_groups(struct scope *inner, struct scope *body, struct definition *fn, struct node *call, const value_list *arguments)
+static bool bind_groups(struct scope *inner, struct scope *body, struct definition *fn, struct node *call,
+                        const value_list *arguments)
 {
     int at = 0;
     struct node *name = NULL;
     struct binding *binding = NULL;
     ir_index_list free = {0};
 
-    for (int i = 0; i < arguments->count; i++) free_indices(inner, arguments->at[i], &free);
+    for (int i = 0; i < arguments->count; i++)
+        free_indices(inner, arguments->at[i], &free);
     for (int i = 0; i <= fn->node->more.count; i++) {
         bool end = i == fn->node->more.count || fn->node->more.at[i]->kind == NODE_SEMICOLON;
 
@@ -124,11 +142,15 @@ static bool bind_groups(struct scope *inner, struct scope *body, struct definiti
         for (; at < call->more.count && call->more.at[at]->kind != NODE_SEMICOLON; at++) {
             int before = binding ? binding->axes.count : 0;
 
-            if (!binding || !axes_named(inner, &call->more.at[at], 1, &binding->axes)) return false;
+            if (!binding || !axes_named(inner, &call->more.at[at], 1, &binding->axes))
+                return false;
             for (int k = before; k < binding->axes.count; k++) {
-                if (!axes_distinct(inner, &binding->axes, call->more.at[at]->span)) return false;
-                if (!binding->axes.at[k]->batch || !arguments->count || list_has(&free, binding->axes.at[k])) continue;
-                fail(inner, "E0403", call->more.at[at]->span, "the value does not differ between samples: %s", text_of(inner, call));
+                if (!axes_distinct(inner, &binding->axes, call->more.at[at]->span))
+                    return false;
+                if (!binding->axes.at[k]->batch || !arguments->count || list_has(&free, binding->axes.at[k]))
+                    continue;
+                fail(inner, "E0403", call->more.at[at]->span, "the value does not differ between samples: %s",
+                     text_of(inner, call));
                 return false;
             }
         }
@@ -151,11 +173,14 @@ static const struct value *function_result(struct scope *body, struct definition
 {
     struct binding *result;
 
-    if (!fn->node->result) return evaluate(body, fn->node->a);
+    if (!fn->node->result)
+        return evaluate(body, fn->node->a);
     run_statements(body, fn->node->a);
     result = scope_find(body, fn->node->result);
-    if (result && result->kind == BIND_VALUE) return result->value;
-    return fail(body, "E0208", fn->node->name_span, "%s gives `%s`, which its body does not define", fn->name, fn->node->result);
+    if (result && result->kind == BIND_VALUE)
+        return result->value;
+    return fail(body, "E0208", fn->node->name_span, "%s gives `%s`, which its body does not define", fn->name,
+                fn->node->result);
 }
 
 const struct value *call_function(struct scope *scope, struct definition *fn, struct node *call, const struct value *x)
@@ -168,22 +193,29 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     ir_index_list group = {0}, free = {0};
     struct value *closed;
 
-    if (too_deep(scope, fn, call->span)) return &poison;
-    if (call->flag && !fn->node->flag) return fail(scope, "E0207", call->span, "%s has no axes in brackets", fn->name);
-    if (call->flag && !declare_axes(inner, call->more.at, call->more.count, true)) return &poison;
-    if (x) list_add(scope->unit->arena, arguments, x);
-    if (x && fn->node->list.count) given[position++] = x;
+    if (too_deep(scope, fn, call->span))
+        return &poison;
+    if (call->flag && !fn->node->flag)
+        return fail(scope, "E0207", call->span, "%s has no axes in brackets", fn->name);
+    if (call->flag && !declare_axes(inner, call->more.at, call->more.count, true))
+        return &poison;
+    if (x)
+        list_add(scope->unit->arena, arguments, x);
+    if (x && fn->node->list.count)
+        given[position++] = x;
     for (int i = 0; i < call->list.count; i++) {
         struct node *argument = call->list.at[i];
         const struct value *v = evaluate(inner, argument->a);
         int at = position;
 
-        if (is_poison(v)) return &poison;
+        if (is_poison(v))
+            return &poison;
         if (argument->name) {
             name_list names = {0};
 
             for (at = 0; at < fn->node->list.count; at++) {
-                if (!strcmp(fn->node->list.at[at]->name, argument->name)) break;
+                if (!strcmp(fn->node->list.at[at]->name, argument->name))
+                    break;
                 list_add(scope->unit->arena, names, fn->node->list.at[at]->name);
             }
             if (at == fn->node->list.count) {
@@ -195,8 +227,10 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
             position++;
         }
         if (at >= fn->node->list.count)
-            return fail(scope, "E0207", argument->span, "%s takes %d argument%s", fn->name, fn->node->list.count, fn->node->list.count == 1 ? "" : "s");
-        if (given[at]) return fail(scope, "E0207", argument->span, "%s gets `%s` twice", fn->name, fn->node->list.at[at]->name);
+            return fail(scope, "E0207", argument->span, "%s takes %d argument%s", fn->name, fn->node->list.count,
+                        fn->node->list.count == 1 ? "" : "s");
+        if (given[at])
+            return fail(scope, "E0207", argument->span, "%s gets `%s` twice", fn->name, fn->node->list.at[at]->name);
         given[at] = v;
         list_add(scope->unit->arena, arguments, v);
     }
@@ -206,15 +240,18 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     body->function = true;
     body->calls = called(scope, fn->name, call->span);
     if (call->flag) {
-        if (!bind_groups(inner, body, fn, call, &arguments)) return &poison;
+        if (!bind_groups(inner, body, fn, call, &arguments))
+            return &poison;
     } else if (fn->node->flag) {
         struct binding *binding;
 
         if (fn->node->more.count != 1 || !fn->node->list.count || !given[0] ||
             !(given[0]->kind == VALUE_SET || (given[0]->kind == VALUE_TENSOR && given[0]->own.count == 1))) {
-            fail(scope, "E0308", call->span, "%s works along an axis%s", fn->name,
-                 given[0] && given[0]->kind == VALUE_TENSOR && given[0]->own.count > 1
-                     ? arena_printf(scope->unit->arena, ", and the value has axes %s", shape_text(scope, &given[0]->own)) : "");
+            fail(
+                scope, "E0308", call->span, "%s works along an axis%s", fn->name,
+                given[0] && given[0]->kind == VALUE_TENSOR && given[0]->own.count > 1
+                    ? arena_printf(scope->unit->arena, ", and the value has axes %s", shape_text(scope, &given[0]->own))
+                    : "");
             help(scope, "name the axis: y[i] = %s[i](x[i])", fn->name);
             return &poison;
         }
@@ -228,8 +265,10 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
         struct node *setting = fn->node->list.at[i];
         const struct value *v = given[i];
 
-        if (!v && setting->a) v = evaluate(body, setting->a);
-        if (!v) return fail(scope, "E0207", call->span, "%s wants `%s`", fn->name, setting->name);
+        if (!v && setting->a)
+            v = evaluate(body, setting->a);
+        if (!v)
+            return fail(scope, "E0207", call->span, "%s wants `%s`", fn->name, setting->name);
         scope_define(body, setting->name, setting->span, v);
     }
     result = function_result(body, fn);
@@ -239,285 +278,18 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
         closed->opened = NULL;
         return closed;
     }
-    if (result->kind != VALUE_TENSOR || !opened) return result;
+    if (result->kind != VALUE_TENSOR || !opened)
+        return result;
     free_indices(scope, result, &free);
-    if (!list_has(&free, opened)) return result;
+    if (!list_has(&free, opened))
+        return result;
     return value_tensor(scope, result->expr, &group);
-}
-
-/* ---- headers ---- */
-
-/* A raw field whose shape nothing has settled takes that of the pattern, if its axes are known here. */
-static bool settle_from_pattern(struct scope *inner, struct node *input, struct field_use *field)
-{
-    int64_t shape[8];
-    int rank = 0;
-
-    for (int i = 0; i < input->list.count; i++) {
-        struct node *s = input->list.at[i];
-        struct binding *axis = s->kind == NODE_PATH ? scope_find(inner, s->name) : NULL;
-        int64_t extent;
-
-        if (rank == 8) return false;
-        if (s->kind == NODE_DOTS) {
-            for (int k = 0; inner->has_dots && k < inner->dots.count && rank < 8; k++) shape[rank++] = inner->dots.at[k]->extent;
-        } else if (s->kind == NODE_AXIS && evaluate_whole(inner, s->a, &extent, "an extent")) {
-            shape[rank++] = extent;
-        } else if (axis && axis->kind == BIND_AXIS) {
-            shape[rank++] = axis->axes.at[0]->extent;
-        } else {
-            return false;
-        }
-    }
-    return rank > 0 && settle_shape(inner->workspace, field, rank, shape);
-}
-
-static bool bind_pattern(struct scope *inner, struct definition *definition, struct node *input, const struct value *v, struct span at)
-{
-    int fixed = 0, more, axis = 0;
-    bool dots = false;
-    ir_index_list own = v->own;
-
-    for (int i = 0; i < input->list.count; i++) {
-        if (input->list.at[i]->kind == NODE_DOTS) dots = true;
-        else fixed++;
-    }
-    if (v->kind == VALUE_SET) {
-        int64_t extent = 0;
-
-        for (int i = 0; i < v->items.count; i++)
-            extent += v->items.at[i]->own.count ? ir_extent_product(v->items.at[i]->own.at, v->items.at[i]->own.count) : 1;
-        own = (ir_index_list){0};
-        list_add(inner->unit->arena, own, new_index(inner, "all", extent));
-    }
-    if (v->kind == VALUE_TENSOR && v->field && !v->field->shaped && settle_from_pattern(inner, input, v->field)) return false;
-    more = own.count - fixed;
-    if (more < 0 || (more > 0 && !dots)) {
-        fail(inner, "E0307", at, "%s wants %s, and the value has %s%s", definition->name, text_of(inner, input), own.count ? "axes " : "no axes",
-             own.count ? shape_text(inner, &own) : "");
-        note(inner, input->span, "%s is declared here", input->name);
-        return false;
-    }
-    for (int i = 0; i < input->list.count; i++) {
-        struct node *s = input->list.at[i];
-        struct binding *binding;
-
-        if (s->kind == NODE_DOTS) {
-            ir_index_list got = {0};
-
-            for (int k = 0; k < more; k++, axis++)
-                list_add(inner->unit->arena, got, v->kind == VALUE_SET ? own.at[axis] : new_index(inner, own.at[axis]->name, own.at[axis]->extent));
-            if (!inner->has_dots) {
-                inner->has_dots = true;
-                inner->dots = got;
-                continue;
-            }
-            for (int k = 0; k < got.count || k < inner->dots.count; k++) {
-                if (k < got.count && k < inner->dots.count && got.at[k]->extent == inner->dots.at[k]->extent) continue;
-                fail(inner, "E0301", at, "%s: `...` is %s for the first input and %s for %s", definition->name, shape_text(inner, &inner->dots),
-                     shape_text(inner, &got), input->name);
-                return false;
-            }
-            continue;
-        }
-        if (s->kind == NODE_AXIS && !declare_axes(inner, &s, 1, false)) return false;
-        if (!s->name) {
-            fail(inner, "E0309", s->span, "the name of an axis is wanted in a header");
-            return false;
-        }
-        binding = scope_find(inner, s->name);
-        if (!binding) {
-            binding = scope_bind(inner, s->name, s->span);
-            binding->kind = BIND_AXIS;
-            list_add(inner->unit->arena, binding->axes,
-                     v->kind == VALUE_SET ? own.at[axis] : new_index(inner, s->name, own.at[axis]->extent));
-        } else if (binding->kind != BIND_AXIS || binding->axes.at[0]->extent != own.at[axis]->extent) {
-            fail(inner, "E0301", at, "%s: %s is %lld, and %s has %lld there", definition->name, s->name,
-                 (long long)(binding->kind == BIND_AXIS ? binding->axes.at[0]->extent : 0), input->name, (long long)own.at[axis]->extent);
-            note(inner, binding->span, "%s gets its extent here", s->name);
-            return false;
-        }
-        axis++;
-    }
-    return true;
-}
-
-/* The number that `in` bounds: an axis' extent or a whole number. */
-static bool bound_of(struct scope *scope, struct node *bound, int64_t *out)
-{
-    struct binding *binding = bound->kind == NODE_PATH || bound->kind == NODE_NAME ? scope_find(scope, bound->name) : NULL;
-
-    if (binding && binding->kind == BIND_AXIS && binding->axes.count == 1) {
-        *out = binding->axes.at[0]->extent;
-        return true;
-    }
-    return evaluate_whole(scope, bound, out, "a bound");
-}
-
-static bool check_bound(struct scope *inner, struct definition *definition, struct node *input, const struct value *v, struct span at)
-{
-    int64_t bound, low, high;
-    bool whole;
-
-    if (!bound_of(inner, input->a, &bound)) return false;
-    if (v->kind == VALUE_TENSOR && v->field) {
-        const char *name = input->a->kind == NODE_PATH ? input->a->name : arena_printf(inner->unit->arena, "%lld", (long long)bound);
-
-        if (settle_whole(inner->workspace, v->field, bound - 1, name)) return false;
-    }
-    if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) return true;
-    whole = v->kind == VALUE_NUMBER ? v->whole : v->expr->whole;
-    low = v->kind == VALUE_NUMBER ? (int64_t)v->number : v->expr->low;
-    high = v->kind == VALUE_NUMBER ? (int64_t)v->number : v->expr->high;
-    if (whole && low >= 0 && high < bound) return true;
-    if (!whole) fail(inner, "E0306", at, "%s: %s is a whole number in 0..%lld, and the value is real", definition->name, input->name, (long long)bound - 1);
-    else fail(inner, "E0314", at, "%s: %s may be %lld, outside 0..%lld", definition->name, input->name, (long long)(low < 0 ? low : high), (long long)bound - 1);
-    note(inner, input->span, "%s is declared here", input->name);
-    return false;
-}
-
-static bool bind_setting(struct scope *inner, struct definition *definition, struct node *setting, const struct value *v, struct span at)
-{
-    const char *type = setting->text;
-
-    if (!v && setting->a) v = evaluate(inner, setting->a);
-    if (!v) {
-        fail(inner, "E0207", at, "%s wants the setting `%s`", definition->name, setting->name);
-        note(inner, setting->span, "it is declared here");
-        return false;
-    }
-    if (is_poison(v)) return false;
-    if (!type) {
-        if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
-            fail(inner, "E0206", at, "%s: %s is a number", definition->name, setting->name);
-            return false;
-        }
-    } else if (!strcmp(type, "int")) {
-        if (v->kind != VALUE_NUMBER || !v->whole) {
-            fail(inner, "E0701", at, "%s: %s is a whole number known before the run", definition->name, setting->name);
-            return false;
-        }
-        v = value_number(inner, v->number, true);
-    } else if (!strcmp(type, "layer") || !strcmp(type, "fn")) {
-        bool fits = type[0] == 'l' ? v->kind == VALUE_LAYER : v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR;
-
-        if (!fits) {
-            fail(inner, "E0206", at, "%s: %s is a %s", definition->name, setting->name, type[0] == 'l' ? "layer" : "function");
-            return false;
-        }
-    } else {
-        fail(inner, "E0201", setting->span, "there is no kind `%s` of settings; there are int, layer and fn", type);
-        return false;
-    }
-    scope_define(inner, setting->name, setting->span, v);
-    return true;
-}
-
-bool bind_header(struct scope *inner, struct definition *definition, const value_list *inputs, struct map *settings, struct span at)
-{
-    struct node *node = definition->node;
-    bool fine = true;
-
-    for (int i = 0; i < node->list.count; i++) {
-        struct node *input = node->list.at[i];
-
-        if (!bind_pattern(inner, definition, input, inputs->at[i], at)) return false;
-        scope_define(inner, input->name, input->name_span, inputs->at[i]);
-    }
-    for (int i = 0; i < node->more.count; i++) {
-        struct node *setting = node->more.at[i];
-
-        fine = bind_setting(inner, definition, setting, settings ? map_get(settings, setting->name) : NULL, at) && fine;
-    }
-    if (!fine) return false;
-    for (int i = 0; node->b && i < node->b->list.count; i++)
-        if (!declare_axes(inner, node->b->list.at[i]->list.at, node->b->list.at[i]->list.count, false)) return false;
-    for (int i = 0; i < node->list.count; i++)
-        if (node->list.at[i]->a && !check_bound(inner, definition, node->list.at[i], inputs->at[i], at)) fine = false;
-    return fine;
-}
-
-static const char *header_text(struct scope *scope, struct definition *definition)
-{
-    const char *text = arena_printf(scope->unit->arena, "%s(", definition->name);
-
-    for (int i = 0; i < definition->node->list.count; i++)
-        text = arena_printf(scope->unit->arena, "%s%s%s", text, i ? ", " : "", definition->node->list.at[i]->name);
-    for (int i = 0; i < definition->node->more.count; i++)
-        text = arena_printf(scope->unit->arena, "%s%s%s", text, i ? ", " : "; ", definition->node->more.at[i]->name);
-    return arena_printf(scope->unit->arena, "%s)", text);
-}
-
-struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments, int count,
-                              int inputs, bool *training, value_list *values, struct span at)
-{
-    struct map *settings = map_new(scope->unit->arena);
-    struct node *node = definition->node;
-    bool fine = true;
-
-    for (int i = 0; i < count; i++) {
-        struct node *argument = arguments[i];
-        const char *name = argument->name;
-        name_list names = {0};
-        const struct value *v;
-        bool known = false;
-
-        if (name && training && !strcmp(name, "training")) {
-            v = evaluate(scope, argument->a);
-            if (is_poison(v)) return NULL;
-            if (v->kind != VALUE_NUMBER) {
-                fail(scope, "E0701", argument->span, "training is known before the run: true or false");
-                return NULL;
-            }
-            *training = v->number != 0;
-            continue;
-        }
-        if (!name && values && values->count < inputs) {
-            v = evaluate(scope, argument->a);
-            if (is_poison(v)) fine = false;
-            list_add(scope->unit->arena, *values, v);
-            continue;
-        }
-        if (!name) {
-            for (int k = 0; k < node->more.count && !name; k++)
-                if (!map_get(settings, node->more.at[k]->name)) name = node->more.at[k]->name;
-            if (!name) {
-                fail(scope, "E0207", argument->span, "%s takes %d input%s and %d setting%s", definition->name, inputs, inputs == 1 ? "" : "s",
-                     node->more.count, node->more.count == 1 ? "" : "s");
-                note(scope, node->name_span, "%s is defined here", definition->name);
-                return NULL;
-            }
-        }
-        for (int k = 0; k < node->more.count; k++) {
-            if (!strcmp(node->more.at[k]->name, name)) known = true;
-            list_add(scope->unit->arena, names, node->more.at[k]->name);
-        }
-        if (!known) {
-            fail(scope, "E0201", argument->name ? argument->name_span : argument->span, "no setting `%s` in %s", name, header_text(scope, definition));
-            suggest(scope->unit->diagnostics, scope->unit->arena, name, &names);
-            if (argument->a->kind == NODE_PATH && scope->workspace && !scope_find(scope, argument->a->name)) {
-                v = lookup_path(scope, argument->a);
-                if (v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR) help(scope, "%s(...) |> %s", definition->name, argument->a->name);
-            }
-            fine = false;
-            continue;
-        }
-        if (map_get(settings, name)) {
-            fail(scope, "E0207", argument->span, "%s gets `%s` twice", definition->name, name);
-            fine = false;
-            continue;
-        }
-        v = evaluate(scope, argument->a);
-        if (is_poison(v)) fine = false;
-        map_put(settings, name, (void *)v);
-    }
-    (void)at;
-    return fine ? settings : NULL;
 }
 
 /* ---- layers ---- */
 
-static const struct value *output_value(struct scope *inner, struct definition *definition, struct node *output, const value_list *inputs, struct span at)
+static const struct value *output_value(struct scope *inner, struct definition *definition, struct node *output,
+                                        const value_list *inputs, struct span at)
 {
     struct binding *binding = map_get(inner->names, output->name);
     const struct value *v;
@@ -531,16 +303,20 @@ static const struct value *output_value(struct scope *inner, struct definition *
         return &poison;
     }
     v = binding->value;
-    if (is_poison(v)) return v;
-    if (v->kind == VALUE_NUMBER) v = value_tensor(inner, value_expr(inner, v), NULL);
-    if (v->kind != VALUE_TENSOR) return fail(inner, "E0206", output->span, "the output `%s` is no number", output->name);
+    if (is_poison(v))
+        return v;
+    if (v->kind == VALUE_NUMBER)
+        v = value_tensor(inner, value_expr(inner, v), NULL);
+    if (v->kind != VALUE_TENSOR)
+        return fail(inner, "E0206", output->span, "the output `%s` is no number", output->name);
     for (int i = 0; i < output->list.count; i++) {
         struct node *s = output->list.at[i];
 
         if (s->kind == NODE_COMPOSITE) {
             ir_index_list parts = {0};
 
-            if (!axes_named(inner, s->list.at, s->list.count, &parts)) return &poison;
+            if (!axes_named(inner, s->list.at, s->list.count, &parts))
+                return &poison;
             list_add(inner->unit->arena, declared, new_index(inner, "a", ir_extent_product(parts.at, parts.count)));
             continue;
         }
@@ -550,23 +326,29 @@ static const struct value *output_value(struct scope *inner, struct definition *
             axis->kind = BIND_AXIS;
             list_add(inner->unit->arena, axis->axes, new_index(inner, s->name, v->own.at[declared.count]->extent));
         }
-        if (!axes_named(inner, &s, 1, &declared)) return &poison;
+        if (!axes_named(inner, &s, 1, &declared))
+            return &poison;
     }
     for (int i = 0; i < declared.count || i < v->own.count; i++) {
-        if (i < declared.count && i < v->own.count && declared.at[i]->extent == v->own.at[i]->extent) continue;
-        fail(inner, "E0302", output->span, "%s has axes %s and is declared with %s", output->name, shape_text(inner, &v->own), shape_text(inner, &declared));
+        if (i < declared.count && i < v->own.count && declared.at[i]->extent == v->own.at[i]->extent)
+            continue;
+        fail(inner, "E0302", output->span, "%s has axes %s and is declared with %s", output->name,
+             shape_text(inner, &v->own), shape_text(inner, &declared));
         note(inner, binding->span, "%s is defined here", output->name);
         return &poison;
     }
     if (output->a) {
         int64_t bound;
 
-        if (!bound_of(inner, output->a, &bound)) return &poison;
+        if (!bound_of(inner, output->a, &bound))
+            return &poison;
         if (!v->expr->whole || v->expr->low < 0 || v->expr->high >= bound)
-            return fail(inner, "E0314", output->span, "the output %s is not proved to be a whole number in 0..%lld", output->name, (long long)bound - 1);
+            return fail(inner, "E0314", output->span, "the output %s is not proved to be a whole number in 0..%lld",
+                        output->name, (long long)bound - 1);
     }
     /* An output axis that is an input axis keeps the caller's name. */
-    if (!declared.count) return v;
+    if (!declared.count)
+        return v;
     forms = NEW_ARRAY(inner->unit->arena, const struct ir_form *, declared.count);
     for (int i = 0; i < declared.count; i++) {
         const char *name = declared.at[i]->name;
@@ -578,8 +360,10 @@ static const struct value *output_value(struct scope *inner, struct definition *
             for (int j = 0; j < input->list.count; j++) {
                 int axis = dots ? inputs->at[k]->own.count - input->list.count + j : j;
 
-                if (input->list.at[j]->kind == NODE_DOTS) dots = true;
-                else if (input->list.at[j]->name && !strcmp(input->list.at[j]->name, declared.at[i]->name) && axis < inputs->at[k]->own.count)
+                if (input->list.at[j]->kind == NODE_DOTS)
+                    dots = true;
+                else if (input->list.at[j]->name && !strcmp(input->list.at[j]->name, declared.at[i]->name) &&
+                         axis < inputs->at[k]->own.count)
                     name = inputs->at[k]->own.at[axis]->name;
             }
         }
@@ -593,7 +377,8 @@ static const struct value *output_value(struct scope *inner, struct definition *
     return out;
 }
 
-const struct value *layer_output(struct scope *inner, struct definition *definition, int number, const value_list *inputs, struct span at)
+const struct value *layer_output(struct scope *inner, struct definition *definition, int number,
+                                 const value_list *inputs, struct span at)
 {
     return output_value(inner, definition, definition->node->b->list.at[number], inputs, at);
 }
@@ -604,11 +389,12 @@ static void widen_context(struct scope *inner, const struct value *v)
 
     free_indices(inner, v, &free);
     for (int i = 0; i < free.count; i++)
-        if (!list_has(&inner->context, free.at[i])) list_add(inner->unit->arena, inner->context, free.at[i]);
+        if (!list_has(&inner->context, free.at[i]))
+            list_add(inner->unit->arena, inner->context, free.at[i]);
 }
 
-const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings, const char *path,
-                                const value_list *inputs, bool training, struct span at)
+const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings,
+                                const char *path, const value_list *inputs, bool training, struct span at)
 {
     struct workspace *w = scope->workspace;
     struct scope *inner = scope_body(scope, definition->file, path);
@@ -616,7 +402,8 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     value_list values = {0};
     struct value *tuple;
 
-    if (too_deep(scope, definition, at)) return &poison;
+    if (too_deep(scope, definition, at))
+        return &poison;
 
     if (!uses) {
         uses = NEW(w->arena, int);
@@ -627,20 +414,25 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     inner->rule = NULL;
     inner->calls = called(scope, definition->name, at);
     inner->caller = origin_of(scope, at);
-    for (int i = 0; i < inputs->count; i++) widen_context(inner, inputs->at[i]);
+    for (int i = 0; i < inputs->count; i++)
+        widen_context(inner, inputs->at[i]);
     for (int i = 0; i < definition->node->more.count; i++) {
         const struct value *v = settings ? map_get(settings, definition->node->more.at[i]->name) : NULL;
-        if (v) widen_context(inner, v);
+        if (v)
+            widen_context(inner, v);
     }
     for (int i = 0; i < inputs->count; i++) {
         const struct value *v = inputs->at[i];
 
-        if (v->kind == VALUE_TENSOR && !v->field) v = materialise(inner, v, definition->node->list.at[i]->name, at);
+        if (v->kind == VALUE_TENSOR && !v->field)
+            v = materialise(inner, v, definition->node->list.at[i]->name, at);
         list_add(w->arena, values, v);
     }
-    if (!bind_header(inner, definition, &values, settings, at)) return &poison;
+    if (!bind_header(inner, definition, &values, settings, at))
+        return &poison;
     run_statements(inner, definition->node->a);
-    if (definition->node->b->list.count == 1) return output_value(inner, definition, definition->node->b->list.at[0], &values, at);
+    if (definition->node->b->list.count == 1)
+        return output_value(inner, definition, definition->node->b->list.at[0], &values, at);
     tuple = value_new(scope, VALUE_TUPLE);
     for (int i = 0; i < definition->node->b->list.count; i++)
         list_add(w->arena, tuple->items, output_value(inner, definition, definition->node->b->list.at[i], &values, at));
@@ -649,7 +441,8 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
 
 static const struct value *run_stages(struct scope *scope, struct node *pipe, const value_list *inputs);
 
-static const struct value *apply_pipe(struct scope *scope, struct layer *layer, const value_list *inputs, bool training, struct span at)
+static const struct value *apply_pipe(struct scope *scope, struct layer *layer, const value_list *inputs, bool training,
+                                      struct span at)
 {
     struct scope *inner = scope_inner(layer->scope);
 
@@ -665,7 +458,8 @@ static const struct value *apply_pipe(struct scope *scope, struct layer *layer, 
     return run_stages(inner, layer->pipe, inputs);
 }
 
-static const struct value *call_layer(struct scope *scope, const struct value *f, struct node *call, const struct value *x)
+static const struct value *call_layer(struct scope *scope, const struct value *f, struct node *call,
+                                      const struct value *x)
 {
     struct layer *layer = f->layer;
     struct definition *definition = layer->definition;
@@ -681,38 +475,55 @@ static const struct value *call_layer(struct scope *scope, const struct value *f
         scope = scope_inner(scope);
         scope->given = NULL;
     }
-    if (!scope->workspace) return fail(scope, "E0701", call->span, "a layer is not known before the run");
-    if (call->flag) return fail(scope, "E0207", call->span, "a layer has no axes in brackets; functions have");
-    if (x) list_add(scope->unit->arena, inputs, x);
+    if (!scope->workspace)
+        return fail(scope, "E0701", call->span, "a layer is not known before the run");
+    if (call->flag)
+        return fail(scope, "E0207", call->span, "a layer has no axes in brackets; functions have");
+    if (x)
+        list_add(scope->unit->arena, inputs, x);
     if (!definition) {
         for (int i = 0; i < call->list.count; i++) {
             struct node *argument = call->list.at[i];
             const struct value *v = evaluate(scope, argument->a);
 
-            if (is_poison(v)) return &poison;
-            if (argument->name && !strcmp(argument->name, "training") && v->kind == VALUE_NUMBER) training = v->number != 0;
-            else if (argument->name) return fail(scope, "E0201", argument->span, "a pipeline has no setting `%s`", argument->name);
-            else list_add(scope->unit->arena, inputs, v);
+            if (is_poison(v))
+                return &poison;
+            if (argument->name && !strcmp(argument->name, "training") && v->kind == VALUE_NUMBER)
+                training = v->number != 0;
+            else if (argument->name)
+                return fail(scope, "E0201", argument->span, "a pipeline has no setting `%s`", argument->name);
+            else
+                list_add(scope->unit->arena, inputs, v);
         }
-        if (!inputs.count) return fail(scope, "E0207", call->span, "a pipeline wants an input");
+        if (!inputs.count)
+            return fail(scope, "E0207", call->span, "a pipeline wants an input");
         return apply_pipe(scope, layer, &inputs, training, call->span);
     }
     wanted = definition->node->list.count;
-    if (x && !wanted) return fail(scope, "E0207", call->span, "%s has no input", definition->name);
-    settings = evaluate_settings(scope, definition, call->list.at, call->list.count, wanted, &training, &inputs, call->span);
-    if (!settings) return &poison;
+    if (x && !wanted)
+        return fail(scope, "E0207", call->span, "%s has no input", definition->name);
+    settings =
+        evaluate_settings(scope, definition, call->list.at, call->list.count, wanted, &training, &inputs, call->span);
+    if (!settings)
+        return &poison;
     for (int i = 0; i < inputs.count; i++) {
-        if (is_poison(inputs.at[i])) return &poison;
+        if (is_poison(inputs.at[i]))
+            return &poison;
         if (inputs.at[i]->kind != VALUE_NUMBER && inputs.at[i]->kind != VALUE_TENSOR && inputs.at[i]->kind != VALUE_SET)
-            return fail(scope, "E0206", call->span, "%s: the input %s is a number", definition->name, definition->node->list.at[i]->name);
+            return fail(scope, "E0206", call->span, "%s: the input %s is a number", definition->name,
+                        definition->node->list.at[i]->name);
     }
     if (inputs.count < wanted) {
-        fail(scope, "E0207", call->span, "%s wants %d inputs, and %d %s given", definition->name, wanted, inputs.count, inputs.count == 1 ? "is" : "are");
-        note(scope, definition->node->name_span, "%s is defined here: %s", definition->name, header_text(scope, definition));
+        fail(scope, "E0207", call->span, "%s wants %d inputs, and %d %s given", definition->name, wanted, inputs.count,
+             inputs.count == 1 ? "is" : "are");
+        note(scope, definition->node->name_span, "%s is defined here: %s", definition->name,
+             header_text(scope, definition));
         return &poison;
     }
-    if (layer->settings) settings = layer->settings;
-    if (!path) path = given ? given : place(scope, call, definition->name);
+    if (layer->settings)
+        settings = layer->settings;
+    if (!path)
+        path = given ? given : place(scope, call, definition->name);
     if (!map_get(scope->workspace->instances, path)) {
         instance = value_new(scope, VALUE_LAYER);
         instance->layer = NEW(scope->unit->arena, struct layer);
@@ -728,22 +539,32 @@ const struct value *evaluate_call(struct scope *scope, struct node *call, const 
 {
     const struct value *f = lookup_path(scope, call->a);
 
-    if (x && is_poison(x)) return &poison;
+    if (x && is_poison(x))
+        return &poison;
     switch (f->kind) {
-    case VALUE_POISON: return &poison;
-    case VALUE_FUNCTION: return call_function(scope, f->definition, call, x);
+    case VALUE_POISON:
+        return &poison;
+    case VALUE_FUNCTION:
+        return call_function(scope, f->definition, call, x);
     case VALUE_OPERATOR:
-        if (!strcmp(f->text, "size") && x) return fail(scope, "E0207", call->span, "size takes axes");
+        if (!strcmp(f->text, "size") && x)
+            return fail(scope, "E0207", call->span, "size takes axes");
         return call_operator(scope, f->text, call, x);
-    case VALUE_LAYER: return call_layer(scope, f, call, x);
+    case VALUE_LAYER:
+        return call_layer(scope, f, call, x);
     case VALUE_SET: {
-        struct node selector = {.kind = NODE_CALL, .a = call->a, .list = {call->list.at, call->list.count, call->list.count}, .span = call->span};
+        struct node selector = {.kind = NODE_CALL,
+                                .a = call->a,
+                                .list = {call->list.at, call->list.count, call->list.count},
+                                .span = call->span};
         parameter_list list = {0};
 
-        if (!call->list.count || strcmp(call->a->name, "params")) break;
+        if (!call->list.count || strcmp(call->a->name, "params"))
+            break;
         return select_parameters(scope, &selector, &list) ? parameter_set(scope, &list) : &poison;
     }
-    default: break;
+    default:
+        break;
     }
     fail(scope, "E0206", call->a->span, "%s is no function and no layer", text_of(scope, call->a));
     return &poison;
@@ -756,16 +577,21 @@ static const struct value *run_repeat(struct scope *scope, struct node *stage, c
     const char *base = place(scope, stage, "repeat");
     int64_t count;
 
-    if (!evaluate_whole(scope, stage->a, &count, "the number of passes")) return &poison;
-    if (stage->b->kind != NODE_PIPE || stage->b->a) return fail(scope, "E0102", stage->b->span, "repeat wants stages: repeat n { |> ... }");
+    if (!evaluate_whole(scope, stage->a, &count, "the number of passes"))
+        return &poison;
+    if (stage->b->kind != NODE_PIPE || stage->b->a)
+        return fail(scope, "E0102", stage->b->span, "repeat wants stages: repeat n { |> ... }");
     for (int64_t k = 0; k < count && !is_poison(v); k++) {
         struct scope *pass = scope_inner(scope);
         value_list inputs = {0};
 
         pass->path = arena_printf(scope->unit->arena, "%s[%lld]", base, (long long)k);
-        pass->site = !strcmp(scope->site, scope->path) ? pass->path : arena_printf(scope->unit->arena, "%s%s", scope->site, pass->path + strlen(scope->path));
+        pass->site = !strcmp(scope->site, scope->path)
+                         ? pass->path
+                         : arena_printf(scope->unit->arena, "%s%s", scope->site, pass->path + strlen(scope->path));
         pass->given = NULL;
-        if (stage->name) scope_define(pass, stage->name, stage->name_span, value_number(scope, (double)k, true));
+        if (stage->name)
+            scope_define(pass, stage->name, stage->name_span, value_number(scope, (double)k, true));
         list_add(scope->unit->arena, inputs, v);
         v = run_stages(pass, stage->b, &inputs);
     }
@@ -790,14 +616,20 @@ static const struct value *run_stages(struct scope *scope, struct node *pipe, co
             bool training = scope->training;
             value_list none = {0};
 
-            if (is_poison(f)) return &poison;
+            if (is_poison(f))
+                return &poison;
             if (!definition || definition->node->list.count != inputs->count)
-                return fail(scope, "E0207", stage->span, "%s does not take %d inputs", text_of(scope, stage->a), inputs->count);
-            settings = evaluate_settings(scope, definition, stage->list.at, stage->list.count, 0, &training, &none, stage->span);
-            if (!settings) return &poison;
+                return fail(scope, "E0207", stage->span, "%s does not take %d inputs", text_of(scope, stage->a),
+                            inputs->count);
+            settings = evaluate_settings(scope, definition, stage->list.at, stage->list.count, 0, &training, &none,
+                                         stage->span);
+            if (!settings)
+                return &poison;
             v = apply_layer(scope, definition, settings,
-                            f->layer->path ? f->layer->path : scope->given ? scope->given : place(scope, stage, definition->name), inputs,
-                            training, stage->span);
+                            f->layer->path ? f->layer->path
+                            : scope->given ? scope->given
+                                           : place(scope, stage, definition->name),
+                            inputs, training, stage->span);
         } else {
             v = evaluate_call(scope, stage, v);
         }
@@ -822,10 +654,13 @@ const struct value *evaluate_pipe(struct scope *scope, struct node *pipe)
     value_list inputs = {0};
     const struct value *v;
 
-    if (!scope->workspace) return fail(scope, "E0701", pipe->span, "a pipeline is not known before the run");
-    if (!pipe->a) return pipe_value(scope, pipe, NULL);
+    if (!scope->workspace)
+        return fail(scope, "E0701", pipe->span, "a pipeline is not known before the run");
+    if (!pipe->a)
+        return pipe_value(scope, pipe, NULL);
     v = evaluate(scope, pipe->a);
-    if (is_poison(v)) return v;
+    if (is_poison(v))
+        return v;
     inner = scope_inner(scope);
     inner->given = NULL;
     list_add(scope->unit->arena, inputs, v);

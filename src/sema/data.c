@@ -1,5 +1,5 @@
-/* data.c: data blocks: splits, fields, readers. A field's raw values are an IR_INPUT leaf; what its definition does with them
-   is part of the program. What kind of number a raw field is and what shape it has is settled by its use. */
+/* data.c: data blocks: splits, fields, readers. A field's raw values are an IR_INPUT leaf; what its definition does
+   with them is part of the program. What kind of number a raw field is and what shape it has is settled by its use. */
 #include <string.h>
 
 #include "internal.h"
@@ -9,16 +9,20 @@ struct node *data_split(struct definition *data, const char *name)
     for (int i = 0; i < data->node->a->list.count; i++) {
         struct node *statement = data->node->a->list.at[i];
 
-        if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, name)) return statement->b;
+        if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, name))
+            return statement->b;
     }
     return NULL;
 }
 
 static int reader_kind(const char *name)
 {
-    if (!strcmp(name, "idx")) return READ_IDX;
-    if (!strcmp(name, "npy")) return READ_NPY;
-    if (!strcmp(name, "csv")) return READ_CSV;
+    if (!strcmp(name, "idx"))
+        return READ_IDX;
+    if (!strcmp(name, "npy"))
+        return READ_NPY;
+    if (!strcmp(name, "csv"))
+        return READ_CSV;
     return -1;
 }
 
@@ -27,32 +31,37 @@ static bool is_other_reader(const char *name)
     static const char *const names[] = {"characters", "words", "lines", "sequence", "divide"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(names[i], name)) return true;
+        if (!strcmp(names[i], name))
+            return true;
     return false;
 }
 
 static void find_readers(struct node *node, struct node **reader, int *count, struct node **other)
 {
-    if (!node) return;
+    if (!node)
+        return;
     if (node->kind == NODE_CALL && node->a->kind == NODE_PATH) {
         if (reader_kind(node->a->name) >= 0) {
             *reader = node;
             ++*count;
             return;
         }
-        if (is_other_reader(node->a->name)) *other = node;
+        if (is_other_reader(node->a->name))
+            *other = node;
     }
     find_readers(node->a, reader, count, other);
     find_readers(node->b, reader, count, other);
     find_readers(node->c, reader, count, other);
     for (int i = 0; i < node->list.count; i++)
-        if (node->kind != NODE_PATH) find_readers(node->list.at[i], reader, count, other);
+        if (node->kind != NODE_PATH)
+            find_readers(node->list.at[i], reader, count, other);
 }
 
 static struct field_use *field_named(struct field_table *fields, const char *name)
 {
     for (int i = 0; i < fields->fields.count; i++)
-        if (!strcmp(fields->fields.at[i]->name, name)) return fields->fields.at[i];
+        if (!strcmp(fields->fields.at[i]->name, name))
+            return fields->fields.at[i];
     return NULL;
 }
 
@@ -63,7 +72,8 @@ static struct node *argument_named(struct node *call, const char *name, int posi
     for (int i = 0; i < call->list.count; i++) {
         struct node *argument = call->list.at[i];
 
-        if (argument->name ? !strcmp(argument->name, name) : at++ == position) return argument->a;
+        if (argument->name ? !strcmp(argument->name, name) : at++ == position)
+            return argument->a;
     }
     return NULL;
 }
@@ -73,8 +83,10 @@ static void settle_csv(struct scope *top, struct field_use *field)
     struct node *count = argument_named(field->reader, "count", 2);
     int64_t columns = 0;
 
-    if (strcmp(field->reader->a->name, "csv")) return;
-    if (count && !evaluate_whole(top, count, &columns, "count")) return;
+    if (strcmp(field->reader->a->name, "csv"))
+        return;
+    if (count && !evaluate_whole(top, count, &columns, "count"))
+        return;
     field->shaped = true;
     field->rank = columns ? 1 : 0;
     field->shape[0] = columns;
@@ -89,8 +101,9 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
 
     find_readers(definition->a, &reader, &readers, &other);
     if (definition->list.count != 1 || definition->op != '=' || target->flag || readers != 1) {
-        const char *what = other ? arena_printf(top->unit->arena, "the reader `%s`", other->a->name)
-                           : definition->op == '~' ? "a drawn field" : "a field that is not made of one reader";
+        const char *what = other                   ? arena_printf(top->unit->arena, "the reader `%s`", other->a->name)
+                           : definition->op == '~' ? "a drawn field"
+                                                   : "a field that is not made of one reader";
         not_compiled(top, other ? other->span : definition->span, what);
         fields->failed = true;
         return;
@@ -111,7 +124,8 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
     field->node = definition;
     field->reader = reader;
     field->raw = reader == definition->a;
-    if (!field->shaped) settle_csv(top, field);
+    if (!field->shaped)
+        settle_csv(top, field);
 }
 
 void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields)
@@ -127,7 +141,8 @@ void data_fields(struct scope *top, struct definition *data, struct node *split,
             fail(top, "E0102", statement->span, "a split holds fields, name = reader(...)");
             continue;
         }
-        for (int k = 0; k < statement->list.count; k++) add_field(top, fields, statement->list.at[k]);
+        for (int k = 0; k < statement->list.count; k++)
+            add_field(top, fields, statement->list.at[k]);
     }
 }
 
@@ -136,19 +151,22 @@ static struct node *without_reader(struct arena *arena, struct node *node, struc
 {
     struct node *copy;
 
-    if (!node) return NULL;
+    if (!node)
+        return NULL;
     copy = NEW(arena, struct node);
     if (node == reader) {
         *copy = (struct node){.kind = NODE_PATH, .span = node->span, .name_span = node->span, .name = "(reader)"};
         return copy;
     }
     *copy = *node;
-    if (node->kind == NODE_PATH) return copy;
+    if (node->kind == NODE_PATH)
+        return copy;
     copy->a = without_reader(arena, node->a, reader);
     copy->b = without_reader(arena, node->b, reader);
     copy->c = without_reader(arena, node->c, reader);
     copy->list.at = NEW_ARRAY(arena, struct node *, node->list.count + 1);
-    for (int i = 0; i < node->list.count; i++) copy->list.at[i] = without_reader(arena, node->list.at[i], reader);
+    for (int i = 0; i < node->list.count; i++)
+        copy->list.at[i] = without_reader(arena, node->list.at[i], reader);
     return copy;
 }
 
@@ -165,15 +183,18 @@ const struct value *field_value(struct scope *scope, struct definition *data, st
         ir_index_list axes = {0};
 
         list_add(w->arena, axes, w->batch);
-        for (int i = 0; i < field->rank; i++) list_add(w->arena, axes, new_index(scope, arena_printf(w->arena, "a%d", i), field->shape[i]));
-        leaf = ir_leaf(w->program, IR_INPUT, field->name, axes.at, axes.count, field->whole, field->whole ? field->low : INT64_MIN,
-                       field->whole ? field->high : INT64_MAX, origin_of(scope, field->node->span));
+        for (int i = 0; i < field->rank; i++)
+            list_add(w->arena, axes, new_index(scope, arena_printf(w->arena, "a%d", i), field->shape[i]));
+        leaf = ir_leaf(w->program, IR_INPUT, field->name, axes.at, axes.count, field->whole,
+                       field->whole ? field->low : INT64_MIN, field->whole ? field->high : INT64_MAX,
+                       origin_of(scope, field->node->span));
         map_put(w->scalars, key, leaf);
     }
     v = value_of_tensor(scope, leaf, 1);
     *raw = *v;
     raw->field = field->raw ? field : NULL;
-    if (field->raw) return raw;
+    if (field->raw)
+        return raw;
     inner = scope_top(w, scope->unit, data->file, false);
     scope_define(inner, "(reader)", field->reader->span, raw);
     return evaluate(inner, without_reader(w->arena, field->node->a, field->reader));
@@ -181,7 +202,8 @@ const struct value *field_value(struct scope *scope, struct definition *data, st
 
 bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound)
 {
-    if (field->whole && field->high <= high) return false;
+    if (field->whole && field->high <= high)
+        return false;
     field->whole = true;
     field->low = 0;
     field->high = high;
@@ -192,10 +214,12 @@ bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, co
 
 bool settle_shape(struct workspace *w, struct field_use *field, int rank, const int64_t *shape)
 {
-    if (field->shaped || rank > 8) return false;
+    if (field->shaped || rank > 8)
+        return false;
     field->shaped = true;
     field->rank = rank;
-    for (int i = 0; i < rank; i++) field->shape[i] = shape[i];
+    for (int i = 0; i < rank; i++)
+        field->shape[i] = shape[i];
     w->fields->changed = true;
     return true;
 }
@@ -205,7 +229,8 @@ static const char *joined(struct arena *arena, const char *folder, const char *n
 {
     size_t size = strlen(folder);
 
-    if (name[0] == '/' || !size) return name;
+    if (name[0] == '/' || !size)
+        return name;
     return arena_printf(arena, "%s%s%s", folder, folder[size - 1] == '/' ? "" : "/", name);
 }
 
@@ -216,38 +241,52 @@ static const char *folder_of(struct arena *arena, const char *path)
     return slash ? arena_slice(arena, path, (size_t)(slash - path) + 1) : "";
 }
 
-struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields, struct ir_program *program)
+struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields,
+                            struct ir_program *program)
 {
     struct arena *arena = top->unit->arena;
     struct split out = {.data = data ? data->name : NULL};
     const char *folder;
 
-    if (!data) return out;
+    if (!data)
+        return out;
     folder = folder_of(arena, data->file->source->path);
-    if (data->node->b && !data->node->flag) folder = joined(arena, folder, data->node->b->text);
+    if (data->node->b && !data->node->flag)
+        folder = joined(arena, folder, data->node->b->text);
     for (int i = 0; i < data->node->a->list.count; i++)
-        if (data->node->a->list.at[i]->kind == NODE_NAMED && data->node->a->list.at[i]->b == split) out.name = data->node->a->list.at[i]->name;
+        if (data->node->a->list.at[i]->kind == NODE_NAMED && data->node->a->list.at[i]->b == split)
+            out.name = data->node->a->list.at[i]->name;
     for (int i = 0; i < fields->fields.count; i++) {
         struct field_use *use = fields->fields.at[i];
         struct node *file, *first;
-        struct field field = {.name = use->name, .span = use->reader->span, .whole = use->whole, .low = use->low, .high = use->high,
-                              .bound = use->bound, .rank = use->rank};
+        struct field field = {.name = use->name,
+                              .span = use->reader->span,
+                              .whole = use->whole,
+                              .low = use->low,
+                              .high = use->high,
+                              .bound = use->bound,
+                              .rank = use->rank};
         struct ir_tensor *leaf = ir_find(program, use->name);
         const struct value *v;
         int64_t number = 0;
 
-        if (!leaf || leaf->kind != IR_INPUT) continue;
-        for (int k = 0; k < use->rank; k++) field.shape[k] = use->shape[k];
+        if (!leaf || leaf->kind != IR_INPUT)
+            continue;
+        for (int k = 0; k < use->rank; k++)
+            field.shape[k] = use->shape[k];
         field.reader = (enum reader)reader_kind(use->reader->a->name);
         file = argument_named(use->reader, "file", 0);
-        v = file ? evaluate(top, file) : fail(top, "E0207", use->reader->span, "%s wants the name of a file", use->reader->a->name);
+        v = file ? evaluate(top, file)
+                 : fail(top, "E0207", use->reader->span, "%s wants the name of a file", use->reader->a->name);
         if (v->kind != VALUE_STRING) {
-            if (!is_poison(v)) fail(top, "E0206", file->span, "the name of a file is a string");
+            if (!is_poison(v))
+                fail(top, "E0206", file->span, "the name of a file is a string");
             continue;
         }
         field.file = joined(arena, folder, v->text);
         first = argument_named(use->reader, "first", 1);
-        if (first && evaluate_whole(top, first, &number, "first")) field.first = (int)number;
+        if (first && evaluate_whole(top, first, &number, "first"))
+            field.first = (int)number;
         field.count = use->rank && field.reader == READ_CSV ? (int)use->shape[0] : 0;
         list_add(arena, out.fields, field);
     }

@@ -13,16 +13,23 @@ struct walk {
 
 static void visit(struct walk *walk, const struct ir_tensor *t);
 
-static void visit_read(const struct ir_expr *read, void *context) { visit(context, read->tensor); }
+static void visit_read(const struct ir_expr *read, void *context)
+{
+    visit(context, read->tensor);
+}
 
 static void visit(struct walk *walk, const struct ir_tensor *t)
 {
-    if (walk->seen[t->number]) return;
+    if (walk->seen[t->number])
+        return;
     walk->seen[t->number] = true;
-    if (t->kind == IR_DRAW && t->scope != IR_PER_RUN && !walk->drawn) walk->drawn = t;
-    if (t->kind != IR_EQUATION) return;
+    if (t->kind == IR_DRAW && t->scope != IR_PER_RUN && !walk->drawn)
+        walk->drawn = t;
+    if (t->kind != IR_EQUATION)
+        return;
     for (int i = 0; i < t->reduced_count; i++)
-        if (t->reduced[i]->batch && !walk->coupled) walk->coupled = t;
+        if (t->reduced[i]->batch && !walk->coupled)
+            walk->coupled = t;
     ir_reads(t->value, visit_read, walk);
 }
 
@@ -30,34 +37,41 @@ struct span origin_span(struct unit *unit, const struct ir_origin *origin)
 {
     struct span span = {0};
 
-    if (!origin || !origin->file) return span;
+    if (!origin || !origin->file)
+        return span;
     for (int i = 0; i < unit->files.count; i++)
-        if (!strcmp(unit->files.at[i]->source->path, origin->file)) span.source = unit->files.at[i]->source;
+        if (!strcmp(unit->files.at[i]->source->path, origin->file))
+            span.source = unit->files.at[i]->source;
     for (int i = 0; i < unit->library.count; i++)
-        if (!strcmp(unit->library.at[i]->source->path, origin->file)) span.source = unit->library.at[i]->source;
+        if (!strcmp(unit->library.at[i]->source->path, origin->file))
+            span.source = unit->library.at[i]->source;
     span.begin = origin->begin;
     span.end = origin->end;
     return span;
 }
 
-void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random, struct span at)
+void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random,
+                             struct span at)
 {
     struct ir_program *p = scope->workspace->program;
     struct walk walk = {p, NEW_ARRAY(scope->unit->arena, bool, p->tensors.count + 1), NULL, NULL};
     bool per_sample = false;
 
     visit(&walk, tensor);
-    for (int i = 0; i < tensor->rank; i++) per_sample |= tensor->axes[i]->batch;
+    for (int i = 0; i < tensor->rank; i++)
+        per_sample |= tensor->axes[i]->batch;
     if (walk.drawn && !random) {
         fail(scope, "E0501", at, "%s rests on a draw in evaluation: %s", name, walk.drawn->name);
         note(scope, origin_span(scope->unit, walk.drawn->origin), "it is drawn here");
-        for (const struct ir_origin *o = walk.drawn->origin->caller; o; o = o->caller) note(scope, origin_span(scope->unit, o), "reached from here");
+        for (const struct ir_origin *o = walk.drawn->origin->caller; o; o = o->caller)
+            note(scope, origin_span(scope->unit, o), "reached from here");
         help(scope, "if training { ... }, or declare -> random %s", name);
     }
     if (walk.coupled && per_sample) {
         fail(scope, "E0402", at, "%s of one sample depends on others in evaluation: %s", name, walk.coupled->name);
         note(scope, origin_span(scope->unit, walk.coupled->origin), "samples meet here");
-        for (const struct ir_origin *o = walk.coupled->origin->caller; o; o = o->caller) note(scope, origin_span(scope->unit, o), "reached from here");
+        for (const struct ir_origin *o = walk.coupled->origin->caller; o; o = o->caller)
+            note(scope, origin_span(scope->unit, o), "reached from here");
         help(scope, "under `if training` it would be allowed");
     }
 }
@@ -65,22 +79,27 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
 /* ---- derivatives through draws ---- */
 
 struct reach {
-    bool *mark;  /* by number: a derivative gets here from a trainable parameter */
+    bool *mark; /* by number: a derivative gets here from a trainable parameter */
     bool found;
 };
 
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
 static bool passes(const struct ir_expr *e, const bool *mark)
 {
-    if (!e || e->whole) return false;
-    switch (e->kind) {
-    case IR_READ: return mark[e->tensor->number] || passes(e->otherwise, mark);
-    case IR_APPLY:
-        if (e->op == IR_stop) return false;
-        for (int i = 0; i < 3; i++)
-            if (e->arguments[i] && !(e->op == IR_select && i == 0) && passes(e->arguments[i], mark)) return true;
+    if (!e || e->whole)
         return false;
-    default: return false;
+    switch (e->kind) {
+    case IR_READ:
+        return mark[e->tensor->number] || passes(e->otherwise, mark);
+    case IR_APPLY:
+        if (e->op == IR_stop)
+            return false;
+        for (int i = 0; i < 3; i++)
+            if (e->arguments[i] && !(e->op == IR_select && i == 0) && passes(e->arguments[i], mark))
+                return true;
+        return false;
+    default:
+        return false;
     }
 }
 
@@ -91,28 +110,36 @@ void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss
     bool *from = NEW_ARRAY(w->arena, bool, p->tensors.count + 1);
 
     (void)at;
-    if (!w->draws.count) return;
-    for (int i = 0; i < w->parameters.count; i++) from[w->parameters.at[i]->leaf->number] = w->parameters.at[i]->trainable;
+    if (!w->draws.count)
+        return;
+    for (int i = 0; i < w->parameters.count; i++)
+        from[w->parameters.at[i]->leaf->number] = w->parameters.at[i]->trainable;
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind == IR_EQUATION && !t->whole && t->reduction != IR_ARGMAX && t->reduction != IR_ARGMIN) from[i] = passes(t->value, from);
+        if (t->kind == IR_EQUATION && !t->whole && t->reduction != IR_ARGMAX && t->reduction != IR_ARGMIN)
+            from[i] = passes(t->value, from);
     }
     for (int k = 0; k < w->draws.count; k++) {
         struct drawn *drawn = &w->draws.at[k];
         bool wanted = false, *reached;
 
-        for (int i = 0; i < drawn->arguments.count; i++) wanted |= passes(drawn->arguments.at[i], from);
-        /* A whole draw (Bernoulli) lets no derivative through by its kind; its probability still was meant to be learnt. */
-        if (!wanted) continue;
+        for (int i = 0; i < drawn->arguments.count; i++)
+            wanted |= passes(drawn->arguments.at[i], from);
+        /* A whole draw (Bernoulli) lets no derivative through by its kind; its probability still was meant to be
+         * learnt. */
+        if (!wanted)
+            continue;
         reached = NEW_ARRAY(w->arena, bool, p->tensors.count + 1);
         reached[drawn->tensor->number] = true;
         for (int i = drawn->tensor->number + 1; i <= loss->number; i++) {
             struct ir_tensor *t = p->tensors.at[i];
 
-            if (t->kind == IR_EQUATION && !t->whole) reached[i] = passes(t->value, reached);
+            if (t->kind == IR_EQUATION && !t->whole)
+                reached[i] = passes(t->value, reached);
         }
-        if (!reached[loss->number]) continue;
+        if (!reached[loss->number])
+            continue;
         fail(scope, "E0601", drawn->span, "the loss wants a derivative through the draw %s", drawn->name);
         help(scope, "z = mu + sigma * e with e ~ normal(0, 1), or stop(...) around what the draw rests on");
     }

@@ -8,7 +8,7 @@
 struct extraction {
     struct arena *arena;
     struct ir_program *from, *to;
-    struct ir_tensor **replaced;   /* by number; NULL: itself */
+    struct ir_tensor **replaced; /* by number; NULL: itself */
     const char **renamed;
     enum ir_kind *kinds;
     bool *needed;
@@ -17,7 +17,8 @@ struct extraction {
     struct map *indices, *expressions;
 };
 
-struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name, enum ir_precision precision)
+struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name,
+                                  enum ir_precision precision)
 {
     struct extraction *x = NEW(arena, struct extraction);
     int count = from->tensors.count + 1;
@@ -35,7 +36,10 @@ struct extraction *extraction_new(struct arena *arena, struct ir_program *from, 
     return x;
 }
 
-void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by) { x->replaced[tensor->number] = by; }
+void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by)
+{
+    x->replaced[tensor->number] = by;
+}
 
 void extraction_rename(struct extraction *x, struct ir_tensor *leaf, enum ir_kind kind, const char *name)
 {
@@ -43,16 +47,21 @@ void extraction_rename(struct extraction *x, struct ir_tensor *leaf, enum ir_kin
     x->kinds[leaf->number] = kind;
 }
 
-static void need_read(const struct ir_expr *read, void *context) { extraction_want(context, read->tensor); }
+static void need_read(const struct ir_expr *read, void *context)
+{
+    extraction_want(context, read->tensor);
+}
 
 void extraction_want(struct extraction *x, struct ir_tensor *tensor)
 {
     if (x->replaced[tensor->number]) {
         tensor = x->replaced[tensor->number];
     }
-    if (x->needed[tensor->number]) return;
+    if (x->needed[tensor->number])
+        return;
     x->needed[tensor->number] = true;
-    if (tensor->kind == IR_EQUATION) ir_reads(tensor->value, need_read, x);
+    if (tensor->kind == IR_EQUATION)
+        ir_reads(tensor->value, need_read, x);
 }
 
 static struct ir_index *copy_index(struct extraction *x, struct ir_index *index)
@@ -62,7 +71,8 @@ static struct ir_index *copy_index(struct extraction *x, struct ir_index *index)
 
     snprintf(key, sizeof key, "%d", index->number);
     copy = map_get(x->indices, key);
-    if (copy) return copy;
+    if (copy)
+        return copy;
     copy = ir_index(x->to, index->name, index->extent, index->batch);
     map_put(x->indices, arena_string(x->arena, key), copy);
     return copy;
@@ -79,10 +89,18 @@ static const struct ir_form *copy_form(struct extraction *x, const struct ir_for
         const struct ir_form *part = NULL;
 
         switch (atom->kind) {
-        case IR_ATOM_INDEX: part = ir_form_index(x->to, copy_index(x, atom->index)); break;
-        case IR_ATOM_QUOTIENT: part = ir_form_quotient(x->to, copy_form(x, atom->form), atom->divisor); break;
-        case IR_ATOM_REMAINDER: part = ir_form_remainder(x->to, copy_form(x, atom->form), atom->divisor); break;
-        case IR_ATOM_VALUE: part = ir_form_of(x->to, copy_expr(x, atom->value)); break;
+        case IR_ATOM_INDEX:
+            part = ir_form_index(x->to, copy_index(x, atom->index));
+            break;
+        case IR_ATOM_QUOTIENT:
+            part = ir_form_quotient(x->to, copy_form(x, atom->form), atom->divisor);
+            break;
+        case IR_ATOM_REMAINDER:
+            part = ir_form_remainder(x->to, copy_form(x, atom->form), atom->divisor);
+            break;
+        case IR_ATOM_VALUE:
+            part = ir_form_of(x->to, copy_expr(x, atom->value));
+            break;
         }
         copy = ir_form_add(x->to, copy, ir_form_scale(x->to, part, form->terms[i].coefficient));
     }
@@ -99,17 +117,25 @@ static const struct ir_expr *copy_expr(struct extraction *x, const struct ir_exp
 
     snprintf(key, sizeof key, "%p", (const void *)e);
     copy = map_get(x->expressions, key);
-    if (copy) return copy;
+    if (copy)
+        return copy;
     switch (e->kind) {
-    case IR_CONSTANT: copy = e->whole ? ir_number(x->to, e->number) : ir_real(x->to, e->number); break;
-    case IR_FORM: copy = ir_of_form(x->to, copy_form(x, e->form)); break;
+    case IR_CONSTANT:
+        copy = e->whole ? ir_number(x->to, e->number) : ir_real(x->to, e->number);
+        break;
+    case IR_FORM:
+        copy = ir_of_form(x->to, copy_form(x, e->form));
+        break;
     case IR_READ:
         forms = NEW_ARRAY(x->arena, const struct ir_form *, e->tensor->rank + 1);
-        for (int i = 0; i < e->tensor->rank; i++) forms[i] = copy_form(x, e->subscripts[i]);
-        copy = ir_read(x->to, copy_tensor(x, e->tensor), forms, e->tensor->rank, e->otherwise ? copy_expr(x, e->otherwise) : NULL);
+        for (int i = 0; i < e->tensor->rank; i++)
+            forms[i] = copy_form(x, e->subscripts[i]);
+        copy = ir_read(x->to, copy_tensor(x, e->tensor), forms, e->tensor->rank,
+                       e->otherwise ? copy_expr(x, e->otherwise) : NULL);
         break;
     case IR_APPLY:
-        for (int i = 0; i < 3 && e->arguments[i]; i++) arguments[i] = copy_expr(x, e->arguments[i]);
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            arguments[i] = copy_expr(x, e->arguments[i]);
         copy = ir_apply(x->to, e->op, arguments[0], arguments[1], arguments[2]);
         break;
     }
@@ -122,24 +148,29 @@ static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *ten
     struct ir_index **axes, **reduced;
     struct ir_tensor *copy;
 
-    if (x->replaced[tensor->number]) tensor = x->replaced[tensor->number];
-    if (x->copies[tensor->number]) return x->copies[tensor->number];
+    if (x->replaced[tensor->number])
+        tensor = x->replaced[tensor->number];
+    if (x->copies[tensor->number])
+        return x->copies[tensor->number];
     axes = NEW_ARRAY(x->arena, struct ir_index *, tensor->rank + 1);
-    for (int i = 0; i < tensor->rank; i++) axes[i] = copy_index(x, tensor->axes[i]);
+    for (int i = 0; i < tensor->rank; i++)
+        axes[i] = copy_index(x, tensor->axes[i]);
     if (tensor->kind == IR_DRAW) {
-        copy = ir_draw_leaf(x->to, tensor->name, tensor->draw, tensor->scope, tensor->mapped, axes, tensor->rank, tensor->origin);
+        copy = ir_draw_leaf(x->to, tensor->name, tensor->draw, tensor->scope, tensor->mapped, axes, tensor->rank,
+                            tensor->origin);
     } else if (tensor->kind == IR_EQUATION) {
         const struct ir_expr *value = copy_expr(x, tensor->value);
 
         reduced = NEW_ARRAY(x->arena, struct ir_index *, tensor->reduced_count + 1);
-        for (int i = 0; i < tensor->reduced_count; i++) reduced[i] = copy_index(x, tensor->reduced[i]);
-        copy = ir_equation(x->to, tensor->name, axes, tensor->rank, tensor->reduction, reduced, tensor->reduced_count, value, tensor->single,
-                           tensor->origin);
+        for (int i = 0; i < tensor->reduced_count; i++)
+            reduced[i] = copy_index(x, tensor->reduced[i]);
+        copy = ir_equation(x->to, tensor->name, axes, tensor->rank, tensor->reduction, reduced, tensor->reduced_count,
+                           value, tensor->single, tensor->origin);
     } else {
         const char *name = x->renamed[tensor->number];
 
-        copy = ir_leaf(x->to, name ? x->kinds[tensor->number] : tensor->kind, name ? name : tensor->name, axes, tensor->rank, tensor->whole,
-                       tensor->low, tensor->high, tensor->origin);
+        copy = ir_leaf(x->to, name ? x->kinds[tensor->number] : tensor->kind, name ? name : tensor->name, axes,
+                       tensor->rank, tensor->whole, tensor->low, tensor->high, tensor->origin);
     }
     return x->copies[tensor->number] = copy;
 }
@@ -147,8 +178,12 @@ static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *ten
 struct ir_program *extraction_run(struct extraction *x)
 {
     for (int i = 0; i < x->from->tensors.count; i++)
-        if (x->needed[i]) copy_tensor(x, x->from->tensors.at[i]);
+        if (x->needed[i])
+            copy_tensor(x, x->from->tensors.at[i]);
     return x->to;
 }
 
-struct ir_tensor *extraction_copy(struct extraction *x, struct ir_tensor *tensor) { return copy_tensor(x, tensor); }
+struct ir_tensor *extraction_copy(struct extraction *x, struct ir_tensor *tensor)
+{
+    return copy_tensor(x, tensor);
+}

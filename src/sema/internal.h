@@ -1,13 +1,14 @@
 /* internal.h: what the files of sema share.
 
-   A workspace is one program in the making: one mode (training or evaluation), one batch. Every statement is evaluated at once:
-   a `struct value` comes out, and equations are appended to the workspace's program. When all is there, extract.c copies
-   what a result needs into a program of its own, so nothing that was tried or drawn for nothing stays behind.
+   A workspace is one program in the making: one mode (training or evaluation), one batch. Every statement is evaluated
+   at once: a `struct value` comes out, and equations are appended to the workspace's program. When all is there,
+   extract.c copies what a result needs into a program of its own, so nothing that was tried or drawn for nothing stays
+   behind.
 
-   A value has own axes (placeholders, made afresh for each value and never free) and a scalar expression over them and the
-   free indices. A subscript replaces placeholders by forms; a reduction becomes an equation over what is left free, and a read
-   of it comes back; `name = e` makes an equation unless it only renames. Errors give a poisoned value, which silences
-   everything that touches it. */
+   A value has own axes (placeholders, made afresh for each value and never free) and a scalar expression over them and
+   the free indices. A subscript replaces placeholders by forms; a reduction becomes an equation over what is left free,
+   and a read of it comes back; `name = e` makes an equation unless it only renames. Errors give a poisoned value, which
+   silences everything that touches it. */
 #ifndef RNET_SEMA_INTERNAL_H
 #define RNET_SEMA_INTERNAL_H
 
@@ -22,16 +23,16 @@ struct value;
 struct file {
     const struct source *source;
     struct node *tree;
-    struct map *names;           /* name -> struct definition */
+    struct map *names;                     /* name -> struct definition */
     LIST(struct definition *) definitions; /* in order */
-    LIST(struct file *) uses;    /* what `use` brings in; not transitive */
+    LIST(struct file *) uses;              /* what `use` brings in; not transitive */
     bool library;
 };
 struct definition {
     const char *name;
-    struct node *node;           /* NODE_LET, FN, LAYER, MODEL, RULE, DATA, TRAIN */
+    struct node *node; /* NODE_LET, FN, LAYER, MODEL, RULE, DATA, TRAIN */
     struct file *file;
-    const struct value *let;     /* value of a let once it is evaluated */
+    const struct value *let; /* value of a let once it is evaluated */
     bool evaluating;
 };
 struct unit {
@@ -42,7 +43,7 @@ struct unit {
     LIST(struct setting) settings;
     LIST(struct node *) trainings; /* NODE_TRAIN */
     struct diagnostics *diagnostics;
-    struct map *warned;          /* places that were warned of */
+    struct map *warned; /* places that were warned of */
 };
 /* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
 struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);
@@ -61,13 +62,13 @@ void check_definition_names(struct unit *unit, struct definition *definition);
 /* ---- values ---- */
 
 enum value_kind {
-    VALUE_POISON,       /* an error was reported */
-    VALUE_NUMBER,       /* known now: number, whole; expr != NULL: what to compute with at run time, if it rests on a let */
-    VALUE_TENSOR,       /* own, expr */
-    VALUE_SET,          /* a parameter set, one long vector: pieces; opened: its one axis is free under this name */
-    VALUE_LAYER,        /* a layer or model, perhaps with settings and a path; or a pipeline without its left end */
-    VALUE_FUNCTION,     /* fn: definition */
-    VALUE_OPERATOR,     /* predefined function: name */
+    VALUE_POISON,   /* an error was reported */
+    VALUE_NUMBER,   /* known now: number, whole; expr != NULL: what to compute with at run time, if it rests on a let */
+    VALUE_TENSOR,   /* own, expr */
+    VALUE_SET,      /* a parameter set, one long vector: pieces; opened: its one axis is free under this name */
+    VALUE_LAYER,    /* a layer or model, perhaps with settings and a path; or a pipeline without its left end */
+    VALUE_FUNCTION, /* fn: definition */
+    VALUE_OPERATOR, /* predefined function: name */
     VALUE_DISTRIBUTION, /* name, arguments */
     VALUE_STRING,       /* text */
     VALUE_TUPLE,        /* items: outputs of a layer with several */
@@ -81,90 +82,108 @@ struct value {
     const struct ir_expr *expr;
     ir_index_list own;
     struct ir_index *opened;
-    value_list items;            /* SET: pieces; TUPLE; DISTRIBUTION: arguments */
-    const char *text;            /* STRING; OPERATOR, DISTRIBUTION: name */
+    value_list items; /* SET: pieces; TUPLE; DISTRIBUTION: arguments */
+    const char *text; /* STRING; OPERATOR, DISTRIBUTION: name */
     struct definition *definition;
     struct layer *layer;
-    struct field_use *field;     /* a field read raw, whose kind the program may still settle */
+    struct field_use *field; /* a field read raw, whose kind the program may still settle */
 };
 /* A layer as a value. Exactly one of definition and stages. */
 struct layer {
     struct definition *definition;
-    struct map *settings;        /* name -> struct value, given where it was made; NULL: none */
-    struct node *pipe;           /* NODE_PIPE without a left end */
-    struct scope *scope;         /* where the pipe stands */
-    const char *path;            /* place of its parameters; NULL: each naming makes one */
+    struct map *settings; /* name -> struct value, given where it was made; NULL: none */
+    struct node *pipe;    /* NODE_PIPE without a left end */
+    struct scope *scope;  /* where the pipe stands */
+    const char *path;     /* place of its parameters; NULL: each naming makes one */
 };
 
 /* ---- the workspace: one program in the making ---- */
 
 struct parameter {
     const char *path;
-    struct ir_tensor *leaf, *initial;  /* initial: same axes, in the same program */
+    struct ir_tensor *leaf, *initial; /* initial: same axes, in the same program */
     bool weight, trainable;
     struct span span;
-    const struct value *current;       /* while rules run: its value so far */
+    const struct value *current; /* while rules run: its value so far */
     const struct value *gradient;
 };
 struct state {
     const char *path;
     struct ir_tensor *leaf, *initial;
-    const struct value *current;       /* own axes as the leaf's; a read of the leaf until it is assigned */
+    const struct value *current; /* own axes as the leaf's; a read of the leaf until it is assigned */
     bool assigned;
     struct span span;
 };
 /* What has been drawn, for E0601: the value and the expressions it was made from (before they were stopped). */
-struct drawn { struct ir_tensor *tensor; LIST(const struct ir_expr *) arguments; const char *name; struct span span; };
-/* A field of the data that the program reads. Kind and shape are settled by use; lowering starts again when a use settles
-   more than was known (`changed`). */
+struct drawn {
+    struct ir_tensor *tensor;
+    LIST(const struct ir_expr *) arguments;
+    const char *name;
+    struct span span;
+};
+/* A field of the data that the program reads. Kind and shape are settled by use; lowering starts again when a use
+   settles more than was known (`changed`). */
 struct field_use {
     const char *name;
-    struct node *node;           /* its definition in the split's block */
-    struct node *reader;         /* the reader call in it */
-    bool raw;                    /* the definition is the reader call itself */
+    struct node *node;   /* its definition in the split's block */
+    struct node *reader; /* the reader call in it */
+    bool raw;            /* the definition is the reader call itself */
     bool whole, shaped;
     int64_t low, high;
     const char *bound;
     int rank;
     int64_t shape[8];
     bool used;
-    bool whole_source;           /* one column: never has axes */
+    bool whole_source; /* one column: never has axes */
 };
 /* failed: a field could not be read, so a missing one is no news. */
-struct field_table { LIST(struct field_use *) fields; bool changed, failed; };
+struct field_table {
+    LIST(struct field_use *) fields;
+    bool changed, failed;
+};
 
 struct origin_memo;
-struct statistic_use { const char *name; struct ir_tensor *tensor; struct ir_tensor *leaf; enum ir_reduction reduction; };
+struct statistic_use {
+    const char *name;
+    struct ir_tensor *tensor;
+    struct ir_tensor *leaf;
+    enum ir_reduction reduction;
+};
 struct workspace {
     struct unit *unit;
     struct arena *arena;
     struct diagnostics *diagnostics;
     struct ir_program *program;
-    struct ir_index *batch;      /* NULL: nothing is per sample here */
+    struct ir_index *batch; /* NULL: nothing is per sample here */
     LIST(struct parameter *) parameters;
     LIST(struct state *) states;
     LIST(struct drawn) draws;
-    struct map *instances;       /* path -> struct value (VALUE_LAYER): what a path may name */
-    struct map *counts;          /* "path.layer" -> ordinals given so far */
-    struct map *sites;           /* "path#node" -> path given to that place */
-    struct map *applications;    /* path -> how often it was applied */
-    struct map *reductions;      /* content -> tensor: the same reduction is one equation */
-    struct map *scalars;         /* name -> IR_SCALAR leaf */
+    struct map *instances;    /* path -> struct value (VALUE_LAYER): what a path may name */
+    struct map *counts;       /* "path.layer" -> ordinals given so far */
+    struct map *sites;        /* "path#node" -> path given to that place */
+    struct map *applications; /* path -> how often it was applied */
+    struct map *reductions;   /* content -> tensor: the same reduction is one equation */
+    struct map *scalars;      /* name -> IR_SCALAR leaf */
     struct field_table *fields;
-    bool streaming;              /* a report: a reduction over batch becomes a statistic over the split */
+    bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
     LIST(struct statistic_use) statistics;
 };
 
 /* ---- scopes: scope.c ---- */
 
-struct call { const char *name; struct span span; const struct call *up; int depth; }; /* the chain of uses, innermost first */
+struct call {
+    const char *name;
+    struct span span;
+    const struct call *up;
+    int depth;
+}; /* the chain of uses, innermost first */
 enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE };
 struct binding {
     enum binding_kind kind;
     const char *name;
     struct span span;
     const struct value *value;
-    ir_index_list axes;          /* AXIS: one index, or the group bound to a function's axis */
+    ir_index_list axes; /* AXIS: one index, or the group bound to a function's axis */
     struct state *state;
     bool used;
 };
@@ -175,28 +194,28 @@ struct rule_run {
     const char *weight, *gradient; /* names of the rule's two inputs */
 };
 struct scope {
-    struct scope *up;            /* within one body: a reduction's or function call's local axes; NULL: the body's own */
+    struct scope *up; /* within one body: a reduction's or function call's local axes; NULL: the body's own */
     struct scope *body;
     struct workspace *workspace; /* NULL: a let, which knows numbers only */
     struct unit *unit;
     struct file *file;
-    const char *path;            /* of the instance */
-    const char *site;            /* of draws: path, with the number of the application if it is not the first */
-    const char *given;           /* path that the pipeline being named gives to its only stage */
-    const char *target;          /* the name being defined, for names of equations */
+    const char *path;   /* of the instance */
+    const char *site;   /* of draws: path, with the number of the application if it is not the first */
+    const char *given;  /* path that the pipeline being named gives to its only stage */
+    const char *target; /* the name being defined, for names of equations */
     bool training;
-    bool function;               /* body of a fn: definitions are open and make no equations */
-    bool in_training_block;      /* under `if training` */
+    bool function;          /* body of a fn: definitions are open and make no equations */
+    bool in_training_block; /* under `if training` */
     bool rule_body;
     bool model_body;
-    struct map *names;           /* -> struct binding */
-    name_list order;             /* names in order of definition */
-    ir_index_list context;       /* free indices that need not be written: batch, mapped */
+    struct map *names;     /* -> struct binding */
+    name_list order;       /* names in order of definition */
+    ir_index_list context; /* free indices that need not be written: batch, mapped */
     bool has_dots;
     ir_index_list dots;
-    name_list reduced;           /* names being reduced over around here: E0313 */
+    name_list reduced; /* names being reduced over around here: E0313 */
     struct rule_run *rule;
-    struct parameter *peer;      /* which parameter this scope is of */
+    struct parameter *peer; /* which parameter this scope is of */
     const struct call *calls;
     const struct ir_origin *caller;
 };
@@ -214,7 +233,8 @@ const struct ir_origin *origin_of(struct scope *scope, struct span span);
 /* An error at `at` with the chain of calls as notes; returns the poisoned value. */
 const struct value *fail(struct scope *scope, const char *code, struct span at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void warn(struct scope *scope, const char *code, struct span at, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void warn(struct scope *scope, const char *code, struct span at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void help(struct scope *scope, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void note(struct scope *scope, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* E0190: WHAT is not compiled yet. */
@@ -238,21 +258,25 @@ bool is_poison(const struct value *v);
 void free_indices(struct scope *scope, const struct value *v, ir_index_list *out);
 bool list_has(const ir_index_list *list, const struct ir_index *index);
 /* Elementwise, on equal own axes; maps over parameter sets. */
-const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count, const struct node *at);
+const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count,
+                                   const struct node *at);
 /* Own axes replaced by forms, from the first; what is left stays own. otherwise: the value outside, or NULL. */
 const struct value *read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
                             const struct value *otherwise, const struct node *at);
 /* An equation of it over the context it has and its own axes; what is only a read of a tensor stays as it is. */
 const struct value *materialise(struct scope *scope, const struct value *v, const char *name, struct span span);
-/* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes' order. */
+/* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes'
+ * order. */
 struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const char *name, struct span span);
 /* op over the indices; the mean is a sum divided by the count. */
 enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
-const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span);
-const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span);
+const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over,
+                                struct span span);
+const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name,
+                                       struct span span);
 struct ir_tensor *scalar_leaf(struct workspace *w, const char *name);
 
-/* ---- expression.c, call.c, statement.c, draw.c ---- */
+/* ---- expression.c, read.c, call.c, header.c, statement.c, draw.c ---- */
 
 const struct value *evaluate(struct scope *scope, struct node *node);
 /* A compile-time whole number; false after an error. */
@@ -261,7 +285,13 @@ bool evaluate_whole(struct scope *scope, struct node *node, int64_t *out, const 
 bool declare_axes(struct scope *scope, struct node *const *subscripts, int count, bool local);
 /* Axis names of a list of subscripts, groups and dots spread out; false after an error. */
 bool axes_named(struct scope *scope, struct node *const *subscripts, int count, ir_index_list *out);
+/* NULL: nothing has the name. */
+const struct value *lookup_name(struct scope *scope, const char *name, struct span at);
 const struct value *lookup_path(struct scope *scope, struct node *path);
+/* The name of a subscript that is just a name, or NULL. */
+const char *bare_name(const struct node *subscript);
+const struct value *evaluate_read(struct scope *scope, struct node *read, const struct value *otherwise);
+const struct value *evaluate_else(struct scope *scope, struct node *node);
 /* No index twice; false after an error. */
 bool axes_distinct(struct scope *scope, const ir_index_list *axes, struct span at);
 
@@ -271,15 +301,21 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
 const struct value *evaluate_pipe(struct scope *scope, struct node *pipe);
 const struct value *pipe_value(struct scope *scope, struct node *pipe, const char *path);
 /* Binds the inputs and settings of a header in a fresh body; false after an error. */
-bool bind_header(struct scope *inner, struct definition *definition, const value_list *inputs, struct map *settings, struct span at);
+bool bind_header(struct scope *inner, struct definition *definition, const value_list *inputs, struct map *settings,
+                 struct span at);
+/* The number that `in` bounds: an axis' extent or a whole number; false after an error. */
+bool bound_of(struct scope *scope, struct node *bound, int64_t *out);
+/* "dense(x; out, init)" */
+const char *header_text(struct scope *scope, struct definition *definition);
 /* settings: name -> value; NULL after an error */
-struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments, int count,
-                              int inputs, bool *training, value_list *values, struct span at);
-const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings, const char *path,
-                                const value_list *inputs, bool training, struct span at);
+struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
+                              int count, int inputs, bool *training, value_list *values, struct span at);
+const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings,
+                                const char *path, const value_list *inputs, bool training, struct span at);
 
 /* The value of one output of a layer whose body has run, with the axes its header declares. */
-const struct value *layer_output(struct scope *inner, struct definition *definition, int number, const value_list *inputs, struct span at);
+const struct value *layer_output(struct scope *inner, struct definition *definition, int number,
+                                 const value_list *inputs, struct span at);
 
 void run_statements(struct scope *scope, struct node *block);
 void run_statement(struct scope *scope, struct node *statement);
@@ -292,7 +328,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter);
 void update_state(struct scope *scope, struct node *definition);
 
 bool is_distribution(const char *name);
-const struct value *make_distribution(struct scope *scope, struct node *call, const char *name, struct node *const *arguments, int count);
+const struct value *make_distribution(struct scope *scope, struct node *call, const char *name,
+                                      struct node *const *arguments, int count);
 void run_draw(struct scope *scope, struct node *definition);
 /* The distribution drawn over the axes for a first value; PER_RUN at `site`. */
 struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
@@ -301,7 +338,8 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
 /* ---- effect.c: what reaches what ---- */
 
 /* E0402, E0501 for one output of a model in evaluation. */
-void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random, struct span at);
+void check_evaluation_output(struct scope *scope, const char *name, struct ir_tensor *tensor, bool random,
+                             struct span at);
 struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss, struct span at);
@@ -310,7 +348,8 @@ void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss
 
 /* Copies tensors and all they read into a program of its own, in the order they have in the workspace. */
 struct extraction;
-struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name, enum ir_precision precision);
+struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name,
+                                  enum ir_precision precision);
 /* Reads of tensor become reads of `by`, both of the workspace. */
 void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by);
 /* The leaf is copied as a leaf of another kind and name. */
@@ -322,10 +361,12 @@ struct ir_tensor *extraction_copy(struct extraction *x, struct ir_tensor *tensor
 
 /* ---- model.c, train.c, rule.c, data.c, report.c ---- */
 
-struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const char *name, int64_t batch, enum ir_precision precision);
+struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const char *name, int64_t batch,
+                                enum ir_precision precision);
 /* A scope for expressions that stand at the file's top: settings of train blocks and data. */
 struct scope *scope_top(struct workspace *w, struct unit *unit, struct file *file, bool training);
-/* The model on the fields: its body's scope, with its outputs bound. NULL after an error that leaves nothing to go on. */
+/* The model on the fields: its body's scope, with its outputs bound. NULL after an error that leaves nothing to go on.
+ */
 struct scope *forward(struct workspace *w, struct definition *model, struct definition *data, struct node *split,
                       struct field_table *fields, bool training, struct span at);
 
@@ -333,29 +374,36 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
 struct node *data_split(struct definition *data, const char *name);
 void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields);
 const struct value *field_value(struct scope *scope, struct definition *data, struct field_use *field);
-/* A use settles that the field is whole, in [0, high]; or its shape. True if that is news: the caller's value is poison then. */
+/* A use settles that the field is whole, in [0, high]; or its shape. True if that is news: the caller's value is poison
+ * then. */
 bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound);
 bool settle_shape(struct workspace *w, struct field_use *field, int rank, const int64_t *shape);
-struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields, struct ir_program *program);
+struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields,
+                            struct ir_program *program);
 
 typedef LIST(struct parameter *) parameter_list;
 /* weights, biases, params, params("glob"), a model or instance, one parameter. false after an error. */
 bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out);
 bool glob_matches(const char *glob, const char *name);
 const struct value *parameter_set(struct scope *scope, const parameter_list *list);
-/* Runs the rule of one slot for a group; the parameters' current value and gradient change. outputs: of the average slot. */
-void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group, struct map *averages);
+/* Runs the rule of one slot for a group; the parameters' current value and gradient change. outputs: of the average
+ * slot. */
+void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
+              struct map *averages);
 
 /* What a train block says, key by key. */
-struct slot { const char *name; struct node *definition; };
+struct slot {
+    const char *name;
+    struct node *definition;
+};
 struct train_block {
     struct node *node;
     struct definition *model, *data;
-    const char *split;           /* written after the data's name, or NULL */
+    const char *split; /* written after the data's name, or NULL */
     struct node *loss, *penalty, *params, *epochs, *steps, *batch, *order, *precision; /* values */
-    struct node *report;         /* value of the key, or NODE_BLOCK */
-    LIST(struct slot) slots;     /* in written order */
-    LIST(struct node *) locals;  /* NODE_DEFINITION */
+    struct node *report;        /* value of the key, or NODE_BLOCK */
+    LIST(struct slot) slots;    /* in written order */
+    LIST(struct node *) locals; /* NODE_DEFINITION */
 };
 /* Reads the block's keys; NULL if model or data are not there. */
 struct train_block *read_train_block(struct unit *unit, struct node *train);
@@ -367,9 +415,9 @@ void run_locals(struct scope *scope, struct train_block *block, struct node *con
 struct node *evaluation_split(struct train_block *block, bool test_first);
 
 /* trained: the workspace of the step, which gives every parameter and state its first value; NULL: it failed. */
-struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known, struct map *averages,
-                            const struct workspace *trained,
-                            struct lower_options options, int64_t batch, enum ir_precision precision, struct diagnostics *d);
+struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,
+                            struct map *averages, const struct workspace *trained, struct lower_options options,
+                            int64_t batch, enum ir_precision precision, struct diagnostics *d);
 /* A model's fields where no data give them: shapes and bounds from the header. */
 void fields_of_header(struct scope *top, struct definition *model, struct field_table *fields);
 /* The train block's average slot without running it: parameter path -> state path. */

@@ -3,7 +3,8 @@
 
 #include "internal.h"
 
-struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const char *name, int64_t batch, enum ir_precision precision)
+struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const char *name, int64_t batch,
+                                enum ir_precision precision)
 {
     struct workspace *w = NEW(unit->arena, struct workspace);
 
@@ -11,7 +12,8 @@ struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const 
     w->arena = unit->arena;
     w->diagnostics = d;
     w->program = ir_program_new(unit->arena, name, precision);
-    if (batch) w->batch = ir_index(w->program, "batch", batch, true);
+    if (batch)
+        w->batch = ir_index(w->program, "batch", batch, true);
     w->instances = map_new(unit->arena);
     w->counts = map_new(unit->arena);
     w->sites = map_new(unit->arena);
@@ -20,7 +22,8 @@ struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const 
     w->scalars = map_new(unit->arena);
     /* Lets have their names before anything else can take them: the run fills them by name. */
     for (int i = 0; i < unit->main->definitions.count; i++)
-        if (is_scalar_let(unit, unit->main->definitions.at[i])) scalar_leaf(w, unit->main->definitions.at[i]->name);
+        if (is_scalar_let(unit, unit->main->definitions.at[i]))
+            scalar_leaf(w, unit->main->definitions.at[i]->name);
     return w;
 }
 
@@ -34,7 +37,8 @@ static void shape_from_header(struct scope *inner, struct node *input, struct fi
         int64_t extent;
 
         if (s->kind == NODE_AXIS) {
-            if (!declare_axes(inner, &s, 1, false)) return;
+            if (!declare_axes(inner, &s, 1, false))
+                return;
             extent = scope_find(inner, s->name)->axes.at[0]->extent;
         } else if (axis && axis->kind == BIND_AXIS) {
             extent = axis->axes.at[0]->extent;
@@ -48,7 +52,8 @@ static void shape_from_header(struct scope *inner, struct node *input, struct fi
     field->shaped = true;
 }
 
-static const struct value *input_value(struct scope *inner, struct definition *data, struct node *split, struct field_table *fields, struct node *input)
+static const struct value *input_value(struct scope *inner, struct definition *data, struct node *split,
+                                       struct field_table *fields, struct node *input)
 {
     struct workspace *w = inner->workspace;
     struct field_use *field = NULL;
@@ -56,10 +61,12 @@ static const struct value *input_value(struct scope *inner, struct definition *d
     const struct value *v;
 
     for (int i = 0; i < fields->fields.count; i++) {
-        if (!strcmp(fields->fields.at[i]->name, input->name)) field = fields->fields.at[i];
+        if (!strcmp(fields->fields.at[i]->name, input->name))
+            field = fields->fields.at[i];
         list_add(w->arena, names, fields->fields.at[i]->name);
     }
-    if (!field && fields->failed) return &poison;
+    if (!field && fields->failed)
+        return &poison;
     if (!field) {
         if (split) {
             fail(inner, "E0201", input->span, "the data %s have no field `%s`", data->name, input->name);
@@ -70,8 +77,10 @@ static const struct value *input_value(struct scope *inner, struct definition *d
         }
         return &poison;
     }
-    if (!field->shaped) shape_from_header(inner, input, field);
-    if (!field->shaped) return &poison;
+    if (!field->shaped)
+        shape_from_header(inner, input, field);
+    if (!field->shaped)
+        return &poison;
     v = field_value(inner, data, field);
     if (v->kind == VALUE_TENSOR && v->own.count == input->list.count && v->own.count) {
         struct value *named = value_new(inner, VALUE_TENSOR);
@@ -83,7 +92,8 @@ static const struct value *input_value(struct scope *inner, struct definition *d
         for (int i = 0; i < v->own.count; i++) {
             struct node *s = input->list.at[i];
 
-            list_add(w->arena, named->own, new_index(inner, s->name ? s->name : v->own.at[i]->name, v->own.at[i]->extent));
+            list_add(w->arena, named->own,
+                     new_index(inner, s->name ? s->name : v->own.at[i]->name, v->own.at[i]->extent));
             forms[i] = ir_form_index(w->program, named->own.at[i]);
         }
         named->expr = ir_substitute(w->program, v->expr, v->own.at, forms, v->own.count);
@@ -96,7 +106,8 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
                       struct field_table *fields, bool training, struct span at)
 {
     struct scope *top = scope_top(w, w->unit, model->file, training);
-    struct scope *header = scope_body(top, model->file, model->name), *inner = scope_body(top, model->file, model->name);
+    struct scope *header = scope_body(top, model->file, model->name),
+                 *inner = scope_body(top, model->file, model->name);
     value_list inputs = {0};
     int *uses = NEW(w->arena, int);
     struct value *instance = value_new(top, VALUE_LAYER);
@@ -112,14 +123,16 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
     for (int i = 0; i < model->node->list.count; i++) {
         const struct value *v = input_value(header, data, split, fields, model->node->list.at[i]);
 
-        if (is_poison(v)) return NULL;
+        if (is_poison(v))
+            return NULL;
         if (v->kind == VALUE_TENSOR && !v->field) {
             struct scope *named = scope_body(top, model->file, model->name);
             v = materialise(named, v, model->node->list.at[i]->name, model->node->list.at[i]->span);
         }
         list_add(w->arena, inputs, v);
     }
-    if (!bind_header(inner, model, &inputs, NULL, at)) return NULL;
+    if (!bind_header(inner, model, &inputs, NULL, at))
+        return NULL;
     run_statements(inner, model->node->a);
     for (int i = 0; i < model->node->b->list.count; i++) {
         struct node *output = model->node->b->list.at[i];
@@ -127,12 +140,14 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
         struct binding *binding = map_get(inner->names, output->name);
 
         if (is_poison(v)) {
-            if (binding) binding->value = &poison;
+            if (binding)
+                binding->value = &poison;
             continue;
         }
         binding->value = v;
         if (!training && (v->kind == VALUE_TENSOR || v->kind == VALUE_NUMBER))
-            check_evaluation_output(inner, output->name, tensor_of(inner, v, output->name, output->span), model->node->b->flag, output->span);
+            check_evaluation_output(inner, output->name, tensor_of(inner, v, output->name, output->span),
+                                    model->node->b->flag, output->span);
     }
     return inner;
 }

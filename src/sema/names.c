@@ -11,27 +11,41 @@ struct names {
 
 static void introduce(struct names *n, const char *name)
 {
-    if (name) map_put(n->introduced, name, (void *)"");
+    if (name)
+        map_put(n->introduced, name, (void *)"");
 }
 
 /* Names in subscripts are axes that reads may fix; names on left sides, inputs and settings are given. */
 static void collect(struct names *n, const struct node *node, bool subscript)
 {
-    if (!node) return;
-    switch (node->kind) {
-    case NODE_INPUT: case NODE_SETTING: case NODE_TARGET: case NODE_AXIS: case NODE_OVER: case NODE_REPEAT: introduce(n, node->name); break;
-    case NODE_PATH: case NODE_NAME:
-        if (subscript) introduce(n, node->name);
+    if (!node)
         return;
-    default: break;
+    switch (node->kind) {
+    case NODE_INPUT:
+    case NODE_SETTING:
+    case NODE_TARGET:
+    case NODE_AXIS:
+    case NODE_OVER:
+    case NODE_REPEAT:
+        introduce(n, node->name);
+        break;
+    case NODE_PATH:
+    case NODE_NAME:
+        if (subscript)
+            introduce(n, node->name);
+        return;
+    default:
+        break;
     }
-    if (node->kind == NODE_INPUT && node->a && node->a->kind == NODE_PATH) introduce(n, node->a->name);
+    if (node->kind == NODE_INPUT && node->a && node->a->kind == NODE_PATH)
+        introduce(n, node->a->name);
     collect(n, node->a, subscript && node->kind == NODE_GROUPED);
     collect(n, node->b, false);
     collect(n, node->c, false);
     for (int i = 0; i < node->list.count; i++)
-        collect(n, node->list.at[i], node->kind == NODE_READ || node->kind == NODE_TARGET || node->kind == NODE_INPUT ||
-                                         node->kind == NODE_REDUCE || (node->kind == NODE_COMPOSITE && subscript));
+        collect(n, node->list.at[i],
+                node->kind == NODE_READ || node->kind == NODE_TARGET || node->kind == NODE_INPUT ||
+                    node->kind == NODE_REDUCE || (node->kind == NODE_COMPOSITE && subscript));
     for (int i = 0; i < node->more.count; i++)
         collect(n, node->more.at[i], node->kind == NODE_CALL || node->kind == NODE_STAGE || node->kind == NODE_FN);
 }
@@ -41,24 +55,29 @@ static bool is_known(struct names *n, const char *name)
     static const char *const readers[] = {"idx", "npy", "csv", "characters", "words", "lines", "sequence", "divide"};
     name_list visible = {0};
 
-    if (map_get(n->introduced, name)) return true;
+    if (map_get(n->introduced, name))
+        return true;
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-        if (!strcmp(readers[i], name)) return true;
+        if (!strcmp(readers[i], name))
+            return true;
     visible_names(n->unit, n->file, &visible);
     for (int i = 0; i < visible.count; i++)
-        if (!strcmp(visible.at[i], name)) return true;
+        if (!strcmp(visible.at[i], name))
+            return true;
     return false;
 }
 
 static void look(struct names *n, const struct node *node)
 {
-    if (!node) return;
+    if (!node)
+        return;
     if (node->kind == NODE_PATH) {
         const char *dot = strchr(node->name, '.');
         const char *first = dot ? arena_slice(n->unit->arena, node->name, (size_t)(dot - node->name)) : node->name;
         name_list candidates = {0};
 
-        if (is_known(n, first)) return;
+        if (is_known(n, first))
+            return;
         diagnose(n->unit->diagnostics, "E0201", node->span, "there is no `%s` here", first);
         visible_names(n->unit, n->file, &candidates);
         suggest(n->unit->diagnostics, n->unit->arena, first, &candidates);
@@ -68,8 +87,10 @@ static void look(struct names *n, const struct node *node)
     look(n, node->a);
     look(n, node->b);
     look(n, node->c);
-    for (int i = 0; i < node->list.count; i++) look(n, node->list.at[i]);
-    for (int i = 0; i < node->more.count; i++) look(n, node->more.at[i]);
+    for (int i = 0; i < node->list.count; i++)
+        look(n, node->list.at[i]);
+    for (int i = 0; i < node->more.count; i++)
+        look(n, node->more.at[i]);
 }
 
 void check_definition_names(struct unit *unit, struct definition *definition)
@@ -77,12 +98,15 @@ void check_definition_names(struct unit *unit, struct definition *definition)
     struct names n = {unit, definition->file, NULL};
     struct node *node = definition->node;
 
-    if (node->kind != NODE_FN && node->kind != NODE_LAYER && node->kind != NODE_MODEL && node->kind != NODE_RULE) return;
+    if (node->kind != NODE_FN && node->kind != NODE_LAYER && node->kind != NODE_MODEL && node->kind != NODE_RULE)
+        return;
     n.introduced = map_new(unit->arena);
     collect(&n, node, false);
     for (int i = 0; i < node->more.count; i++)
-        if (node->more.at[i]->kind == NODE_SETTING) look(&n, node->more.at[i]->a);
+        if (node->more.at[i]->kind == NODE_SETTING)
+            look(&n, node->more.at[i]->a);
     for (int i = 0; i < node->list.count; i++)
-        if (node->list.at[i]->kind == NODE_SETTING) look(&n, node->list.at[i]->a);
+        if (node->list.at[i]->kind == NODE_SETTING)
+            look(&n, node->list.at[i]->a);
     look(&n, node->a);
 }

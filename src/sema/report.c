@@ -1,25 +1,39 @@
-/* report.c: reports and predictions: programs in evaluation mode. In a report `batch` is the whole split: reductions over it
-   are statistics that the run sums up chunk by chunk, and the `result` program finishes them. */
+/* report.c: reports and predictions: programs in evaluation mode. In a report `batch` is the whole split: reductions
+   over it are statistics that the run sums up chunk by chunk, and the `result` program finishes them. */
 #include <string.h>
 
 #include "internal.h"
 
 /* What a tensor rests on: leaves of the run's own (data, parameters, states, draws), or scalars alone. */
-struct rests { bool *seen; bool data, statistic; };
+struct rests {
+    bool *seen;
+    bool data, statistic;
+};
 
 static void rests_on(struct rests *r, const struct ir_tensor *t);
-static void rests_read(const struct ir_expr *read, void *context) { rests_on(context, read->tensor); }
+static void rests_read(const struct ir_expr *read, void *context)
+{
+    rests_on(context, read->tensor);
+}
 
 static void rests_on(struct rests *r, const struct ir_tensor *t)
 {
-    if (r->seen[t->number]) return;
+    if (r->seen[t->number])
+        return;
     r->seen[t->number] = true;
-    if (t->kind == IR_SCALAR && (!strncmp(t->name, "statistic_", 10) || !strcmp(t->name, "count"))) r->statistic = true;
-    else if (t->kind != IR_EQUATION && t->kind != IR_SCALAR) r->data = true;
-    if (t->kind == IR_EQUATION) ir_reads(t->value, rests_read, r);
+    if (t->kind == IR_SCALAR && (!strncmp(t->name, "statistic_", 10) || !strcmp(t->name, "count")))
+        r->statistic = true;
+    else if (t->kind != IR_EQUATION && t->kind != IR_SCALAR)
+        r->data = true;
+    if (t->kind == IR_EQUATION)
+        ir_reads(t->value, rests_read, r);
 }
 
-struct entry { const char *name; struct node *expression; struct ir_tensor *result; };
+struct entry {
+    const char *name;
+    struct node *expression;
+    struct ir_tensor *result;
+};
 typedef LIST(struct entry) entry_list;
 
 static void read_entries(struct scope *scope, struct node *report, entry_list *out)
@@ -28,8 +42,10 @@ static void read_entries(struct scope *scope, struct node *report, entry_list *o
     struct node *inner = report;
 
     if (report->kind != NODE_BLOCK) {
-        while (inner->kind == NODE_GROUPED) inner = inner->a;
-        if (inner->kind == NODE_CALL) one.name = inner->a->name;
+        while (inner->kind == NODE_GROUPED)
+            inner = inner->a;
+        if (inner->kind == NODE_CALL)
+            one.name = inner->a->name;
         list_add(scope->unit->arena, *out, one);
         return;
     }
@@ -50,7 +66,8 @@ static void read_entries(struct scope *scope, struct node *report, entry_list *o
             one.name = definition->list.at[0]->name;
             one.expression = definition->a;
             for (int j = 0; j < out->count; j++)
-                if (!strcmp(out->at[j].name, one.name)) fail(scope, "E0202", definition->span, "`%s` stands twice in the report", one.name);
+                if (!strcmp(out->at[j].name, one.name))
+                    fail(scope, "E0202", definition->span, "`%s` stands twice in the report", one.name);
             list_add(scope->unit->arena, *out, one);
         }
     }
@@ -69,7 +86,8 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
     scope->target = entry->name;
     v = evaluate(scope, entry->expression);
     scope->target = NULL;
-    if (is_poison(v)) return NULL;
+    if (is_poison(v))
+        return NULL;
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
         fail(scope, "E0206", entry->expression->span, "a number is wanted in a report");
         return NULL;
@@ -78,15 +96,18 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
     for (int i = 0; i < free.count || i < v->own.count; i++) {
         const struct ir_index *index = i < v->own.count ? v->own.at[i] : free.at[i];
 
-        if (i >= v->own.count && index->batch) continue;
-        fail(scope, "E0401", entry->expression->span, "%s has axis %s: %lld; a report wants one number a sample", entry->name, index->name, (long long)index->extent);
+        if (i >= v->own.count && index->batch)
+            continue;
+        fail(scope, "E0401", entry->expression->span, "%s has axis %s: %lld; a report wants one number a sample",
+             entry->name, index->name, (long long)index->extent);
         help(scope, "mean[%s] or sum[%s]", index->name, index->name);
         return NULL;
     }
     tensor = tensor_of(top, v, entry->name, entry->expression->span);
     rests.seen = NEW_ARRAY(w->arena, bool, w->program->tensors.count + 1);
     rests_on(&rests, tensor);
-    if (!rests.data) return tensor;
+    if (!rests.data)
+        return tensor;
     if (rests.statistic) {
         not_compiled(scope, entry->expression->span, "a value that needs a second pass over the split");
         return NULL;
@@ -99,14 +120,16 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
             return NULL;
         }
         list_add(w->arena, axes, w->batch);
-        tensor = ir_equation(w->program, entry->name, axes.at, 1, IR_MAP, NULL, 0, value_expr(scope, v), false, origin_of(scope, entry->expression->span));
+        tensor = ir_equation(w->program, entry->name, axes.at, 1, IR_MAP, NULL, 0, value_expr(scope, v), false,
+                             origin_of(scope, entry->expression->span));
     }
     {
         struct statistic_use use = {0};
         const struct ir_expr *n;
 
         for (int i = 0; i < w->statistics.count; i++)
-            if (w->statistics.at[i].tensor == tensor && w->statistics.at[i].reduction == IR_SUM) use = w->statistics.at[i];
+            if (w->statistics.at[i].tensor == tensor && w->statistics.at[i].reduction == IR_SUM)
+                use = w->statistics.at[i];
         if (!use.leaf) {
             use.tensor = tensor;
             use.reduction = IR_SUM;
@@ -124,14 +147,17 @@ static void stand_ins(struct extraction *x, struct workspace *w, struct map *ave
 {
     for (int i = 0; i < w->parameters.count; i++) {
         const char *state = map_get(averages, w->parameters.at[i]->path);
-        if (state) extraction_rename(x, w->parameters.at[i]->leaf, IR_STATE, state);
+        if (state)
+            extraction_rename(x, w->parameters.at[i]->leaf, IR_STATE, state);
     }
 }
 
 static struct ir_tensor *broadcast_over_batch(struct workspace *w, struct ir_tensor *tensor)
 {
-    if (tensor->rank) return tensor;
-    return ir_equation(w->program, tensor->name, &w->batch, 1, IR_MAP, NULL, 0, ir_read(w->program, tensor, NULL, 0, NULL), false, tensor->origin);
+    if (tensor->rank)
+        return tensor;
+    return ir_equation(w->program, tensor->name, &w->batch, 1, IR_MAP, NULL, 0,
+                       ir_read(w->program, tensor, NULL, 0, NULL), false, tensor->origin);
 }
 
 /* What the report reads must have a first value, which only training gives. */
@@ -140,22 +166,28 @@ static void same_leaves(struct scope *scope, const struct workspace *w, const st
     for (int i = 0; i < w->parameters.count; i++) {
         bool known = false;
 
-        for (int k = 0; k < trained->parameters.count; k++) known |= !strcmp(trained->parameters.at[k]->path, w->parameters.at[i]->path);
-        if (known) continue;
-        fail(scope, "E0502", w->parameters.at[i]->span, "the parameter %s exists in evaluation only: nothing trains it", w->parameters.at[i]->path);
+        for (int k = 0; k < trained->parameters.count; k++)
+            known |= !strcmp(trained->parameters.at[k]->path, w->parameters.at[i]->path);
+        if (known)
+            continue;
+        fail(scope, "E0502", w->parameters.at[i]->span, "the parameter %s exists in evaluation only: nothing trains it",
+             w->parameters.at[i]->path);
     }
     for (int i = 0; i < w->states.count; i++) {
         bool known = false;
 
-        for (int k = 0; k < trained->states.count; k++) known |= !strcmp(trained->states.at[k]->path, w->states.at[i]->path);
-        if (known) continue;
-        fail(scope, "E0502", w->states.at[i]->span, "the state %s exists in evaluation only: nothing assigns it", w->states.at[i]->path);
+        for (int k = 0; k < trained->states.count; k++)
+            known |= !strcmp(trained->states.at[k]->path, w->states.at[i]->path);
+        if (known)
+            continue;
+        fail(scope, "E0502", w->states.at[i]->span, "the state %s exists in evaluation only: nothing assigns it",
+             w->states.at[i]->path);
     }
 }
 
-struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known, struct map *averages,
-                            const struct workspace *trained,
-                            struct lower_options options, int64_t batch, enum ir_precision precision, struct diagnostics *d)
+struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,
+                            struct map *averages, const struct workspace *trained, struct lower_options options,
+                            int64_t batch, enum ir_precision precision, struct diagnostics *d)
 {
     struct report *report = NEW(unit->arena, struct report);
     struct scope *top = scope_top(NULL, unit, unit->main, false), *model = NULL, *scope;
@@ -167,8 +199,10 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     bool written = split != NULL;
     int errors = diagnostics_errors(d);
 
-    if (!split && block->data) split = data_split(block->data, block->split ? block->split : "train");
-    if (!split) return NULL;
+    if (!split && block->data)
+        split = data_split(block->data, block->split ? block->split : "train");
+    if (!split)
+        return NULL;
     for (int i = 0; i < known->fields.count; i++) {
         struct field_use *field = NEW(unit->arena, struct field_use);
 
@@ -178,7 +212,8 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     }
     data_fields(top, block->data, split, &fields);
     for (int i = 0; i < fields.fields.count; i++) {
-        if (fields.fields.at[i]->node) continue;
+        if (fields.fields.at[i]->node)
+            continue;
         /* In the training split only: nothing here may read it. */
         fields.fields.at[i--] = fields.fields.at[--fields.fields.count];
     }
@@ -186,7 +221,8 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     for (int round = 0; round < 6; round++) {
         fields.changed = false;
         entries.count = 0;
-        w = workspace_new(unit, d, arena_printf(unit->arena, "%s_report", block->model->name), report->batch, precision);
+        w = workspace_new(unit, d, arena_printf(unit->arena, "%s_report", block->model->name), report->batch,
+                          precision);
         model = forward(w, block->model, block->data, split, &fields, false, block->node->name_span);
         if (model) {
             LIST(struct node *) expressions = {0};
@@ -195,18 +231,25 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
             scope->training = false;
             w->streaming = true;
             read_entries(scope, block->report, &entries);
-            for (int i = 0; i < entries.count; i++) list_add(unit->arena, expressions, entries.at[i].expression);
+            for (int i = 0; i < entries.count; i++)
+                list_add(unit->arena, expressions, entries.at[i].expression);
             run_locals(scope, block, expressions.at, expressions.count);
-            for (int i = 0; i < entries.count; i++) entries.at[i].result = over_the_split(scope, &entries.at[i]);
+            for (int i = 0; i < entries.count; i++)
+                entries.at[i].result = over_the_split(scope, &entries.at[i]);
         }
-        if (!fields.changed || diagnostics_errors(d) > errors) break;
+        if (!fields.changed || diagnostics_errors(d) > errors)
+            break;
     }
-    if (model && trained) same_leaves(model, w, trained);
-    if (!model || diagnostics_errors(d) || fields.changed || !written) return NULL;
-    for (int i = 0; i < w->statistics.count; i++) w->statistics.at[i].tensor = broadcast_over_batch(w, w->statistics.at[i].tensor);
+    if (model && trained)
+        same_leaves(model, w, trained);
+    if (!model || diagnostics_errors(d) || fields.changed || !written)
+        return NULL;
+    for (int i = 0; i < w->statistics.count; i++)
+        w->statistics.at[i].tensor = broadcast_over_batch(w, w->statistics.at[i].tensor);
     x = extraction_new(unit->arena, w->program, w->program->name, precision);
     stand_ins(x, w, averages);
-    for (int i = 0; i < w->statistics.count; i++) extraction_want(x, w->statistics.at[i].tensor);
+    for (int i = 0; i < w->statistics.count; i++)
+        extraction_want(x, w->statistics.at[i].tensor);
     report->chunk = extraction_run(x);
     for (int i = 0; i < w->statistics.count; i++) {
         struct statistic statistic = {w->statistics.at[i].name, w->statistics.at[i].reduction};
@@ -215,9 +258,11 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         list_add(unit->arena, report->statistics, statistic);
     }
     x = extraction_new(unit->arena, w->program, "result", IR_DOUBLE);
-    for (int i = 0; i < entries.count; i++) extraction_want(x, entries.at[i].result);
+    for (int i = 0; i < entries.count; i++)
+        extraction_want(x, entries.at[i].result);
     report->result = extraction_run(x);
-    for (int i = 0; i < entries.count; i++) ir_add_output(report->result, entries.at[i].name, extraction_copy(x, entries.at[i].result), false);
+    for (int i = 0; i < entries.count; i++)
+        ir_add_output(report->result, entries.at[i].name, extraction_copy(x, entries.at[i].result), false);
     report->split = describe_split(top, block->data, split, &fields, report->chunk);
     return report;
 }
@@ -247,14 +292,19 @@ void averages_of(struct unit *unit, struct train_block *block, struct workspace 
         struct definition *rule;
         parameter_list group = {0};
 
-        if (strcmp(block->slots.at[i].name, "average") || path->kind != NODE_PATH) continue;
+        if (strcmp(block->slots.at[i].name, "average") || path->kind != NODE_PATH)
+            continue;
         rule = find_definition(unit, unit->main, path->name, path->span);
-        if (!rule || rule->node->kind != NODE_RULE || !rule->node->b) continue;
-        if (definition->b) select_parameters(scope, definition->b, &group);
-        for (int k = 0; !definition->b && k < w->parameters.count; k++) list_add(unit->arena, group, w->parameters.at[k]);
+        if (!rule || rule->node->kind != NODE_RULE || !rule->node->b)
+            continue;
+        if (definition->b)
+            select_parameters(scope, definition->b, &group);
+        for (int k = 0; !definition->b && k < w->parameters.count; k++)
+            list_add(unit->arena, group, w->parameters.at[k]);
         for (int k = 0; k < group.count; k++)
-            map_put(averages, group.at[k]->path,
-                    arena_printf(unit->arena, "%s.%s.%s", group.at[k]->path, rule->name, rule->node->b->list.at[0]->name));
+            map_put(
+                averages, group.at[k]->path,
+                arena_printf(unit->arena, "%s.%s.%s", group.at[k]->path, rule->name, rule->node->b->list.at[0]->name));
     }
 }
 
@@ -262,11 +312,13 @@ void averages_of(struct unit *unit, struct train_block *block, struct workspace 
 static struct train_block *block_of(struct unit *unit, const char *model)
 {
     for (int i = 0; i < unit->trainings.count; i++)
-        if (!strcmp(unit->trainings.at[i]->name, model)) return read_train_block(unit, unit->trainings.at[i]);
+        if (!strcmp(unit->trainings.at[i]->name, model))
+            return read_train_block(unit, unit->trainings.at[i]);
     return NULL;
 }
 
-static struct prediction *lower_model(struct unit *unit, struct definition *model, bool training, struct lower_options options, struct diagnostics *d)
+static struct prediction *lower_model(struct unit *unit, struct definition *model, bool training,
+                                      struct lower_options options, struct diagnostics *d)
 {
     struct prediction *prediction = NEW(unit->arena, struct prediction);
     struct scope *top = scope_top(NULL, unit, unit->main, training), *scope = NULL;
@@ -279,51 +331,68 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     enum ir_precision precision = options.precision >= 0 ? (enum ir_precision)options.precision : IR_SINGLE;
     int errors = diagnostics_errors(d);
 
-    if (!split && block && block->data) split = data_split(block->data, "train");
-    if (split) data_fields(top, block->data, split, &fields);
-    else fields_of_header(top, model, &fields);
-    if (block && block->precision && options.precision < 0 && block->precision->kind == NODE_PATH && !strcmp(block->precision->name, "f64"))
+    if (!split && block && block->data)
+        split = data_split(block->data, "train");
+    if (split)
+        data_fields(top, block->data, split, &fields);
+    else
+        fields_of_header(top, model, &fields);
+    if (block && block->precision && options.precision < 0 && block->precision->kind == NODE_PATH &&
+        !strcmp(block->precision->name, "f64"))
         precision = IR_DOUBLE;
     prediction->batch = options.batch ? options.batch : 100;
-    if (!model->node->list.count) prediction->batch = 1;
+    if (!model->node->list.count)
+        prediction->batch = 1;
     for (int round = 0; round < 6; round++) {
         fields.changed = false;
         w = workspace_new(unit, d, model->name, prediction->batch, precision);
         scope = forward(w, model, split ? block->data : NULL, split, &fields, training, model->node->name_span);
-        if (!fields.changed || diagnostics_errors(d) > errors) break;
+        if (!fields.changed || diagnostics_errors(d) > errors)
+            break;
     }
-    if (!scope || diagnostics_errors(d) || fields.changed) return NULL;
-    if (block) averages_of(unit, block, w, averages);
+    if (!scope || diagnostics_errors(d) || fields.changed)
+        return NULL;
+    if (block)
+        averages_of(unit, block, w, averages);
     x = extraction_new(unit->arena, w->program, model->name, precision);
-    if (!training) stand_ins(x, w, averages);
+    if (!training)
+        stand_ins(x, w, averages);
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < model->node->b->list.count; i++) {
             struct node *output = model->node->b->list.at[i];
             struct binding *binding = map_get(scope->names, output->name);
             struct ir_tensor *tensor;
 
-            if (!binding || is_poison(binding->value)) return NULL;
+            if (!binding || is_poison(binding->value))
+                return NULL;
             tensor = tensor_of(scope, binding->value, output->name, output->span);
-            if (!pass) extraction_want(x, tensor);
-            else ir_add_output(prediction->program, output->name, extraction_copy(x, tensor), false);
+            if (!pass)
+                extraction_want(x, tensor);
+            else
+                ir_add_output(prediction->program, output->name, extraction_copy(x, tensor), false);
         }
-        if (!pass) prediction->program = extraction_run(x);
+        if (!pass)
+            prediction->program = extraction_run(x);
     }
-    if (split) prediction->split = describe_split(top, block->data, split, &fields, prediction->program);
+    if (split)
+        prediction->split = describe_split(top, block->data, split, &fields, prediction->program);
     return diagnostics_errors(d) ? NULL : prediction;
 }
 
-struct prediction *lower_prediction(struct unit *unit, const char *name, struct lower_options options, struct diagnostics *d)
+struct prediction *lower_prediction(struct unit *unit, const char *name, struct lower_options options,
+                                    struct diagnostics *d)
 {
     struct definition *model = map_get(unit->main->names, name);
     struct scope *top = scope_top(NULL, unit, unit->main, false);
     name_list names = {0};
 
     unit->diagnostics = d;
-    if (model && model->node->kind == NODE_MODEL) return lower_model(unit, model, false, options, d);
+    if (model && model->node->kind == NODE_MODEL)
+        return lower_model(unit, model, false, options, d);
     fail(top, "E0201", (struct span){0}, "there is no model `%s`", name);
     for (int i = 0; i < unit->main->definitions.count; i++)
-        if (unit->main->definitions.at[i]->node->kind == NODE_MODEL) list_add(unit->arena, names, unit->main->definitions.at[i]->name);
+        if (unit->main->definitions.at[i]->node->kind == NODE_MODEL)
+            list_add(unit->arena, names, unit->main->definitions.at[i]->name);
     suggest(d, unit->arena, name, &names);
     return NULL;
 }
@@ -334,15 +403,20 @@ void check_unit(struct unit *unit, struct diagnostics *d)
 
     unit->diagnostics = d;
     for (int i = 0; i < unit->files.count; i++)
-        if (!unit->files.at[i]->tree) return;
-    for (int i = 0; i < unit->trainings.count; i++) lower_training(unit, i, options, d);
+        if (!unit->files.at[i]->tree)
+            return;
+    for (int i = 0; i < unit->trainings.count; i++)
+        lower_training(unit, i, options, d);
     for (int i = 0; i < unit->main->definitions.count; i++) {
         struct definition *model = unit->main->definitions.at[i];
         bool trained = false;
 
-        if (model->node->kind != NODE_MODEL) continue;
-        for (int k = 0; k < unit->trainings.count; k++) trained |= !strcmp(unit->trainings.at[k]->name, model->name);
-        if (!trained) lower_model(unit, model, true, options, d);
+        if (model->node->kind != NODE_MODEL)
+            continue;
+        for (int k = 0; k < unit->trainings.count; k++)
+            trained |= !strcmp(unit->trainings.at[k]->name, model->name);
+        if (!trained)
+            lower_model(unit, model, true, options, d);
         lower_model(unit, model, false, options, d);
     }
 }

@@ -1,5 +1,5 @@
-/* rule.c: selectors, and rules: what is done to each parameter after the backward pass. A rule runs line by line for all
-   parameters of its group at once, so that `all e` sees every parameter at the same line. */
+/* rule.c: selectors, and rules: what is done to each parameter after the backward pass. A rule runs line by line for
+   all parameters of its group at once, so that `all e` sees every parameter at the same line. */
 #include <string.h>
 
 #include "internal.h"
@@ -9,11 +9,14 @@ bool glob_matches(const char *glob, const char *name)
     for (; *glob; glob++, name++) {
         if (*glob == '*') {
             for (;; name++) {
-                if (glob_matches(glob + 1, name)) return true;
-                if (!*name) return false;
+                if (glob_matches(glob + 1, name))
+                    return true;
+                if (!*name)
+                    return false;
             }
         }
-        if (*glob != *name) return false;
+        if (*glob != *name)
+            return false;
     }
     return !*name;
 }
@@ -31,9 +34,11 @@ static bool nothing_selected(struct scope *scope, struct node *selector, const c
     name_list names = {0};
 
     /* What should have made the parameters was wrong itself, and said so. */
-    if (!w->parameters.count && diagnostics_errors(scope->unit->diagnostics)) return false;
+    if (!w->parameters.count && diagnostics_errors(scope->unit->diagnostics))
+        return false;
     fail(scope, "E0901", selector->span, "%s matches nothing", text_of(scope, selector));
-    for (int i = 0; i < w->parameters.count; i++) list_add(w->arena, names, w->parameters.at[i]->path);
+    for (int i = 0; i < w->parameters.count; i++)
+        list_add(w->arena, names, w->parameters.at[i]->path);
     suggest(scope->unit->diagnostics, w->arena, glob, &names);
     if (w->parameters.count) {
         const char *list = "";
@@ -50,7 +55,8 @@ bool select_parameters(struct scope *scope, struct node *selector, parameter_lis
     struct workspace *w = scope->workspace;
     const char *full;
 
-    while (selector->kind == NODE_GROUPED) selector = selector->a;
+    while (selector->kind == NODE_GROUPED)
+        selector = selector->a;
     if (selector->kind == NODE_CALL && !strcmp(selector->a->name, "params")) {
         const char *first = "";
         bool *chosen = NEW_ARRAY(w->arena, bool, w->parameters.count + 1);
@@ -63,13 +69,17 @@ bool select_parameters(struct scope *scope, struct node *selector, parameter_lis
                 fail(scope, "E0206", glob->span, "params wants strings, as in params(\"*.W\")");
                 return false;
             }
-            if (!k) first = glob->text;
+            if (!k)
+                first = glob->text;
             for (int i = 0; i < w->parameters.count; i++)
-                if (w->parameters.at[i]->trainable && glob_matches(glob->text, w->parameters.at[i]->path)) chosen[i] = found = true;
-            if (!found) return nothing_selected(scope, glob, glob->text);
+                if (w->parameters.at[i]->trainable && glob_matches(glob->text, w->parameters.at[i]->path))
+                    chosen[i] = found = true;
+            if (!found)
+                return nothing_selected(scope, glob, glob->text);
         }
         for (int i = 0; i < w->parameters.count; i++)
-            if (chosen[i]) list_add(w->arena, *out, w->parameters.at[i]);
+            if (chosen[i])
+                list_add(w->arena, *out, w->parameters.at[i]);
         return out->count ? true : nothing_selected(scope, selector, first);
     }
     if (selector->kind != NODE_PATH) {
@@ -81,25 +91,30 @@ bool select_parameters(struct scope *scope, struct node *selector, parameter_lis
         for (int i = 0; i < w->parameters.count; i++) {
             struct parameter *parameter = w->parameters.at[i];
 
-            if (!parameter->trainable || (selector->name[0] == 'w' && !parameter->weight) || (selector->name[0] == 'b' && parameter->weight)) continue;
+            if (!parameter->trainable || (selector->name[0] == 'w' && !parameter->weight) ||
+                (selector->name[0] == 'b' && parameter->weight))
+                continue;
             list_add(w->arena, *out, parameter);
         }
         return out->count ? true : nothing_selected(scope, selector, selector->name);
     }
     {
         const char *dot = strchr(selector->name, '.');
-        const char *first = dot ? arena_slice(w->arena, selector->name, (size_t)(dot - selector->name)) : selector->name;
+        const char *first =
+            dot ? arena_slice(w->arena, selector->name, (size_t)(dot - selector->name)) : selector->name;
         struct binding *binding = scope_find(scope, first);
         const char *base = first;
 
-        if (binding && binding->kind == BIND_VALUE && binding->value->kind == VALUE_LAYER && binding->value->layer->path)
+        if (binding && binding->kind == BIND_VALUE && binding->value->kind == VALUE_LAYER &&
+            binding->value->layer->path)
             base = binding->value->layer->path;
         else if (binding)
             base = arena_printf(w->arena, "%s.%s", scope->path, first);
         full = arena_printf(w->arena, "%s%s", base, dot ? dot : "");
     }
     for (int i = 0; i < w->parameters.count; i++)
-        if (w->parameters.at[i]->trainable && below(full, w->parameters.at[i]->path)) list_add(w->arena, *out, w->parameters.at[i]);
+        if (w->parameters.at[i]->trainable && below(full, w->parameters.at[i]->path))
+            list_add(w->arena, *out, w->parameters.at[i]);
     return out->count ? true : nothing_selected(scope, selector, full);
 }
 
@@ -109,14 +124,19 @@ const struct value *parameter_set(struct scope *scope, const parameter_list *lis
 
     for (int i = 0; i < list->count; i++) {
         struct parameter *parameter = list->at[i];
-        list_add(scope->unit->arena, set->items, parameter->current ? parameter->current : value_of_tensor(scope, parameter->leaf, 0));
+        list_add(scope->unit->arena, set->items,
+                 parameter->current ? parameter->current : value_of_tensor(scope, parameter->leaf, 0));
     }
     return set;
 }
 
 /* ---- running a rule ---- */
 
-struct assignment { struct binding *binding; const struct value *value; bool assigned; };
+struct assignment {
+    struct binding *binding;
+    const struct value *value;
+    bool assigned;
+};
 
 static struct assignment what_stands(struct binding *binding)
 {
@@ -158,7 +178,8 @@ static void assign_in_step(struct rule_run *run, struct node *definition)
         after[i] = what_stands(binding);
         put_back(before);
     }
-    for (int i = 0; i < run->count; i++) put_back(after[i]);
+    for (int i = 0; i < run->count; i++)
+        put_back(after[i]);
 }
 
 static void run_lines(struct rule_run *run, struct node *block)
@@ -171,13 +192,15 @@ static void run_lines(struct rule_run *run, struct node *block)
 
             if (condition->kind != VALUE_NUMBER) {
                 if (!is_poison(condition)) {
-                    fail(run->peers[0], "E0701", statement->a->span, "`if` as a statement wants what is known before the run; %s is not",
+                    fail(run->peers[0], "E0701", statement->a->span,
+                         "`if` as a statement wants what is known before the run; %s is not",
                          text_of(run->peers[0], statement->a));
                     help(run->peers[0], "if %s then a else b", text_of(run->peers[0], statement->a));
                 }
                 continue;
             }
-            if (condition->number != 0) run_lines(run, statement->b);
+            if (condition->number != 0)
+                run_lines(run, statement->b);
             else if (statement->c) {
                 struct node wrapped = {.kind = NODE_BLOCK, .span = statement->c->span};
 
@@ -203,7 +226,8 @@ static void run_lines(struct rule_run *run, struct node *block)
             }
             one.list.at = &statement->list.at[j];
             one.list.count = one.list.capacity = 1;
-            for (int i = 0; i < run->count; i++) run_statement(run->peers[i], &one);
+            for (int i = 0; i < run->count; i++)
+                run_statement(run->peers[i], &one);
         }
     }
 }
@@ -213,7 +237,8 @@ static struct definition *rule_named(struct scope *scope, struct node *path, con
     struct definition *rule = find_definition(scope->unit, scope->file, path->name, path->span);
     name_list all = {0}, rules = {0};
 
-    if (rule && rule->node->kind == NODE_RULE) return rule;
+    if (rule && rule->node->kind == NODE_RULE)
+        return rule;
     if (rule) {
         fail(scope, "E0801", path->span, "%s = %s: %s is no rule", slot, path->name, path->name);
         note(scope, rule->node->name_span, "%s is defined here", path->name);
@@ -223,27 +248,32 @@ static struct definition *rule_named(struct scope *scope, struct node *path, con
     visible_names(scope->unit, scope->file, &all);
     for (int i = 0; i < all.count; i++) {
         struct definition *other = find_definition(scope->unit, scope->file, all.at[i], path->span);
-        if (other && other->node->kind == NODE_RULE) list_add(scope->unit->arena, rules, all.at[i]);
+        if (other && other->node->kind == NODE_RULE)
+            list_add(scope->unit->arena, rules, all.at[i]);
     }
     suggest(scope->unit->diagnostics, scope->unit->arena, path->name, &rules);
     return NULL;
 }
 
-static bool fits(struct scope *scope, struct definition *rule, const parameter_list *group, const char *slot, struct node *call)
+static bool fits(struct scope *scope, struct definition *rule, const parameter_list *group, const char *slot,
+                 struct node *call)
 {
     int fixed = 0;
     bool dots = false;
 
     for (int i = 0; i < rule->node->list.at[0]->list.count; i++) {
-        if (rule->node->list.at[0]->list.at[i]->kind == NODE_DOTS) dots = true;
-        else fixed++;
+        if (rule->node->list.at[0]->list.at[i]->kind == NODE_DOTS)
+            dots = true;
+        else
+            fixed++;
     }
     for (int i = 0; i < group->count; i++) {
         int rank = group->at[i]->leaf->rank;
 
-        if (rank == fixed || (dots && rank > fixed)) continue;
-        fail(scope, "E0801", call->span, "%s wants %s%d ax%s; %s has %d", rule->name, dots ? "at least " : "", fixed, fixed == 1 ? "is" : "es",
-             group->at[i]->path, rank);
+        if (rank == fixed || (dots && rank > fixed))
+            continue;
+        fail(scope, "E0801", call->span, "%s wants %s%d ax%s; %s has %d", rule->name, dots ? "at least " : "", fixed,
+             fixed == 1 ? "is" : "es", group->at[i]->path, rank);
         note(scope, group->at[i]->span, "%s is declared here", group->at[i]->path);
         help(scope, "%s = %s on weights", slot, text_of(scope, call));
         return false;
@@ -251,7 +281,8 @@ static bool fits(struct scope *scope, struct definition *rule, const parameter_l
     return true;
 }
 
-void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group, struct map *averages)
+void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
+              struct map *averages)
 {
     struct arena *arena = scope->unit->arena;
     struct node *path = call->kind == NODE_CALL ? call->a : call;
@@ -266,13 +297,16 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         return;
     }
     rule = rule_named(scope, path, slot);
-    if (!rule) return;
+    if (!rule)
+        return;
     if (rule->node->list.count != 2) {
         fail(scope, "E0801", rule->node->span, "a rule has two inputs, the parameter and its gradient");
         return;
     }
-    settings = evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL, NULL, call->span);
-    if (!settings || !fits(scope, rule, group, slot, call)) return;
+    settings = evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL,
+                                 NULL, call->span);
+    if (!settings || !fits(scope, rule, group, slot, call))
+        return;
     in->name = rule->name;
     in->span = call->span;
     run.count = group->count;
@@ -294,9 +328,11 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         run.peers[i] = peer;
         list_add(arena, inputs, parameter->current);
         list_add(arena, inputs, parameter->gradient);
-        if (!bind_header(peer, rule, &inputs, settings, call->span)) return;
+        if (!bind_header(peer, rule, &inputs, settings, call->span))
+            return;
     }
-    if (!run.count) return;
+    if (!run.count)
+        return;
     run_lines(&run, rule->node->a);
     outputs = rule->node->b;
     for (int i = 0; i < group->count; i++) {
@@ -305,7 +341,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
 
         parameter->current = w->value;
         parameter->gradient = g->value;
-        if (strcmp(slot, "average")) continue;
+        if (strcmp(slot, "average"))
+            continue;
         a = outputs ? scope_find(run.peers[i], outputs->list.at[0]->name) : NULL;
         if (!a) {
             fail(scope, "E0801", call->span, "%s gives nothing that could stand for the parameter", rule->name);

@@ -14,7 +14,8 @@ struct scope *scope_top(struct workspace *w, struct unit *unit, struct file *fil
     scope->training = training;
     scope->body = scope;
     scope->names = map_new(unit->arena);
-    if (w && w->batch) list_add(unit->arena, scope->context, w->batch);
+    if (w && w->batch)
+        list_add(unit->arena, scope->context, w->batch);
     return scope;
 }
 
@@ -32,7 +33,8 @@ struct scope *scope_body(struct scope *from, struct file *file, const char *path
     scope->names = map_new(from->unit->arena);
     scope->order = (name_list){0};
     scope->context = (ir_index_list){0};
-    for (int i = 0; i < from->context.count; i++) list_add(from->unit->arena, scope->context, from->context.at[i]);
+    for (int i = 0; i < from->context.count; i++)
+        list_add(from->unit->arena, scope->context, from->context.at[i]);
     scope->has_dots = false;
     scope->dots = (ir_index_list){0};
     scope->reduced = (name_list){0};
@@ -48,7 +50,8 @@ struct scope *scope_inner(struct scope *up)
     scope->names = map_new(up->unit->arena);
     scope->order = (name_list){0};
     scope->reduced = (name_list){0};
-    for (int i = 0; i < up->reduced.count; i++) list_add(up->unit->arena, scope->reduced, up->reduced.at[i]);
+    for (int i = 0; i < up->reduced.count; i++)
+        list_add(up->unit->arena, scope->reduced, up->reduced.at[i]);
     return scope;
 }
 
@@ -80,15 +83,18 @@ void scope_define(struct scope *scope, const char *name, struct span span, const
 {
     struct binding *binding;
 
-    if (!strcmp(name, "_")) return;
+    if (!strcmp(name, "_"))
+        return;
     if (is_predefined(name)) {
         fail(scope, "E0202", span, "`%s` is predefined and cannot be defined again", name);
         return;
     }
     binding = map_get(scope->names, name);
     if (binding) {
-        if (binding->kind == BIND_AXIS) fail(scope, "E0202", span, "`%s` is an axis in this body and cannot be a value too", name);
-        else fail(scope, "E0202", span, "`%s` is defined twice in this body", name);
+        if (binding->kind == BIND_AXIS)
+            fail(scope, "E0202", span, "`%s` is an axis in this body and cannot be a value too", name);
+        else
+            fail(scope, "E0202", span, "`%s` is defined twice in this body", name);
         note(scope, binding->span, "`%s` is first defined here", name);
         return;
     }
@@ -101,7 +107,8 @@ void scope_names(struct scope *scope, name_list *out)
     struct scope *s;
 
     for (s = scope; s; s = s->up)
-        for (int i = 0; i < s->order.count; i++) list_add(scope->unit->arena, *out, s->order.at[i]);
+        for (int i = 0; i < s->order.count; i++)
+            list_add(scope->unit->arena, *out, s->order.at[i]);
     visible_names(scope->unit, scope->file, out);
 }
 
@@ -127,7 +134,8 @@ const char *place(struct scope *scope, const struct node *node, const char *name
     const char *key = arena_printf(w->arena, "%s#%d", scope->path, node->number_of_node);
     const char *path = map_get(w->sites, key);
 
-    if (path) return path;
+    if (path)
+        return path;
     path = *scope->path ? arena_printf(w->arena, "%s.%s", scope->path, name) : name;
     path = arena_printf(w->arena, "%s_%d", path, counted(scope, w->counts, path));
     map_put(w->sites, key, (void *)path);
@@ -179,7 +187,8 @@ void warn(struct scope *scope, const char *code, struct span at, const char *for
     va_end(arguments);
     /* The same place is lowered in several modes and rounds. */
     key = arena_printf(scope->unit->arena, "%s %s %d", code, at.source ? at.source->path : "", at.begin);
-    if (map_get(scope->unit->warned, key)) return;
+    if (map_get(scope->unit->warned, key))
+        return;
     map_put(scope->unit->warned, key, (void *)key);
     diagnose(scope->unit->diagnostics, code, at, "%s", message);
     chain(scope);
@@ -229,7 +238,8 @@ const char *shape_text(struct scope *scope, const ir_index_list *axes)
     char *copy;
 
     text_add(&text, "[");
-    for (int i = 0; i < axes->count; i++) text_addf(&text, "%s%lld", i ? ", " : "", (long long)axes->at[i]->extent);
+    for (int i = 0; i < axes->count; i++)
+        text_addf(&text, "%s%lld", i ? ", " : "", (long long)axes->at[i]->extent);
     text_add(&text, "]");
     copy = arena_string(scope->unit->arena, text.data);
     text_free(&text);

@@ -12,7 +12,8 @@ static void poison_targets(struct scope *scope, struct node *definition)
         struct node *target = definition->list.at[i];
         struct binding *binding = scope_find(scope, target->name);
 
-        if (definition->op != 'u' && strcmp(target->name, "_") && !binding) scope_define(scope, target->name, target->name_span, &poison);
+        if (definition->op != 'u' && strcmp(target->name, "_") && !binding)
+            scope_define(scope, target->name, target->name_span, &poison);
     }
 }
 
@@ -22,10 +23,12 @@ static void poison_block(struct scope *scope, struct node *block)
         struct node *statement = block->list.at[i];
 
         if (statement->kind == NODE_DEFINE)
-            for (int k = 0; k < statement->list.count; k++) poison_targets(scope, statement->list.at[k]);
+            for (int k = 0; k < statement->list.count; k++)
+                poison_targets(scope, statement->list.at[k]);
         else if (statement->kind == NODE_WHEN || statement->kind == NODE_OVER) {
             poison_block(scope, statement->b);
-            if (statement->c && statement->c->kind == NODE_BLOCK) poison_block(scope, statement->c);
+            if (statement->c && statement->c->kind == NODE_BLOCK)
+                poison_block(scope, statement->c);
         }
     }
 }
@@ -34,16 +37,19 @@ static void poison_block(struct scope *scope, struct node *block)
 
 static bool is_new_axis(struct node *s, const char *name)
 {
-    if (s->kind == NODE_AXIS) return !strcmp(s->name, name);
+    if (s->kind == NODE_AXIS)
+        return !strcmp(s->name, name);
     for (int i = 0; s->kind == NODE_COMPOSITE && i < s->list.count; i++)
-        if (is_new_axis(s->list.at[i], name)) return true;
+        if (is_new_axis(s->list.at[i], name))
+            return true;
     return false;
 }
 
 static bool declared_on_left(struct node *target, const struct ir_index *label)
 {
     for (int i = 0; i < target->list.count; i++)
-        if (is_new_axis(target->list.at[i], label->name)) return true;
+        if (is_new_axis(target->list.at[i], label->name))
+            return true;
     return false;
 }
 
@@ -63,26 +69,34 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         int64_t extent;
 
         if (s->kind != NODE_COMPOSITE) {
-            if (!axes_named(scope, &s, 1, &labels)) return &poison;
-            for (int k = first; k < labels.count; k++) list_add(scope->unit->arena, own, new_index(scope, labels.at[k]->name, labels.at[k]->extent));
+            if (!axes_named(scope, &s, 1, &labels))
+                return &poison;
+            for (int k = first; k < labels.count; k++)
+                list_add(scope->unit->arena, own, new_index(scope, labels.at[k]->name, labels.at[k]->extent));
             continue;
         }
-        if (!axes_named(scope, s->list.at, s->list.count, &labels)) return &poison;
+        if (!axes_named(scope, s->list.at, s->list.count, &labels))
+            return &poison;
         extent = labels.count > first ? ir_extent_product(labels.at + first, labels.count - first) : 1;
         composite = true;
-        list_add(scope->unit->arena, own, new_index(scope, labels.count > first ? labels.at[first]->name : "a", extent));
+        list_add(scope->unit->arena, own,
+                 new_index(scope, labels.count > first ? labels.at[first]->name : "a", extent));
     }
     free_indices(scope, out, &free);
     for (int i = 0; i < labels.count; i++) {
         for (int k = 0; k < i; k++)
-            if (labels.at[k] == labels.at[i]) return fail(scope, "E0312", target->span, "%s stands twice on the left", labels.at[i]->name);
-        if (broadcast || list_has(&free, labels.at[i]) || declared_on_left(target, labels.at[i])) continue;
+            if (labels.at[k] == labels.at[i])
+                return fail(scope, "E0312", target->span, "%s stands twice on the left", labels.at[i]->name);
+        if (broadcast || list_has(&free, labels.at[i]) || declared_on_left(target, labels.at[i]))
+            continue;
         fail(scope, "E0312", target->span, "%s does not occur on the right", labels.at[i]->name);
         help(scope, "to repeat the value write %s: %lld", labels.at[i]->name, (long long)labels.at[i]->extent);
         return &poison;
     }
     for (int i = 0; i < free.count; i++) {
-        if (scope->function || free.at[i]->batch || list_has(&labels, free.at[i]) || list_has(&scope->context, free.at[i])) continue;
+        if (scope->function || free.at[i]->batch || list_has(&labels, free.at[i]) ||
+            list_has(&scope->context, free.at[i]))
+            continue;
         return fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
     }
     forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, labels.count + 1);
@@ -91,21 +105,26 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         ir_index_list part = {0};
         const struct ir_form *rest;
 
-        axes_named(scope, s->kind == NODE_COMPOSITE ? s->list.at : &s, s->kind == NODE_COMPOSITE ? s->list.count : 1, &part);
+        axes_named(scope, s->kind == NODE_COMPOSITE ? s->list.at : &s, s->kind == NODE_COMPOSITE ? s->list.count : 1,
+                   &part);
         if (s->kind != NODE_COMPOSITE) {
-            for (int k = 0; k < part.count; k++) forms[label++] = ir_form_index(p, own.at[axis++]);
+            for (int k = 0; k < part.count; k++)
+                forms[label++] = ir_form_index(p, own.at[axis++]);
             continue;
         }
         rest = ir_form_index(p, own.at[axis++]);
         for (int k = part.count - 1; k >= 0; k--) {
             forms[label + k] = k ? ir_form_remainder(p, rest, part.at[k]->extent) : rest;
-            if (k) rest = ir_form_quotient(p, rest, part.at[k]->extent);
+            if (k)
+                rest = ir_form_quotient(p, rest, part.at[k]->extent);
         }
         label += part.count;
     }
     (void)composite;
-    if (labels.count) out->expr = ir_substitute(p, out->expr, labels.at, forms, labels.count);
-    for (int i = 0; i < value->own.count; i++) list_add(scope->unit->arena, own, value->own.at[i]);
+    if (labels.count)
+        out->expr = ir_substitute(p, out->expr, labels.at, forms, labels.count);
+    for (int i = 0; i < value->own.count; i++)
+        list_add(scope->unit->arena, own, value->own.at[i]);
     out->own = own;
     return out;
 }
@@ -115,7 +134,8 @@ void assign(struct scope *scope, struct node *target, const struct value *value)
     ir_index_list free = {0};
 
     if (is_poison(value)) {
-        if (!map_get(scope->names, target->name)) scope_define(scope, target->name, target->name_span, value);
+        if (!map_get(scope->names, target->name))
+            scope_define(scope, target->name, target->name_span, value);
         return;
     }
     if (value->kind == VALUE_TUPLE) {
@@ -131,12 +151,14 @@ void assign(struct scope *scope, struct node *target, const struct value *value)
     } else if (value->kind == VALUE_TENSOR && !scope->function) {
         free_indices(scope, value, &free);
         for (int i = 0; i < free.count; i++) {
-            if (free.at[i]->batch || list_has(&scope->context, free.at[i])) continue;
+            if (free.at[i]->batch || list_has(&scope->context, free.at[i]))
+                continue;
             value = fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
             break;
         }
     }
-    if (!scope->function && value->kind == VALUE_TENSOR && !value->field) value = materialise(scope, value, target->name, target->span);
+    if (!scope->function && value->kind == VALUE_TENSOR && !value->field)
+        value = materialise(scope, value, target->name, target->span);
     scope_define(scope, target->name, target->name_span, value);
 }
 
@@ -157,24 +179,30 @@ static void define(struct scope *scope, struct node *definition)
         v = evaluate(scope, definition->a);
         if (!is_poison(v) && (v->kind != VALUE_TUPLE || v->items.count != definition->list.count))
             v = fail(scope, "E0207", definition->span, "%d names for %d value%s", definition->list.count,
-                     v->kind == VALUE_TUPLE ? v->items.count : 1, v->kind == VALUE_TUPLE && v->items.count != 1 ? "s" : "");
+                     v->kind == VALUE_TUPLE ? v->items.count : 1,
+                     v->kind == VALUE_TUPLE && v->items.count != 1 ? "s" : "");
         for (int i = 0; i < definition->list.count; i++)
-            if (strcmp(definition->list.at[i]->name, "_")) assign(scope, definition->list.at[i], is_poison(v) ? v : v->items.at[i]);
+            if (strcmp(definition->list.at[i]->name, "_"))
+                assign(scope, definition->list.at[i], is_poison(v) ? v : v->items.at[i]);
         return;
     }
     if (target->flag && (!scope->workspace || !declare_axes(scope, target->list.at, target->list.count, false))) {
         poison_targets(scope, definition);
         return;
     }
-    /* Axes written with their extent on the left are context of the right side: what is drawn or called there is mapped. */
+    /* Axes written with their extent on the left are context of the right side: what is drawn or called there is
+     * mapped. */
     for (int i = 0; i < target->list.count; i++) {
-        struct binding *binding = target->list.at[i]->kind == NODE_AXIS ? scope_find(scope, target->list.at[i]->name) : NULL;
+        struct binding *binding =
+            target->list.at[i]->kind == NODE_AXIS ? scope_find(scope, target->list.at[i]->name) : NULL;
 
-        if (binding && binding->kind == BIND_AXIS) list_add(scope->unit->arena, scope->context, binding->axes.at[0]);
+        if (binding && binding->kind == BIND_AXIS)
+            list_add(scope->unit->arena, scope->context, binding->axes.at[0]);
     }
     scope->target = target->name;
     if (definition->a->kind == NODE_PIPE && !definition->a->a && scope->workspace)
-        v = pipe_value(scope, definition->a, arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name));
+        v = pipe_value(scope, definition->a,
+                       arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name));
     else
         v = evaluate(scope, definition->a);
     scope->target = outer;
@@ -187,27 +215,32 @@ static void define(struct scope *scope, struct node *definition)
 static struct parameter *parameter_at(struct workspace *w, const char *path)
 {
     for (int i = 0; i < w->parameters.count; i++)
-        if (!strcmp(w->parameters.at[i]->path, path)) return w->parameters.at[i];
+        if (!strcmp(w->parameters.at[i]->path, path))
+            return w->parameters.at[i];
     return NULL;
 }
 
 static struct state *state_at(struct workspace *w, const char *path)
 {
     for (int i = 0; i < w->states.count; i++)
-        if (!strcmp(w->states.at[i]->path, path)) return w->states.at[i];
+        if (!strcmp(w->states.at[i]->path, path))
+            return w->states.at[i];
     return NULL;
 }
 
 static bool same_shape(const struct ir_tensor *leaf, const ir_index_list *axes)
 {
-    if (leaf->rank != axes->count) return false;
+    if (leaf->rank != axes->count)
+        return false;
     for (int i = 0; i < axes->count; i++)
-        if (leaf->axes[i]->extent != axes->at[i]->extent) return false;
+        if (leaf->axes[i]->extent != axes->at[i]->extent)
+            return false;
     return true;
 }
 
 /* The first value, as a tensor over exactly the axes. NULL after an error. */
-static struct ir_tensor *first_value(struct scope *scope, struct node *definition, struct node *target, const char *full, const ir_index_list *axes)
+static struct ir_tensor *first_value(struct scope *scope, struct node *definition, struct node *target,
+                                     const char *full, const ir_index_list *axes)
 {
     const char *name = arena_printf(scope->unit->arena, "%s.init", full);
     const char *outer = scope->target;
@@ -219,36 +252,46 @@ static struct ir_tensor *first_value(struct scope *scope, struct node *definitio
     /* A rule's state may start from the parameter: from its first value, not from what the rules before made of it. */
     weight = scope->rule ? scope_find(scope, scope->rule->weight) : NULL;
     current = weight ? weight->value : NULL;
-    if (weight) weight->value = value_of_tensor(scope, scope->peer->leaf, 0);
+    if (weight)
+        weight->value = value_of_tensor(scope, scope->peer->leaf, 0);
     scope->target = target->name;
     v = evaluate(scope, definition->a);
     scope->target = outer;
-    if (weight) weight->value = current;
-    if (is_poison(v)) return NULL;
+    if (weight)
+        weight->value = current;
+    if (is_poison(v))
+        return NULL;
     if (definition->op == '~') {
         if (v->kind != VALUE_DISTRIBUTION) {
-            fail(scope, "E0206", definition->a->span, "a distribution is wanted after `~`: %s", text_of(scope, definition->a));
+            fail(scope, "E0206", definition->a->span, "a distribution is wanted after `~`: %s",
+                 text_of(scope, definition->a));
             return NULL;
         }
         return draw_tensor(scope, v, name, name, IR_PER_RUN, axes, 0, false, target->span);
     }
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
-        fail(scope, "E0206", definition->a->span, v->kind == VALUE_DISTRIBUTION ? "a distribution is drawn with `~`" : "a number is wanted here");
+        fail(scope, "E0206", definition->a->span,
+             v->kind == VALUE_DISTRIBUTION ? "a distribution is drawn with `~`" : "a number is wanted here");
         return NULL;
     }
     if (v->own.count) {
-        fail(scope, "E0310", definition->a->span, "the first value has axes %s; write its subscripts", shape_text(scope, &v->own));
+        fail(scope, "E0310", definition->a->span, "the first value has axes %s; write its subscripts",
+             shape_text(scope, &v->own));
         return NULL;
     }
     free_indices(scope, v, &free);
     for (int i = 0; i < free.count; i++) {
-        if (list_has(axes, free.at[i])) continue;
-        if (free.at[i]->batch) fail(scope, "E0503", definition->a->span, "the first value of %s differs between samples", target->name);
-        else fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
+        if (list_has(axes, free.at[i]))
+            continue;
+        if (free.at[i]->batch)
+            fail(scope, "E0503", definition->a->span, "the first value of %s differs between samples", target->name);
+        else
+            fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
         return NULL;
     }
     e = value_expr(scope, v);
-    return ir_equation(scope->workspace->program, name, axes->at, axes->count, IR_MAP, NULL, 0, e, false, origin_of(scope, target->span));
+    return ir_equation(scope->workspace->program, name, axes->at, axes->count, IR_MAP, NULL, 0, e, false,
+                       origin_of(scope, target->span));
 }
 
 void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
@@ -264,7 +307,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
     struct binding *binding;
 
     if (definition->list.count != 1 || definition->op == 'u') {
-        fail(scope, "E0102", definition->span, "a %s is declared as name[axes] = value or ~ distribution", parameter ? "parameter" : "state");
+        fail(scope, "E0102", definition->span, "a %s is declared as name[axes] = value or ~ distribution",
+             parameter ? "parameter" : "state");
         poison_targets(scope, definition);
         return;
     }
@@ -273,9 +317,11 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
         poison_targets(scope, definition);
         return;
     }
-    if (definition->text) fail(scope, "E0102", definition->span, "`per` belongs to a draw, not to a %s", parameter ? "parameter" : "state");
-    if (!declare_axes(scope, target->list.at, target->list.count, false) || !axes_named(scope, target->list.at, target->list.count, &axes) ||
-        !axes_distinct(scope, &axes, target->span)) {
+    if (definition->text)
+        fail(scope, "E0102", definition->span, "`per` belongs to a draw, not to a %s",
+             parameter ? "parameter" : "state");
+    if (!declare_axes(scope, target->list.at, target->list.count, false) ||
+        !axes_named(scope, target->list.at, target->list.count, &axes) || !axes_distinct(scope, &axes, target->span)) {
         poison_targets(scope, definition);
         return;
     }
@@ -283,7 +329,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
         struct text text = {0};
         ir_index_list had = {.at = leaf->axes, .count = leaf->rank};
 
-        fail(scope, "E0302", target->span, "%s has axes %s here and %s where it was made", full, shape_text(scope, &axes), shape_text(scope, &had));
+        fail(scope, "E0302", target->span, "%s has axes %s here and %s where it was made", full,
+             shape_text(scope, &axes), shape_text(scope, &had));
         note(scope, old_parameter ? old_parameter->span : old_state->span, "it is made here");
         text_free(&text);
         poison_targets(scope, definition);
@@ -301,15 +348,18 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
             poison_targets(scope, definition);
             return;
         }
-        leaf = ir_leaf(w->program, parameter ? IR_PARAMETER : IR_STATE, full, axes.at, axes.count, false, INT64_MIN, INT64_MAX,
-                       origin_of(scope, target->span));
+        leaf = ir_leaf(w->program, parameter ? IR_PARAMETER : IR_STATE, full, axes.at, axes.count, false, INT64_MIN,
+                       INT64_MAX, origin_of(scope, target->span));
         if (parameter) {
             old_parameter = NEW(w->arena, struct parameter);
-            *old_parameter = (struct parameter){full, (struct ir_tensor *)leaf, initial, definition->op == '~', true, target->span, NULL, NULL};
+            *old_parameter = (struct parameter){
+                full, (struct ir_tensor *)leaf, initial, definition->op == '~', true, target->span, NULL, NULL};
             list_add(w->arena, w->parameters, old_parameter);
         } else {
             old_state = NEW(w->arena, struct state);
-            *old_state = (struct state){full, (struct ir_tensor *)leaf, initial, value_of_tensor(scope, (struct ir_tensor *)leaf, 0), false, target->span};
+            *old_state = (struct state){full,    (struct ir_tensor *)leaf,
+                                        initial, value_of_tensor(scope, (struct ir_tensor *)leaf, 0),
+                                        false,   target->span};
             list_add(w->arena, w->states, old_state);
         }
     }
@@ -348,13 +398,15 @@ void update_state(struct scope *scope, struct node *definition)
 
         fail(scope, "E0201", target->span, "there is no state `%s`", target->name);
         for (struct scope *s = scope; s; s = s->up)
-            for (int i = 0; i < s->order.count; i++) list_add(scope->unit->arena, names, s->order.at[i]);
+            for (int i = 0; i < s->order.count; i++)
+                list_add(scope->unit->arena, names, s->order.at[i]);
         suggest(scope->unit->diagnostics, scope->unit->arena, target->name, &names);
         return;
     }
     of_rule = scope->rule && binding->kind == BIND_VALUE &&
               (!strcmp(target->name, scope->rule->weight) || !strcmp(target->name, scope->rule->gradient));
-    if (binding->kind == BIND_VALUE && is_poison(binding->value)) return;
+    if (binding->kind == BIND_VALUE && is_poison(binding->value))
+        return;
     if (binding->kind != BIND_STATE && !of_rule) {
         fail(scope, "E0503", target->span, "`<-` assigns a state, and `%s` is none", target->name);
         note(scope, binding->span, "%s is defined here", target->name);
@@ -365,11 +417,13 @@ void update_state(struct scope *scope, struct node *definition)
         help(scope, "if training { ... }");
         return;
     }
-    if (!declare_axes(scope, target->list.at, target->list.count, false)) return;
+    if (!declare_axes(scope, target->list.at, target->list.count, false))
+        return;
     scope->target = target->name;
     v = evaluate(scope, definition->a);
     scope->target = outer;
-    if (is_poison(v)) return;
+    if (is_poison(v))
+        return;
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
         fail(scope, "E0206", definition->a->span, "a number is wanted here: %s", text_of(scope, definition->a));
         return;
@@ -377,23 +431,28 @@ void update_state(struct scope *scope, struct node *definition)
     shape = shape_before(binding);
     if (target->flag) {
         v = close_over(scope, target, v, true);
-        if (is_poison(v)) return;
+        if (is_poison(v))
+            return;
     } else if (v->kind == VALUE_NUMBER || (!v->own.count && shape->count)) {
         struct value *wide = value_new(scope, VALUE_TENSOR);
 
         wide->expr = value_expr(scope, v);
-        for (int i = 0; i < shape->count; i++) list_add(scope->unit->arena, wide->own, new_index(scope, shape->at[i]->name, shape->at[i]->extent));
+        for (int i = 0; i < shape->count; i++)
+            list_add(scope->unit->arena, wide->own, new_index(scope, shape->at[i]->name, shape->at[i]->extent));
         v = wide;
     }
     for (int i = 0; i < shape->count || i < v->own.count; i++) {
-        if (i < shape->count && i < v->own.count && shape->at[i]->extent == v->own.at[i]->extent) continue;
-        fail(scope, "E0302", definition->span, "%s has axes %s, and its new value %s", target->name, shape_text(scope, shape), shape_text(scope, &v->own));
+        if (i < shape->count && i < v->own.count && shape->at[i]->extent == v->own.at[i]->extent)
+            continue;
+        fail(scope, "E0302", definition->span, "%s has axes %s, and its new value %s", target->name,
+             shape_text(scope, shape), shape_text(scope, &v->own));
         return;
     }
     free_indices(scope, v, &free);
     if (free.count) {
-        fail(scope, "E0503", definition->span, "the new %s differs %s%s; reduce over %s", target->name, free.at[0]->batch ? "between samples" : "along ",
-             free.at[0]->batch ? "" : free.at[0]->name, free.at[0]->name);
+        fail(scope, "E0503", definition->span, "the new %s differs %s%s; reduce over %s", target->name,
+             free.at[0]->batch ? "between samples" : "along ", free.at[0]->batch ? "" : free.at[0]->name,
+             free.at[0]->name);
         return;
     }
     v = value_of_tensor(scope, tensor_of(scope, v, target->name, target->span), 0);
@@ -403,7 +462,8 @@ void update_state(struct scope *scope, struct node *definition)
     }
     binding->state->assigned = true;
     /* A state is a constant to derivatives, before and after its assignment. */
-    if (!scope->rule) v = value_tensor(scope, ir_apply(p, IR_stop, v->expr, NULL, NULL), &v->own);
+    if (!scope->rule)
+        v = value_tensor(scope, ir_apply(p, IR_stop, v->expr, NULL, NULL), &v->own);
     binding->state->current = v;
 }
 
@@ -424,10 +484,14 @@ void run_definition(struct scope *scope, struct node *definition)
         }
         break;
     case 'u':
-        if (scope->function) fail(scope, "E0102", definition->span, "a function has no state; a layer has");
-        else update_state(scope, definition);
+        if (scope->function)
+            fail(scope, "E0102", definition->span, "a function has no state; a layer has");
+        else
+            update_state(scope, definition);
         break;
-    default: define(scope, definition); break;
+    default:
+        define(scope, definition);
+        break;
     }
 }
 
@@ -435,11 +499,15 @@ void run_definition(struct scope *scope, struct node *definition)
 
 static bool mentions_training(const struct node *node)
 {
-    if (!node) return false;
-    if ((node->kind == NODE_PATH || node->kind == NODE_NAME) && !strcmp(node->name, "training")) return true;
-    if (mentions_training(node->a) || mentions_training(node->b) || mentions_training(node->c)) return true;
+    if (!node)
+        return false;
+    if ((node->kind == NODE_PATH || node->kind == NODE_NAME) && !strcmp(node->name, "training"))
+        return true;
+    if (mentions_training(node->a) || mentions_training(node->b) || mentions_training(node->c))
+        return true;
     for (int i = 0; i < node->list.count; i++)
-        if (node->kind != NODE_PATH && mentions_training(node->list.at[i])) return true;
+        if (node->kind != NODE_PATH && mentions_training(node->list.at[i]))
+            return true;
     return false;
 }
 
@@ -450,17 +518,23 @@ static void run_when(struct scope *scope, struct node *when)
 
     if (condition->kind != VALUE_NUMBER) {
         if (!is_poison(condition)) {
-            fail(scope, "E0701", when->a->span, "`if` as a statement wants what is known before the run; %s is not", text_of(scope, when->a));
+            fail(scope, "E0701", when->a->span, "`if` as a statement wants what is known before the run; %s is not",
+                 text_of(scope, when->a));
             help(scope, "if %s then a else b", text_of(scope, when->a));
         }
         poison_block(scope, when->b);
-        if (when->c && when->c->kind == NODE_BLOCK) poison_block(scope, when->c);
+        if (when->c && when->c->kind == NODE_BLOCK)
+            poison_block(scope, when->c);
         return;
     }
-    if (mentions_training(when->a)) scope->in_training_block = true;
-    if (condition->number != 0) run_statements(scope, when->b);
-    else if (when->c && when->c->kind == NODE_WHEN) run_when(scope, when->c);
-    else if (when->c) run_statements(scope, when->c);
+    if (mentions_training(when->a))
+        scope->in_training_block = true;
+    if (condition->number != 0)
+        run_statements(scope, when->b);
+    else if (when->c && when->c->kind == NODE_WHEN)
+        run_when(scope, when->c);
+    else if (when->c)
+        run_statements(scope, when->c);
     scope->in_training_block = outer;
 }
 
@@ -471,26 +545,37 @@ void run_statement(struct scope *scope, struct node *statement)
         for (int i = 0; i < statement->list.count; i++) {
             struct node *definition = statement->list.at[i];
 
-            if (!statement->text) run_definition(scope, definition);
-            else if (scope->function) fail(scope, "E0102", statement->span, "a function has no %ss; a layer has", !strcmp(statement->text, "param") ? "parameter" : "state");
-            else if (!strcmp(statement->text, "param") && scope->rule) fail(scope, "E0102", statement->span, "a rule has no parameters of its own; it has states");
-            else declare_leaf(scope, definition, !strcmp(statement->text, "param"));
+            if (!statement->text)
+                run_definition(scope, definition);
+            else if (scope->function)
+                fail(scope, "E0102", statement->span, "a function has no %ss; a layer has",
+                     !strcmp(statement->text, "param") ? "parameter" : "state");
+            else if (!strcmp(statement->text, "param") && scope->rule)
+                fail(scope, "E0102", statement->span, "a rule has no parameters of its own; it has states");
+            else
+                declare_leaf(scope, definition, !strcmp(statement->text, "param"));
         }
         break;
-    case NODE_WHEN: run_when(scope, statement); break;
+    case NODE_WHEN:
+        run_when(scope, statement);
+        break;
     case NODE_OVER:
         not_compiled(scope, statement->name_span, "`over`");
-        for (int i = 0; i < statement->list.count; i++) poison_targets(scope, statement->list.at[i]);
+        for (int i = 0; i < statement->list.count; i++)
+            poison_targets(scope, statement->list.at[i]);
         poison_block(scope, statement->b);
         break;
     default:
-        fail(scope, "E0102", statement->span, "`%s` is not a block that may stand here", statement->name ? statement->name : "this");
-        if (statement->name && !strcmp(statement->name, "training")) help(scope, "if training { ... } else { ... }");
+        fail(scope, "E0102", statement->span, "`%s` is not a block that may stand here",
+             statement->name ? statement->name : "this");
+        if (statement->name && !strcmp(statement->name, "training"))
+            help(scope, "if training { ... } else { ... }");
         break;
     }
 }
 
 void run_statements(struct scope *scope, struct node *block)
 {
-    for (int i = 0; i < block->list.count; i++) run_statement(scope, block->list.at[i]);
+    for (int i = 0; i < block->list.count; i++)
+        run_statement(scope, block->list.at[i]);
 }

@@ -1,10 +1,12 @@
-/* train.c: a train block as programs: forward, loss, derivative, rules; and what starts it, checks it and reports on it. */
+/* train.c: a train block as programs: forward, loss, derivative, rules; and what starts it, checks it and reports on
+ * it. */
 #include <string.h>
 
 #include "autodiff.h"
 #include "internal.h"
 
-/* Has the use of fields settled more than was known? Then lowering starts again; two rounds do, one for kinds, one for shapes. */
+/* Has the use of fields settled more than was known? Then lowering starts again; two rounds do, one for kinds, one for
+ * shapes. */
 enum { ROUNDS = 6 };
 
 struct lowered {
@@ -21,14 +23,19 @@ static const struct value *one_number(struct scope *scope, struct node *expressi
     ir_index_list free = {0};
     const struct ir_index *left = NULL;
 
-    if (is_poison(v)) return v;
-    if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) return fail(scope, "E0206", expression->span, "the %s is a number", what);
+    if (is_poison(v))
+        return v;
+    if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR)
+        return fail(scope, "E0206", expression->span, "the %s is a number", what);
     free_indices(scope, v, &free);
     for (int i = 0; i < free.count; i++)
-        if (!free.at[i]->batch) left = free.at[i];
-    if (v->own.count) left = v->own.at[0];
+        if (!free.at[i]->batch)
+            left = free.at[i];
+    if (v->own.count)
+        left = v->own.at[0];
     if (left) {
-        fail(scope, "E0401", expression->span, "%s has axis %s: %lld; a %s is one number a sample", what, left->name, (long long)left->extent, what);
+        fail(scope, "E0401", expression->span, "%s has axis %s: %lld; a %s is one number a sample", what, left->name,
+             (long long)left->extent, what);
         help(scope, "mean[%s] or sum[%s]", left->name, left->name);
         return &poison;
     }
@@ -46,14 +53,17 @@ static struct ir_tensor *averaged(struct scope *scope, struct node *expression, 
     scope->target = what;
     v = one_number(scope, expression, what);
     scope->target = outer;
-    if (is_poison(v)) return NULL;
+    if (is_poison(v))
+        return NULL;
     free_indices(scope, v, &free);
     top->target = what;
-    if (free.count) v = reduce_over(top, REDUCE_MEAN, v, &free, expression->span);
+    if (free.count)
+        v = reduce_over(top, REDUCE_MEAN, v, &free, expression->span);
     return tensor_of(top, v, what, expression->span);
 }
 
-static struct ir_tensor *sum_of_tensors(struct scope *top, struct ir_tensor *a, struct ir_tensor *b, const char *name, struct span at)
+static struct ir_tensor *sum_of_tensors(struct scope *top, struct ir_tensor *a, struct ir_tensor *b, const char *name,
+                                        struct span at)
 {
     struct ir_program *p = top->workspace->program;
     const struct ir_expr *e = ir_apply(p, IR_add, ir_read(p, a, NULL, 0, NULL), ir_read(p, b, NULL, 0, NULL), NULL);
@@ -73,17 +83,20 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
     bool fine = true;
 
     for (int i = 0; i < w->parameters.count; i++)
-        if (w->parameters.at[i]->trainable) list_add(w->arena, trainable, w->parameters.at[i]);
+        if (w->parameters.at[i]->trainable)
+            list_add(w->arena, trainable, w->parameters.at[i]);
     wrt = NEW_ARRAY(w->arena, struct ir_tensor *, trainable.count + 1);
     gradients = NEW_ARRAY(w->arena, struct ir_tensor *, trainable.count + 1);
-    for (int i = 0; i < trainable.count; i++) wrt[i] = trainable.at[i]->leaf;
+    for (int i = 0; i < trainable.count; i++)
+        wrt[i] = trainable.at[i]->leaf;
     if (!trainable.count) {
         fail(l->scope, "E0602", block->node->name_span, "%s has no parameters to train", block->model->name);
         return false;
     }
     error = differentiate(w->program, l->objective, wrt, trainable.count, gradients, &where);
     if (error) {
-        fail(l->scope, "E0190", where && where->origin && where->origin->file ? origin_span(w->unit, where->origin) : block->loss->span,
+        fail(l->scope, "E0190",
+             where && where->origin && where->origin->file ? origin_span(w->unit, where->origin) : block->loss->span,
              "the derivative is not compiled yet: %s", error);
         return false;
     }
@@ -97,9 +110,11 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
             continue;
         }
         end = derivative_ends_at(w->program, parameter->leaf, l->objective);
-        fail(l->scope, "E0602", parameter->span, "%s cannot influence the loss%s%s", parameter->path, end && end != parameter->leaf ? ": its path ends in " : "",
+        fail(l->scope, "E0602", parameter->span, "%s cannot influence the loss%s%s", parameter->path,
+             end && end != parameter->leaf ? ": its path ends in " : "",
              end && end != parameter->leaf ? end->name : "");
-        if (end && end->origin && end->origin->file && end != parameter->leaf) note(l->scope, origin_span(w->unit, end->origin), "the path ends here");
+        if (end && end->origin && end->origin->file && end != parameter->leaf)
+            note(l->scope, origin_span(w->unit, end->origin), "the path ends here");
         fine = false;
     }
     return fine;
@@ -118,7 +133,8 @@ static struct ir_tensor *norm_of_gradients(struct lowered *l, const char *name)
         struct value square = {.kind = VALUE_TENSOR};
         const struct ir_expr *part;
 
-        if (!g) continue;
+        if (!g)
+            continue;
         square.expr = ir_apply(p, IR_multiply, g->expr, g->expr, NULL);
         part = g->own.count ? reduce_over(top, REDUCE_SUM, &square, &g->own, (struct span){0})->expr : square.expr;
         total = total ? ir_apply(p, IR_add, total, part, NULL) : part;
@@ -136,19 +152,24 @@ static void run_slot(struct lowered *l, struct train_block *block, const char *n
         struct slot *slot = &block->slots.at[i];
         parameter_list group = {0};
 
-        if (strcmp(slot->name, name)) continue;
+        if (strcmp(slot->name, name))
+            continue;
         if (slot->definition->b) {
-            if (!select_parameters(l->scope, slot->definition->b, &group)) continue;
+            if (!select_parameters(l->scope, slot->definition->b, &group))
+                continue;
         } else {
             for (int k = 0; k < l->w->parameters.count; k++)
-                if (l->w->parameters.at[k]->trainable) list_add(l->w->arena, group, l->w->parameters.at[k]);
+                if (l->w->parameters.at[k]->trainable)
+                    list_add(l->w->arena, group, l->w->parameters.at[k]);
         }
         for (int k = 0; k < l->w->parameters.count; k++) {
             bool mine = false;
 
-            for (int j = 0; j < group.count; j++) mine |= group.at[j] == l->w->parameters.at[k];
+            for (int j = 0; j < group.count; j++)
+                mine |= group.at[j] == l->w->parameters.at[k];
             if (mine && taken[k]) {
-                fail(l->scope, "E0901", slot->definition->span, "%s is in two selections of the slot %s", l->w->parameters.at[k]->path, name);
+                fail(l->scope, "E0901", slot->definition->span, "%s is in two selections of the slot %s",
+                     l->w->parameters.at[k]->path, name);
                 help(l->scope, "selections of one slot share no parameter");
                 return;
             }
@@ -161,14 +182,15 @@ static void run_slot(struct lowered *l, struct train_block *block, const char *n
 static bool has_slot(const struct train_block *block, const char *name)
 {
     for (int i = 0; i < block->slots.count; i++)
-        if (!strcmp(block->slots.at[i].name, name)) return true;
+        if (!strcmp(block->slots.at[i].name, name))
+            return true;
     return false;
 }
 
 /* ---- one round ---- */
 
-static bool lower_step(struct unit *unit, struct train_block *block, struct node *split, struct field_table *fields, int64_t batch,
-                       enum ir_precision precision, struct diagnostics *d, struct lowered *l)
+static bool lower_step(struct unit *unit, struct train_block *block, struct node *split, struct field_table *fields,
+                       int64_t batch, enum ir_precision precision, struct diagnostics *d, struct lowered *l)
 {
     struct scope *model, *top;
     struct node *wanted[3] = {block->loss, block->penalty, NULL};
@@ -179,25 +201,34 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     l->w = workspace_new(unit, d, block->model->name, batch, precision);
     l->averages = map_new(unit->arena);
     model = forward(l->w, block->model, block->data, split, fields, true, block->node->name_span);
-    if (!model) return false;
+    if (!model)
+        return false;
     l->scope = scope_of_block(model, block, fields);
     for (int i = 0; i < 2; i++)
-        if (wanted[i]) list_add(unit->arena, settings, wanted[i]);
-    for (int i = 0; i < block->slots.count; i++) list_add(unit->arena, settings, block->slots.at[i].definition->a);
+        if (wanted[i])
+            list_add(unit->arena, settings, wanted[i]);
+    for (int i = 0; i < block->slots.count; i++)
+        list_add(unit->arena, settings, block->slots.at[i].definition->a);
     run_locals(l->scope, block, settings.at, settings.count);
-    if (!block->loss) return false;
+    if (!block->loss)
+        return false;
     top = scope_top(l->w, unit, unit->main, true);
     l->loss = averaged(l->scope, block->loss, "loss");
     if (block->params) {
-        if (!select_parameters(l->scope, block->params, &chosen)) return false;
-        for (int i = 0; i < l->w->parameters.count; i++) l->w->parameters.at[i]->trainable = false;
-        for (int i = 0; i < chosen.count; i++) chosen.at[i]->trainable = true;
+        if (!select_parameters(l->scope, block->params, &chosen))
+            return false;
+        for (int i = 0; i < l->w->parameters.count; i++)
+            l->w->parameters.at[i]->trainable = false;
+        for (int i = 0; i < chosen.count; i++)
+            chosen.at[i]->trainable = true;
     }
     l->penalty = block->penalty ? averaged(l->scope, block->penalty, "penalty") : NULL;
-    if (!l->loss || (block->penalty && !l->penalty) || fields->changed || diagnostics_errors(d) > errors) return false;
+    if (!l->loss || (block->penalty && !l->penalty) || fields->changed || diagnostics_errors(d) > errors)
+        return false;
     l->objective = l->penalty ? sum_of_tensors(top, l->loss, l->penalty, "objective", block->loss->span) : l->loss;
     check_derivatives_through_draws(l->scope, l->objective, block->loss->span);
-    if (diagnostics_errors(d) > errors || !take_derivatives(l, block)) return false;
+    if (diagnostics_errors(d) > errors || !take_derivatives(l, block))
+        return false;
     l->gradient_norm = norm_of_gradients(l, "gradient_norm");
     run_slot(l, block, "gradient");
     if (has_slot(block, "clip")) {
@@ -216,12 +247,15 @@ static struct ir_tensor *new_value(struct lowered *l, const struct value *curren
 {
     const struct ir_expr *e = current->expr;
 
-    if (e->kind == IR_APPLY && e->op == IR_stop && e->arguments[0]->kind == IR_READ && e->arguments[0]->tensor->kind == IR_EQUATION)
+    if (e->kind == IR_APPLY && e->op == IR_stop && e->arguments[0]->kind == IR_READ &&
+        e->arguments[0]->tensor->kind == IR_EQUATION)
         return e->arguments[0]->tensor;
     return tensor_of(l->scope, current, name, (struct span){0});
 }
 
-struct change { struct ir_tensor *leaf, *value; };
+struct change {
+    struct ir_tensor *leaf, *value;
+};
 
 static struct ir_program *step_program(struct lowered *l, enum ir_precision precision)
 {
@@ -229,45 +263,59 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
     LIST(struct change) changes = {0};
     struct extraction *x;
     struct ir_program *p;
-    struct { const char *name; struct ir_tensor *tensor; } outputs[] = {
-        {"loss", l->loss}, {"penalty", l->penalty}, {"gradient_norm", l->gradient_norm}, {"clipped_norm", l->clipped_norm}};
+    struct {
+        const char *name;
+        struct ir_tensor *tensor;
+    } outputs[] = {{"loss", l->loss},
+                   {"penalty", l->penalty},
+                   {"gradient_norm", l->gradient_norm},
+                   {"clipped_norm", l->clipped_norm}};
 
     for (int i = 0; i < w->parameters.count; i++) {
         struct parameter *parameter = w->parameters.at[i];
         struct change change = {parameter->leaf, NULL};
 
-        if (!parameter->current || parameter->current->kind != VALUE_TENSOR) continue;
+        if (!parameter->current || parameter->current->kind != VALUE_TENSOR)
+            continue;
         change.value = new_value(l, parameter->current, parameter->path);
-        if (change.value != change.leaf) list_add(w->arena, changes, change);
+        if (change.value != change.leaf)
+            list_add(w->arena, changes, change);
     }
     for (int i = 0; i < w->states.count; i++) {
         struct state *state = w->states.at[i];
         struct change change = {state->leaf, NULL};
 
-        if (!state->assigned) continue;
+        if (!state->assigned)
+            continue;
         change.value = new_value(l, state->current, state->path);
-        if (change.value != change.leaf) list_add(w->arena, changes, change);
+        if (change.value != change.leaf)
+            list_add(w->arena, changes, change);
     }
     for (int i = 0; i < changes.count; i++) {
         struct ir_tensor *value = changes.at[i].value;
 
-        if (value->kind == IR_EQUATION) continue;
+        if (value->kind == IR_EQUATION)
+            continue;
         {
             const struct value *copy = value_of_tensor(l->scope, value, 0);
-            changes.at[i].value = ir_equation(w->program, value->name, copy->own.at, copy->own.count, IR_MAP, NULL, 0, copy->expr, false, value->origin);
+            changes.at[i].value = ir_equation(w->program, value->name, copy->own.at, copy->own.count, IR_MAP, NULL, 0,
+                                              copy->expr, false, value->origin);
         }
     }
     x = extraction_new(w->arena, w->program, w->program->name, precision);
     for (int i = 0; i < 4; i++)
-        if (outputs[i].tensor) extraction_want(x, outputs[i].tensor);
+        if (outputs[i].tensor)
+            extraction_want(x, outputs[i].tensor);
     for (int i = 0; i < changes.count; i++) {
         extraction_want(x, changes.at[i].leaf);
         extraction_want(x, changes.at[i].value);
     }
     p = extraction_run(x);
     for (int i = 0; i < 4; i++)
-        if (outputs[i].tensor) ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), true);
-    for (int i = 0; i < changes.count; i++) ir_add_update(p, extraction_copy(x, changes.at[i].leaf), extraction_copy(x, changes.at[i].value));
+        if (outputs[i].tensor)
+            ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), true);
+    for (int i = 0; i < changes.count; i++)
+        ir_add_update(p, extraction_copy(x, changes.at[i].leaf), extraction_copy(x, changes.at[i].value));
     return p;
 }
 
@@ -275,7 +323,8 @@ static struct ir_tensor *leaf_like(struct ir_program *p, struct arena *arena, co
 {
     struct ir_index **axes = NEW_ARRAY(arena, struct ir_index *, leaf->rank + 1);
 
-    for (int i = 0; i < leaf->rank; i++) axes[i] = ir_index(p, leaf->axes[i]->name, leaf->axes[i]->extent, false);
+    for (int i = 0; i < leaf->rank; i++)
+        axes[i] = ir_index(p, leaf->axes[i]->name, leaf->axes[i]->extent, false);
     return ir_leaf(p, leaf->kind, leaf->name, axes, leaf->rank, leaf->whole, leaf->low, leaf->high, leaf->origin);
 }
 
@@ -284,12 +333,16 @@ static struct ir_program *initial_program(struct workspace *w, enum ir_precision
     struct extraction *x = extraction_new(w->arena, w->program, "initial", precision);
     struct ir_program *p;
 
-    for (int i = 0; i < w->parameters.count; i++) extraction_replace(x, w->parameters.at[i]->leaf, w->parameters.at[i]->initial);
-    for (int i = 0; i < w->parameters.count; i++) extraction_want(x, w->parameters.at[i]->initial);
-    for (int i = 0; i < w->states.count; i++) extraction_want(x, w->states.at[i]->initial);
+    for (int i = 0; i < w->parameters.count; i++)
+        extraction_replace(x, w->parameters.at[i]->leaf, w->parameters.at[i]->initial);
+    for (int i = 0; i < w->parameters.count; i++)
+        extraction_want(x, w->parameters.at[i]->initial);
+    for (int i = 0; i < w->states.count; i++)
+        extraction_want(x, w->states.at[i]->initial);
     p = extraction_run(x);
     for (int i = 0; i < w->parameters.count; i++)
-        ir_add_update(p, leaf_like(p, w->arena, w->parameters.at[i]->leaf), extraction_copy(x, w->parameters.at[i]->initial));
+        ir_add_update(p, leaf_like(p, w->arena, w->parameters.at[i]->leaf),
+                      extraction_copy(x, w->parameters.at[i]->initial));
     for (int i = 0; i < w->states.count; i++)
         ir_add_update(p, leaf_like(p, w->arena, w->states.at[i]->leaf), extraction_copy(x, w->states.at[i]->initial));
     return p;
@@ -302,7 +355,8 @@ static struct ir_program *objective_program(struct lowered *l)
 
     extraction_want(x, l->objective);
     for (int i = 0; i < l->w->parameters.count; i++)
-        if (l->w->parameters.at[i]->trainable) extraction_want(x, l->w->parameters.at[i]->leaf);
+        if (l->w->parameters.at[i]->trainable)
+            extraction_want(x, l->w->parameters.at[i]->leaf);
     p = extraction_run(x);
     ir_add_output(p, "objective", extraction_copy(x, l->objective), true);
     return p;
@@ -314,19 +368,22 @@ static bool number_setting(struct scope *top, struct node *node, const char *wha
 {
     const struct value *v;
 
-    if (!node) return true;
+    if (!node)
+        return true;
     v = evaluate(top, node);
     if (v->kind == VALUE_NUMBER && v->number > 0) {
         *out = v->number;
         return true;
     }
-    if (!is_poison(v)) fail(top, "E0701", node->span, "%s is a number above 0, known before the run", what);
+    if (!is_poison(v))
+        fail(top, "E0701", node->span, "%s is a number above 0, known before the run", what);
     return false;
 }
 
 static bool word_setting(struct scope *top, struct node *node, const char *what, const char *const words[2], int *out)
 {
-    if (!node) return true;
+    if (!node)
+        return true;
     for (int i = 0; i < 2; i++) {
         if (node->kind == NODE_PATH && !strcmp(node->name, words[i])) {
             *out = i;
@@ -337,7 +394,8 @@ static bool word_setting(struct scope *top, struct node *node, const char *what,
     return false;
 }
 
-static bool read_settings(struct unit *unit, struct train_block *block, struct training *t, struct lower_options options)
+static bool read_settings(struct unit *unit, struct train_block *block, struct training *t,
+                          struct lower_options options)
 {
     static const char *const orders[2] = {"shuffled", "sequential"}, *const precisions[2] = {"f32", "f64"};
     struct scope *top = scope_top(NULL, unit, unit->main, true);
@@ -350,8 +408,10 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
     fine = number_setting(top, block->batch, "batch", &batch) && fine;
     fine = word_setting(top, block->order, "order", orders, &order) && fine;
     fine = word_setting(top, block->precision, "precision", precisions, &precision) && fine;
-    if (steps != (double)(int64_t)steps) fail(top, "E0305", block->steps->span, "steps is %g, no whole number", steps), fine = false;
-    if (batch != (double)(int64_t)batch) fail(top, "E0305", block->batch->span, "batch is %g, no whole number", batch), fine = false;
+    if (steps != (double)(int64_t)steps)
+        fail(top, "E0305", block->steps->span, "steps is %g, no whole number", steps), fine = false;
+    if (batch != (double)(int64_t)batch)
+        fail(top, "E0305", block->batch->span, "batch is %g, no whole number", batch), fine = false;
     t->steps = (int64_t)steps;
     t->batch = options.batch ? options.batch : (int64_t)batch;
     t->sequential = order == 1;
@@ -361,9 +421,12 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
         help(top, "batch = 128");
         fine = false;
     }
-    if (!block->data) t->batch = 1;
-    if (seed && seed->node->kind == NODE_LET && let_value(unit, seed)->kind == VALUE_NUMBER) t->seed = (uint64_t)let_value(unit, seed)->number;
-    if (options.seed) t->seed = *options.seed;
+    if (!block->data)
+        t->batch = 1;
+    if (seed && seed->node->kind == NODE_LET && let_value(unit, seed)->kind == VALUE_NUMBER)
+        t->seed = (uint64_t)let_value(unit, seed)->number;
+    if (options.seed)
+        t->seed = *options.seed;
     return fine;
 }
 
@@ -375,10 +438,13 @@ static void list_lets(struct unit *unit, struct training *t)
         struct setting setting;
         struct text text = {0};
 
-        if (let->node->kind != NODE_LET) continue;
+        if (let->node->kind != NODE_LET)
+            continue;
         v = let_value(unit, let);
-        if (v->kind == VALUE_NUMBER) text_add_number(&text, v->number);
-        else if (v->kind == VALUE_STRING) text_add(&text, v->text);
+        if (v->kind == VALUE_NUMBER)
+            text_add_number(&text, v->number);
+        else if (v->kind == VALUE_STRING)
+            text_add(&text, v->text);
         setting.name = let->name;
         setting.value = arena_string(unit->arena, text.data ? text.data : "");
         text_free(&text);
@@ -391,16 +457,21 @@ static struct node *training_split(struct scope *top, struct train_block *block)
     const char *name = block->split ? block->split : "train";
     struct node *split;
 
-    if (!block->data) return NULL;
+    if (!block->data)
+        return NULL;
     split = data_split(block->data, name);
-    if (split) return split;
-    if (block->data->node->flag) not_compiled(top, block->data->node->name_span, "a data block made from another");
+    if (split)
+        return split;
+    if (block->data->node->flag)
+        not_compiled(top, block->data->node->name_span, "a data block made from another");
     else {
         struct node *other = NULL;
 
         for (int i = 0; i < block->data->node->a->list.count; i++)
-            if (block->data->node->a->list.at[i]->kind == NODE_DEFINE) other = block->data->node->a->list.at[i];
-        if (other) not_compiled(top, other->span, "a split made by the block");
+            if (block->data->node->a->list.at[i]->kind == NODE_DEFINE)
+                other = block->data->node->a->list.at[i];
+        if (other)
+            not_compiled(top, other->span, "a split made by the block");
         else {
             fail(top, "E0201", block->node->b->span, "the data %s have no split `%s`", block->data->name, name);
             note(top, block->data->node->name_span, "%s is defined here", block->data->name);
@@ -422,21 +493,26 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
 
     unit->diagnostics = d;
     block = read_train_block(unit, node);
-    if (!block || !read_settings(unit, block, t, options)) return NULL;
+    if (!block || !read_settings(unit, block, t, options))
+        return NULL;
     split = training_split(top, block);
-    if (block->data && !split) return NULL;
-    if (split) data_fields(top, block->data, split, &fields);
+    if (block->data && !split)
+        return NULL;
+    if (split)
+        data_fields(top, block->data, split, &fields);
     for (int round = 0; round < ROUNDS && !done && diagnostics_errors(d) == errors; round++) {
         memset(&l, 0, sizeof l);
         fields.changed = false;
         done = lower_step(unit, block, split, &fields, block->data ? t->batch : 0, t->precision, d, &l);
-        if (!done && !fields.changed) break;
+        if (!done && !fields.changed)
+            break;
     }
     if (block->report)
-        t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena), done ? l.w : NULL, options, t->batch,
-                                 t->precision, d);
+        t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena),
+                                 done ? l.w : NULL, options, t->batch, t->precision, d);
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
-    if (!done || diagnostics_errors(d)) return NULL;
+    if (!done || diagnostics_errors(d))
+        return NULL;
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;

@@ -4,13 +4,14 @@
 #include "internal.h"
 
 static const char *const slots[] = {"probe", "gradient", "clip", "optimizer", "project", "average"};
-static const char *const keys[] = {"loss",  "penalty",   "params", "epochs",   "steps",    "batch", "order",
-                                   "precision", "report", "validate", "patience", "stop", "times"};
+static const char *const keys[] = {"loss",      "penalty", "params",   "epochs",   "steps", "batch", "order",
+                                   "precision", "report",  "validate", "patience", "stop",  "times"};
 
 static bool among(const char *name, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!strcmp(list[i], name)) return true;
+        if (!strcmp(list[i], name))
+            return true;
     return false;
 }
 
@@ -18,27 +19,41 @@ static bool mentions(const struct node *node, const char *name)
 {
     size_t length = strlen(name);
 
-    if (!node) return false;
-    if (node->kind == NODE_PATH || node->kind == NODE_NAME) return !strncmp(node->name, name, length) && (!node->name[length] || node->name[length] == '.');
-    if (mentions(node->a, name) || mentions(node->b, name) || mentions(node->c, name)) return true;
+    if (!node)
+        return false;
+    if (node->kind == NODE_PATH || node->kind == NODE_NAME)
+        return !strncmp(node->name, name, length) && (!node->name[length] || node->name[length] == '.');
+    if (mentions(node->a, name) || mentions(node->b, name) || mentions(node->c, name))
+        return true;
     for (int i = 0; i < node->list.count; i++)
-        if (mentions(node->list.at[i], name)) return true;
+        if (mentions(node->list.at[i], name))
+            return true;
     for (int i = 0; i < node->more.count; i++)
-        if (mentions(node->more.at[i], name)) return true;
+        if (mentions(node->more.at[i], name))
+            return true;
     return false;
 }
 
 static struct node **key_place(struct train_block *block, const char *name)
 {
-    if (!strcmp(name, "loss")) return &block->loss;
-    if (!strcmp(name, "penalty")) return &block->penalty;
-    if (!strcmp(name, "params")) return &block->params;
-    if (!strcmp(name, "epochs")) return &block->epochs;
-    if (!strcmp(name, "steps")) return &block->steps;
-    if (!strcmp(name, "batch")) return &block->batch;
-    if (!strcmp(name, "order")) return &block->order;
-    if (!strcmp(name, "precision")) return &block->precision;
-    if (!strcmp(name, "report")) return &block->report;
+    if (!strcmp(name, "loss"))
+        return &block->loss;
+    if (!strcmp(name, "penalty"))
+        return &block->penalty;
+    if (!strcmp(name, "params"))
+        return &block->params;
+    if (!strcmp(name, "epochs"))
+        return &block->epochs;
+    if (!strcmp(name, "steps"))
+        return &block->steps;
+    if (!strcmp(name, "batch"))
+        return &block->batch;
+    if (!strcmp(name, "order"))
+        return &block->order;
+    if (!strcmp(name, "precision"))
+        return &block->precision;
+    if (!strcmp(name, "report"))
+        return &block->report;
     return NULL;
 }
 
@@ -47,18 +62,22 @@ static void read_definition(struct scope *top, struct train_block *block, struct
     struct node *target = definition->list.at[0], **place;
     const char *name = target->name;
 
-    if (definition->list.count != 1 || definition->op != '=' || target->flag || !(among(name, slots, 6) || among(name, keys, 13))) {
+    if (definition->list.count != 1 || definition->op != '=' || target->flag ||
+        !(among(name, slots, 6) || among(name, keys, 13))) {
         list_add(top->unit->arena, block->locals, definition);
         return;
     }
     if (among(name, slots, 6)) {
         struct slot slot = {name, definition};
 
-        if (!strcmp(name, "probe")) not_compiled(top, definition->span, "the slot `probe`");
-        else list_add(top->unit->arena, block->slots, slot);
+        if (!strcmp(name, "probe"))
+            not_compiled(top, definition->span, "the slot `probe`");
+        else
+            list_add(top->unit->arena, block->slots, slot);
         return;
     }
-    if (definition->b) fail(top, "E0102", definition->b->span, "`on` belongs to a slot, and %s is none", name);
+    if (definition->b)
+        fail(top, "E0102", definition->b->span, "`on` belongs to a slot, and %s is none", name);
     place = key_place(block, name);
     if (!place) {
         not_compiled(top, definition->span, arena_printf(top->unit->arena, "the setting `%s`", name));
@@ -74,8 +93,10 @@ static void unused_locals(struct scope *top, struct train_block *block)
 {
     name_list names = {0};
 
-    for (size_t i = 0; i < 6; i++) list_add(top->unit->arena, names, slots[i]);
-    for (size_t i = 0; i < 13; i++) list_add(top->unit->arena, names, keys[i]);
+    for (size_t i = 0; i < 6; i++)
+        list_add(top->unit->arena, names, slots[i]);
+    for (size_t i = 0; i < 13; i++)
+        list_add(top->unit->arena, names, keys[i]);
     for (int i = 0; i < block->locals.count; i++) {
         struct node *local = block->locals.at[i];
 
@@ -87,10 +108,13 @@ static void unused_locals(struct scope *top, struct train_block *block)
                 struct node *statement = block->node->a->list.at[j];
 
                 for (int n = 0; statement->kind == NODE_DEFINE && n < statement->list.count && !used; n++)
-                    if (statement->list.at[n] != local) used = mentions(statement->list.at[n]->a, name) || mentions(statement->list.at[n]->b, name);
+                    if (statement->list.at[n] != local)
+                        used = mentions(statement->list.at[n]->a, name) || mentions(statement->list.at[n]->b, name);
             }
-            if (used) continue;
-            fail(top, "E0203", local->list.at[k]->name_span, "`%s` is no setting of a train block and nothing uses it", name);
+            if (used)
+                continue;
+            fail(top, "E0203", local->list.at[k]->name_span, "`%s` is no setting of a train block and nothing uses it",
+                 name);
             suggest(top->unit->diagnostics, top->unit->arena, name, &names);
         }
     }
@@ -108,20 +132,23 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     if (!block->model || block->model->node->kind != NODE_MODEL) {
         fail(top, "E0201", train->name_span, "there is no model `%s`", train->name);
         for (int i = 0; i < unit->main->definitions.count; i++)
-            if (unit->main->definitions.at[i]->node->kind == NODE_MODEL) list_add(unit->arena, names, unit->main->definitions.at[i]->name);
+            if (unit->main->definitions.at[i]->node->kind == NODE_MODEL)
+                list_add(unit->arena, names, unit->main->definitions.at[i]->name);
         suggest(unit->diagnostics, unit->arena, train->name, &names);
         return NULL;
     }
     if (train->b) {
         const char *dot = strchr(train->b->name, '.');
-        const char *name = dot ? arena_slice(unit->arena, train->b->name, (size_t)(dot - train->b->name)) : train->b->name;
+        const char *name =
+            dot ? arena_slice(unit->arena, train->b->name, (size_t)(dot - train->b->name)) : train->b->name;
 
         block->data = find_definition(unit, unit->main, name, train->b->span);
         block->split = dot ? dot + 1 : NULL;
         if (!block->data || block->data->node->kind != NODE_DATA) {
             fail(top, "E0201", train->b->span, "there is no data block `%s`", name);
             for (int i = 0; i < unit->main->definitions.count; i++)
-                if (unit->main->definitions.at[i]->node->kind == NODE_DATA) list_add(unit->arena, names, unit->main->definitions.at[i]->name);
+                if (unit->main->definitions.at[i]->node->kind == NODE_DATA)
+                    list_add(unit->arena, names, unit->main->definitions.at[i]->name);
             suggest(unit->diagnostics, unit->arena, name, &names);
             return NULL;
         }
@@ -130,9 +157,11 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
         struct node *statement = train->a->list.at[i];
 
         if (statement->kind == NODE_DEFINE && !statement->text) {
-            for (int k = 0; k < statement->list.count; k++) read_definition(top, block, statement->list.at[k]);
+            for (int k = 0; k < statement->list.count; k++)
+                read_definition(top, block, statement->list.at[k]);
         } else if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, "report")) {
-            if (block->report) fail(top, "E0202", statement->span, "`report` is set twice in this block");
+            if (block->report)
+                fail(top, "E0202", statement->span, "`report` is set twice in this block");
             block->report = statement->b;
         } else if (statement->kind == NODE_NAMED && statement->text) {
             not_compiled(top, statement->name_span, "`phase`");
@@ -160,10 +189,13 @@ struct scope *scope_of_block(struct scope *model, struct train_block *block, str
         struct binding *binding = map_get(model->names, field->name);
         bool input = false;
 
-        for (int k = 0; k < block->model->node->list.count; k++) input |= !strcmp(block->model->node->list.at[k]->name, field->name);
-        if (input) continue;
+        for (int k = 0; k < block->model->node->list.count; k++)
+            input |= !strcmp(block->model->node->list.at[k]->name, field->name);
+        if (input)
+            continue;
         if (binding) {
-            fail(scope, "E0202", block->node->name_span, "`%s` is a field of %s and a name in %s", field->name, block->data->name, block->model->name);
+            fail(scope, "E0202", block->node->name_span, "`%s` is a field of %s and a name in %s", field->name,
+                 block->data->name, block->model->name);
             note(scope, binding->span, "it is defined here");
             note(scope, field->node->span, "and read here");
             continue;
@@ -185,13 +217,16 @@ void run_locals(struct scope *scope, struct train_block *block, struct node *con
             const char *name = local->list.at[k]->name;
 
             for (int j = 0; j < count; j++)
-                if (expressions[j] && mentions(expressions[j], name)) wanted[i] = true;
+                if (expressions[j] && mentions(expressions[j], name))
+                    wanted[i] = true;
             for (int j = i + 1; j < block->locals.count; j++)
-                if (wanted[j] && mentions(block->locals.at[j], name)) wanted[i] = true;
+                if (wanted[j] && mentions(block->locals.at[j], name))
+                    wanted[i] = true;
         }
     }
     for (int i = 0; i < block->locals.count; i++)
-        if (wanted[i]) run_definition(scope, block->locals.at[i]);
+        if (wanted[i])
+            run_definition(scope, block->locals.at[i]);
 }
 
 struct node *evaluation_split(struct train_block *block, bool test_first)
@@ -199,6 +234,7 @@ struct node *evaluation_split(struct train_block *block, bool test_first)
     struct node *validation = block->data ? data_split(block->data, "validation") : NULL;
     struct node *test = block->data ? data_split(block->data, "test") : NULL;
 
-    if (test_first) return test ? test : validation;
+    if (test_first)
+        return test ? test : validation;
     return validation ? validation : test;
 }

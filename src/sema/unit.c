@@ -1,4 +1,5 @@
-/* unit.c: files, `use`, top-level names, lets. Names are found in a file first, then in what it uses (not transitive). */
+/* unit.c: files, `use`, top-level names, lets. Names are found in a file first, then in what it uses (not transitive).
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,11 +7,12 @@
 #include "internal.h"
 
 static const char *const predefined[] = {
-    "batch", "training", "step", "steps",  "epoch", "progress", "pi",       "inf",      "true",   "false",
-    "params", "weights", "biases", "grads", "size", "grad",    "named",    "objective", "gradient", "solve",
-    "cholesky", "rank", "normal", "uniform", "bernoulli", "categorical", "exponential", "poisson", "constant", "orthogonal",
+    "batch",     "training",    "step",        "steps",   "epoch",    "progress",   "pi",     "inf",
+    "true",      "false",       "params",      "weights", "biases",   "grads",      "size",   "grad",
+    "named",     "objective",   "gradient",    "solve",   "cholesky", "rank",       "normal", "uniform",
+    "bernoulli", "categorical", "exponential", "poisson", "constant", "orthogonal",
 #define OP(name, arity, form, symbol, level, result, laws, ...) FORM_##form(symbol)
-#define FORM_CALL(symbol) symbol,
+#define FORM_CALL(symbol)                                       symbol,
 #define FORM_INFIX(symbol)
 #define FORM_PREFIX(symbol)
 #define FORM_SELECT(symbol)
@@ -21,15 +23,23 @@ static const char *const predefined[] = {
 bool is_predefined(const char *name)
 {
     for (size_t i = 0; i < sizeof predefined / sizeof *predefined; i++)
-        if (!strcmp(predefined[i], name)) return true;
+        if (!strcmp(predefined[i], name))
+            return true;
     return false;
 }
 
 static bool is_definition(const struct node *item)
 {
     switch (item->kind) {
-    case NODE_LET: case NODE_FN: case NODE_LAYER: case NODE_MODEL: case NODE_RULE: case NODE_DATA: return true;
-    default: return false;
+    case NODE_LET:
+    case NODE_FN:
+    case NODE_LAYER:
+    case NODE_MODEL:
+    case NODE_RULE:
+    case NODE_DATA:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -41,12 +51,14 @@ static struct file *file_of(struct unit *unit, const struct source *source, bool
     file->library = library;
     file->names = map_new(unit->arena);
     file->tree = parse(unit->arena, source, unit->diagnostics);
-    if (!file->tree) return file;
+    if (!file->tree)
+        return file;
     for (int i = 0; i < file->tree->list.count; i++) {
         struct node *item = file->tree->list.at[i];
         struct definition *definition, *earlier;
 
-        if (!is_definition(item)) continue;
+        if (!is_definition(item))
+            continue;
         earlier = map_get(file->names, item->name);
         if (earlier) {
             diagnose(unit->diagnostics, "E0202", item->name_span, "`%s` is defined twice", item->name);
@@ -54,7 +66,8 @@ static struct file *file_of(struct unit *unit, const struct source *source, bool
             continue;
         }
         if (is_predefined(item->name)) {
-            diagnose(unit->diagnostics, "E0202", item->name_span, "`%s` is predefined and cannot be defined again", item->name);
+            diagnose(unit->diagnostics, "E0202", item->name_span, "`%s` is predefined and cannot be defined again",
+                     item->name);
             continue;
         }
         definition = NEW(unit->arena, struct definition);
@@ -69,7 +82,8 @@ static struct file *file_of(struct unit *unit, const struct source *source, bool
 
 static void use_library(struct unit *unit)
 {
-    if (unit->library.count) return;
+    if (unit->library.count)
+        return;
     for (const struct embedded *e = standard_library; e->path; e++) {
         struct file *file = file_of(unit, source_of_text(unit->arena, e->path, e->text), true);
         list_add(unit->arena, unit->library, file);
@@ -77,7 +91,8 @@ static void use_library(struct unit *unit)
     /* The library is one namespace: each of its files sees all of them. */
     for (int i = 0; i < unit->library.count; i++) {
         for (int j = 0; j < unit->library.count; j++) {
-            if (i == j) continue;
+            if (i == j)
+                continue;
             list_add(unit->arena, unit->library.at[i]->uses, unit->library.at[j]);
         }
     }
@@ -87,7 +102,8 @@ static const char *beside(struct arena *arena, const char *path, const char *nam
 {
     const char *slash = strrchr(path, '/');
 
-    if (name[0] == '/' || !slash) return name;
+    if (name[0] == '/' || !slash)
+        return name;
     return arena_printf(arena, "%.*s/%s", (int)(slash - path), path, name);
 }
 
@@ -97,7 +113,8 @@ static struct file *load(struct unit *unit, const char *path, struct span used_a
     struct file *file;
 
     for (int i = 0; i < unit->files.count; i++)
-        if (!strcmp(unit->files.at[i]->source->path, path)) return unit->files.at[i];
+        if (!strcmp(unit->files.at[i]->source->path, path))
+            return unit->files.at[i];
     source = source_read(unit->arena, path);
     if (!source) {
         diagnose(unit->diagnostics, "E0103", used_at, "cannot read %s: %s", path, strerror(errno));
@@ -105,17 +122,21 @@ static struct file *load(struct unit *unit, const char *path, struct span used_a
     }
     file = file_of(unit, source, false);
     list_add(unit->arena, unit->files, file);
-    if (!file->tree) return file;
+    if (!file->tree)
+        return file;
     for (int i = 0; i < file->tree->list.count; i++) {
         struct node *item = file->tree->list.at[i];
 
-        if (item->kind != NODE_USE) continue;
+        if (item->kind != NODE_USE)
+            continue;
         if (item->flag) {
             struct file *used = load(unit, beside(unit->arena, path, item->name), item->span);
-            if (used) list_add(unit->arena, file->uses, used);
+            if (used)
+                list_add(unit->arena, file->uses, used);
         } else if (!strcmp(item->name, "std")) {
             use_library(unit);
-            for (int k = 0; k < unit->library.count; k++) list_add(unit->arena, file->uses, unit->library.at[k]);
+            for (int k = 0; k < unit->library.count; k++)
+                list_add(unit->arena, file->uses, unit->library.at[k]);
         } else {
             diagnose(unit->diagnostics, "E0201", item->span, "there is no library `%s`", item->name);
             diagnose_help(unit->diagnostics, "use std, or use \"file.rnet\"");
@@ -128,11 +149,13 @@ struct definition *find_definition(struct unit *unit, struct file *file, const c
 {
     struct definition *found = map_get(file->names, name);
 
-    if (found) return found;
+    if (found)
+        return found;
     for (int i = 0; i < file->uses.count; i++) {
         struct definition *other = map_get(file->uses.at[i]->names, name);
 
-        if (!other || other == found) continue;
+        if (!other || other == found)
+            continue;
         if (found) {
             diagnose(unit->diagnostics, "E0202", at, "`%s` is defined in two used files", name);
             diagnose_note(unit->diagnostics, found->node->name_span, "here");
@@ -146,12 +169,15 @@ struct definition *find_definition(struct unit *unit, struct file *file, const c
 
 void visible_names(struct unit *unit, struct file *file, name_list *out)
 {
-    for (int i = 0; i < file->definitions.count; i++) list_add(unit->arena, *out, file->definitions.at[i]->name);
+    for (int i = 0; i < file->definitions.count; i++)
+        list_add(unit->arena, *out, file->definitions.at[i]->name);
     for (int k = 0; k < file->uses.count; k++) {
         struct file *used = file->uses.at[k];
-        for (int i = 0; i < used->definitions.count; i++) list_add(unit->arena, *out, used->definitions.at[i]->name);
+        for (int i = 0; i < used->definitions.count; i++)
+            list_add(unit->arena, *out, used->definitions.at[i]->name);
     }
-    for (size_t i = 0; i < sizeof predefined / sizeof *predefined; i++) list_add(unit->arena, *out, predefined[i]);
+    for (size_t i = 0; i < sizeof predefined / sizeof *predefined; i++)
+        list_add(unit->arena, *out, predefined[i]);
 }
 
 void suggest(struct diagnostics *d, struct arena *arena, const char *name, const name_list *candidates)
@@ -159,7 +185,8 @@ void suggest(struct diagnostics *d, struct arena *arena, const char *name, const
     const char *nearest = nearest_name(name, candidates->at, candidates->count);
 
     (void)arena;
-    if (nearest && strcmp(nearest, name)) diagnose_help(d, "did you mean `%s`?", nearest);
+    if (nearest && strcmp(nearest, name))
+        diagnose_help(d, "did you mean `%s`?", nearest);
 }
 
 /* ---- lets ---- */
@@ -168,13 +195,16 @@ static const char *set_from_outside(struct unit *unit, const struct definition *
 {
     const char *value = NULL;
 
-    if (let->file != unit->main) return NULL;
+    if (let->file != unit->main)
+        return NULL;
     for (int i = 0; i < unit->settings.count; i++)
-        if (!strcmp(unit->settings.at[i].name, let->name)) value = unit->settings.at[i].value;
+        if (!strcmp(unit->settings.at[i].name, let->name))
+            value = unit->settings.at[i].value;
     return value;
 }
 
-static const struct value *set_value(struct unit *unit, struct definition *let, const char *text, const struct value *written)
+static const struct value *set_value(struct unit *unit, struct definition *let, const char *text,
+                                     const struct value *written)
 {
     struct value *v = NEW(unit->arena, struct value);
     char *end;
@@ -196,7 +226,8 @@ static const struct value *set_value(struct unit *unit, struct definition *let, 
         return written;
     }
     if (written->whole && number != (double)(int64_t)number) {
-        diagnose(unit->diagnostics, "E0204", let->node->span, "%s is a whole number and cannot be set to %s", let->name, text);
+        diagnose(unit->diagnostics, "E0204", let->node->span, "%s is a whole number and cannot be set to %s", let->name,
+                 text);
         return written;
     }
     v->number = number;
@@ -208,7 +239,8 @@ const struct value *let_value(struct unit *unit, struct definition *let)
     struct scope *scope;
     const char *outside;
 
-    if (let->let) return let->let;
+    if (let->let)
+        return let->let;
     if (let->evaluating) {
         diagnose(unit->diagnostics, "E0205", let->node->name_span, "`%s` is defined by itself", let->name);
         return let->let = &poison;
@@ -221,7 +253,8 @@ const struct value *let_value(struct unit *unit, struct definition *let)
         let->let = &poison;
     }
     outside = set_from_outside(unit, let);
-    if (outside && !is_poison(let->let)) let->let = set_value(unit, let, outside, let->let);
+    if (outside && !is_poison(let->let))
+        let->let = set_value(unit, let, outside, let->let);
     let->evaluating = false;
     return let->let;
 }
@@ -229,15 +262,16 @@ const struct value *let_value(struct unit *unit, struct definition *let)
 /* `count` and `statistic_k` are what a report's result program calls its own scalars. */
 bool is_scalar_let(const struct unit *unit, const struct definition *let)
 {
-    return let->node->kind == NODE_LET && let->file == unit->main && let->let && let->let->kind == VALUE_NUMBER && strcmp(let->name, "count") &&
-           strncmp(let->name, "statistic_", 10);
+    return let->node->kind == NODE_LET && let->file == unit->main && let->let && let->let->kind == VALUE_NUMBER &&
+           strcmp(let->name, "count") && strncmp(let->name, "statistic_", 10);
 }
 
 bool unit_let(const struct unit *unit, const char *name, double *value)
 {
     struct definition *let = unit->main ? map_get(unit->main->names, name) : NULL;
 
-    if (!let || let->node->kind != NODE_LET || !let->let || let->let->kind != VALUE_NUMBER) return false;
+    if (!let || let->node->kind != NODE_LET || !let->let || let->let->kind != VALUE_NUMBER)
+        return false;
     *value = let->let->number;
     return true;
 }
@@ -249,7 +283,8 @@ static void check_settings(struct unit *unit)
         struct definition *let = map_get(unit->main->names, name);
         name_list lets = {0};
 
-        if (let && let->node->kind == NODE_LET) continue;
+        if (let && let->node->kind == NODE_LET)
+            continue;
         for (int k = 0; k < unit->main->definitions.count; k++)
             if (unit->main->definitions.at[k]->node->kind == NODE_LET)
                 list_add(unit->arena, lets, unit->main->definitions.at[k]->name);
@@ -259,17 +294,21 @@ static void check_settings(struct unit *unit)
     }
 }
 
-struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count, struct diagnostics *d)
+struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count,
+                       struct diagnostics *d)
 {
     struct unit *unit = NEW(arena, struct unit);
 
     unit->arena = arena;
     unit->diagnostics = d;
     unit->warned = map_new(arena);
-    for (int i = 0; i < count; i++) list_add(arena, unit->settings, settings[i]);
+    for (int i = 0; i < count; i++)
+        list_add(arena, unit->settings, settings[i]);
     unit->main = load(unit, path, (struct span){0});
-    if (!unit->main) return NULL;
-    if (!unit->main->tree) return unit;
+    if (!unit->main)
+        return NULL;
+    if (!unit->main->tree)
+        return unit;
     check_settings(unit);
     for (int i = 0; i < unit->files.count; i++) {
         struct file *file = unit->files.at[i];
@@ -277,13 +316,19 @@ struct unit *unit_read(struct arena *arena, const char *path, const struct setti
         for (int k = 0; k < file->definitions.count; k++) {
             struct definition *definition = file->definitions.at[k];
 
-            if (definition->node->kind == NODE_LET) let_value(unit, definition);
-            else check_definition_names(unit, definition);
+            if (definition->node->kind == NODE_LET)
+                let_value(unit, definition);
+            else
+                check_definition_names(unit, definition);
         }
     }
     for (int i = 0; i < unit->main->tree->list.count; i++)
-        if (unit->main->tree->list.at[i]->kind == NODE_TRAIN) list_add(arena, unit->trainings, unit->main->tree->list.at[i]);
+        if (unit->main->tree->list.at[i]->kind == NODE_TRAIN)
+            list_add(arena, unit->trainings, unit->main->tree->list.at[i]);
     return unit;
 }
 
-int unit_trainings(const struct unit *unit) { return unit->trainings.count; }
+int unit_trainings(const struct unit *unit)
+{
+    return unit->trainings.count;
+}

@@ -6,13 +6,20 @@
 
 const struct value poison = {.kind = VALUE_POISON};
 
-bool is_number(const struct value *v) { return v->kind == VALUE_NUMBER; }
-bool is_poison(const struct value *v) { return v->kind == VALUE_POISON; }
+bool is_number(const struct value *v)
+{
+    return v->kind == VALUE_NUMBER;
+}
+bool is_poison(const struct value *v)
+{
+    return v->kind == VALUE_POISON;
+}
 
 bool list_has(const ir_index_list *list, const struct ir_index *index)
 {
     for (int i = 0; i < list->count; i++)
-        if (list->at[i] == index) return true;
+        if (list->at[i] == index)
+            return true;
     return false;
 }
 
@@ -38,7 +45,8 @@ const struct value *value_tensor(struct scope *scope, const struct ir_expr *expr
     struct value *v = value_new(scope, VALUE_TENSOR);
 
     v->expr = expr;
-    if (own) v->own = *own;
+    if (own)
+        v->own = *own;
     return v;
 }
 
@@ -62,9 +70,12 @@ const struct value *value_of_tensor(struct scope *scope, struct ir_tensor *tenso
 
 const struct ir_expr *value_expr(struct scope *scope, const struct value *value)
 {
-    if (value->expr) return value->expr;
-    if (value->kind != VALUE_NUMBER) bug("a value of kind %d has no expression", value->kind);
-    if (value->whole && fabs(value->number) < 9e15) return ir_number(scope->workspace->program, value->number);
+    if (value->expr)
+        return value->expr;
+    if (value->kind != VALUE_NUMBER)
+        bug("a value of kind %d has no expression", value->kind);
+    if (value->whole && fabs(value->number) < 9e15)
+        return ir_number(scope->workspace->program, value->number);
     return ir_real(scope->workspace->program, value->number);
 }
 
@@ -72,25 +83,33 @@ void free_indices(struct scope *scope, const struct value *v, ir_index_list *out
 {
     ir_index_list all = {0};
 
-    if (v->kind != VALUE_TENSOR) return;
+    if (v->kind != VALUE_TENSOR)
+        return;
     ir_indices(scope->unit->arena, v->expr, &all);
     for (int i = 0; i < all.count; i++)
-        if (!list_has(&v->own, all.at[i]) && !list_has(out, all.at[i])) list_add(scope->unit->arena, *out, all.at[i]);
+        if (!list_has(&v->own, all.at[i]) && !list_has(out, all.at[i]))
+            list_add(scope->unit->arena, *out, all.at[i]);
 }
 
 /* ---- operators on numbers ---- */
 
-struct operator_row { const char *symbol; int arity; int result; };
+struct operator_row {
+    const char *symbol;
+    int arity;
+    int result;
+};
 enum { RESULT_REAL, RESULT_WHOLE, RESULT_TRUTH, RESULT_CHOICE };
 
 static int result_of(enum ir_op op)
 {
     switch (op) {
 #define OP(name, arity, form, symbol, level, result, ...)                                                              \
-    case IR_##name: return RESULT_##result;
+    case IR_##name:                                                                                                    \
+        return RESULT_##result;
 #include "ops.def"
 #undef OP
-    default: return RESULT_REAL;
+    default:
+        return RESULT_REAL;
     }
 }
 
@@ -99,10 +118,12 @@ static double evaluate_operator(enum ir_op op, double a, double b, double c)
     (void)c;
     switch (op) {
 #define OP(name, arity, form, symbol, level, result, laws, ...)                                                        \
-    case IR_##name: return __VA_ARGS__;
+    case IR_##name:                                                                                                    \
+        return __VA_ARGS__;
 #include "ops.def"
 #undef OP
-    default: return NAN;
+    default:
+        return NAN;
     }
 }
 
@@ -112,19 +133,28 @@ static const struct value *apply_numbers(struct scope *scope, enum ir_op op, con
     bool rests_on_let = false, whole = true;
 
     for (int i = 0; i < count; i++) {
-        if (a[i]->expr) rests_on_let = true;
-        if (!(op == IR_select && i == 0) && !a[i]->whole) whole = false;
+        if (a[i]->expr)
+            rests_on_let = true;
+        if (!(op == IR_select && i == 0) && !a[i]->whole)
+            whole = false;
     }
     v->number = evaluate_operator(op, a[0]->number, count > 1 ? a[1]->number : 0, count > 2 ? a[2]->number : 0);
     switch (result_of(op)) {
-    case RESULT_TRUTH: v->whole = true; break;
-    case RESULT_REAL: v->whole = false; break;
-    default: v->whole = whole && !(op == IR_power && a[1]->number < 0) && fabs(v->number) < 9e15; break;
+    case RESULT_TRUTH:
+        v->whole = true;
+        break;
+    case RESULT_REAL:
+        v->whole = false;
+        break;
+    default:
+        v->whole = whole && !(op == IR_power && a[1]->number < 0) && fabs(v->number) < 9e15;
+        break;
     }
-    if (op == IR_floor && fabs(v->number) < 9e15) v->whole = true;
+    if (op == IR_floor && fabs(v->number) < 9e15)
+        v->whole = true;
     if (rests_on_let && scope->workspace)
-        v->expr = ir_apply(scope->workspace->program, op, value_expr(scope, a[0]), count > 1 ? value_expr(scope, a[1]) : NULL,
-                           count > 2 ? value_expr(scope, a[2]) : NULL);
+        v->expr = ir_apply(scope->workspace->program, op, value_expr(scope, a[0]),
+                           count > 1 ? value_expr(scope, a[1]) : NULL, count > 2 ? value_expr(scope, a[2]) : NULL);
     return v;
 }
 
@@ -133,7 +163,8 @@ static const struct value *apply_numbers(struct scope *scope, enum ir_op op, con
 /* A whole let that meets a whole tensor is the number it is now: ranges rest on it. */
 static const struct ir_expr *operand(struct scope *scope, const struct value *v, bool whole_context)
 {
-    if (v->kind == VALUE_NUMBER && v->expr && v->whole && whole_context) return ir_number(scope->workspace->program, v->number);
+    if (v->kind == VALUE_NUMBER && v->expr && v->whole && whole_context)
+        return ir_number(scope->workspace->program, v->number);
     return value_expr(scope, v);
 }
 
@@ -145,12 +176,16 @@ static bool other_order(const ir_index_list *a, const ir_index_list *b)
         bool found = false;
 
         for (int k = 0; k < b->count; k++) {
-            if (strcmp(a->at[i]->name, b->at[k]->name)) continue;
-            if (found) return false;
+            if (strcmp(a->at[i]->name, b->at[k]->name))
+                continue;
+            if (found)
+                return false;
             found = true;
-            if (i != k) moved = true;
+            if (i != k)
+                moved = true;
         }
-        if (!found) return false;
+        if (!found)
+            return false;
     }
     return moved;
 }
@@ -169,18 +204,21 @@ static bool axes_agree(struct scope *scope, const ir_index_list *a, const ir_ind
     bool equal = a->count == b->count;
 
     if (equal && a->count > 1 && other_order(a, b)) {
-        fail(scope, "E0303", at->span, "axes %s meet %s: %s", axis_names(scope, a), axis_names(scope, b), text_of(scope, at));
+        fail(scope, "E0303", at->span, "axes %s meet %s: %s", axis_names(scope, a), axis_names(scope, b),
+             text_of(scope, at));
         help(scope, "write the subscripts, as in y[%s] = ...", axis_names(scope, a));
         return false;
     }
-    for (int i = 0; equal && i < a->count; i++) equal = a->at[i]->extent == b->at[i]->extent;
+    for (int i = 0; equal && i < a->count; i++)
+        equal = a->at[i]->extent == b->at[i]->extent;
     if (!equal)
         fail(scope, "E0302", at->span, "axes %s and %s do not agree: %s", shape_text(scope, a), shape_text(scope, b),
              text_of(scope, at));
     return equal;
 }
 
-static const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, const ir_index_list *from, const ir_index_list *to)
+static const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, const ir_index_list *from,
+                                      const ir_index_list *to)
 {
     struct ir_program *p = scope->workspace->program;
     const struct ir_form **forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, from->count + 1);
@@ -188,7 +226,8 @@ static const struct ir_expr *with_own(struct scope *scope, const struct ir_expr 
 
     for (int i = 0; i < from->count; i++) {
         forms[i] = ir_form_index(p, to->at[i]);
-        if (from->at[i] != to->at[i]) same = false;
+        if (from->at[i] != to->at[i])
+            same = false;
     }
     return same ? e : ir_substitute(p, e, from->at, forms, from->count);
 }
@@ -196,17 +235,26 @@ static const struct ir_expr *with_own(struct scope *scope, const struct ir_expr 
 static const char *kind_text(const struct value *v)
 {
     switch (v->kind) {
-    case VALUE_LAYER: return "a layer";
-    case VALUE_FUNCTION: case VALUE_OPERATOR: return "a function";
-    case VALUE_DISTRIBUTION: return "a distribution";
-    case VALUE_STRING: return "a string";
-    case VALUE_TUPLE: return "several values";
-    case VALUE_DATA: return "a data block";
-    default: return "no number";
+    case VALUE_LAYER:
+        return "a layer";
+    case VALUE_FUNCTION:
+    case VALUE_OPERATOR:
+        return "a function";
+    case VALUE_DISTRIBUTION:
+        return "a distribution";
+    case VALUE_STRING:
+        return "a string";
+    case VALUE_TUPLE:
+        return "several values";
+    case VALUE_DATA:
+        return "a data block";
+    default:
+        return "no number";
     }
 }
 
-static const struct value *apply_to_sets(struct scope *scope, enum ir_op op, const struct value **a, int count, const struct node *at)
+static const struct value *apply_to_sets(struct scope *scope, enum ir_op op, const struct value **a, int count,
+                                         const struct node *at)
 {
     const struct value *set = NULL;
     struct value *out;
@@ -217,7 +265,8 @@ static const struct value *apply_to_sets(struct scope *scope, enum ir_op op, con
                 return fail(scope, "E0302", at->span, "two parameter sets that do not agree: %s", text_of(scope, at));
             set = a[i];
         } else if (a[i]->kind == VALUE_TENSOR && a[i]->own.count) {
-            return fail(scope, "E0302", at->span, "a parameter set meets axes %s: %s", shape_text(scope, &a[i]->own), text_of(scope, at));
+            return fail(scope, "E0302", at->span, "a parameter set meets axes %s: %s", shape_text(scope, &a[i]->own),
+                        text_of(scope, at));
         }
     }
     out = value_new(scope, VALUE_SET);
@@ -225,25 +274,32 @@ static const struct value *apply_to_sets(struct scope *scope, enum ir_op op, con
     for (int k = 0; k < set->items.count; k++) {
         const struct value *piece[3], *v;
 
-        for (int i = 0; i < count; i++) piece[i] = a[i]->kind == VALUE_SET ? a[i]->items.at[k] : a[i];
+        for (int i = 0; i < count; i++)
+            piece[i] = a[i]->kind == VALUE_SET ? a[i]->items.at[k] : a[i];
         v = apply_operator(scope, op, piece, count, at);
-        if (is_poison(v)) return &poison;
+        if (is_poison(v))
+            return &poison;
         list_add(scope->unit->arena, out->items, v);
     }
     return out;
 }
 
-static bool is_whole(const struct value *v) { return v->whole || (v->kind == VALUE_TENSOR && v->expr->whole); }
+static bool is_whole(const struct value *v)
+{
+    return v->whole || (v->kind == VALUE_TENSOR && v->expr->whole);
+}
 
 /* Counts of the run (`step`) are doubles to the IR: their `//` and `%` are written out. */
-static const struct ir_expr *divide_counts(struct ir_program *p, enum ir_op op, const struct ir_expr *a, const struct ir_expr *b)
+static const struct ir_expr *divide_counts(struct ir_program *p, enum ir_op op, const struct ir_expr *a,
+                                           const struct ir_expr *b)
 {
     const struct ir_expr *q = ir_apply(p, IR_floor, ir_apply(p, IR_divide, a, b, NULL), NULL, NULL);
 
     return op == IR_quotient ? q : ir_apply(p, IR_subtract, a, ir_apply(p, IR_multiply, b, q, NULL), NULL);
 }
 
-const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **a, int count, const struct node *at)
+const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **a, int count,
+                                   const struct node *at)
 {
     bool counts = count == 2 && op != IR_divide && op != IR_power && result_of(op) == RESULT_WHOLE;
     struct value *counted;
@@ -254,27 +310,38 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
     bool numbers = true, sets = false, whole_context = op == IR_quotient || op == IR_remainder;
 
     for (int i = 0; i < count; i++) {
-        if (is_poison(a[i])) return &poison;
-        if (a[i]->kind == VALUE_SET) sets = true;
+        if (is_poison(a[i]))
+            return &poison;
+        if (a[i]->kind == VALUE_SET)
+            sets = true;
         else if (a[i]->kind != VALUE_NUMBER && a[i]->kind != VALUE_TENSOR)
-            return fail(scope, "E0206", at->span, "%s is wanted as a number here: %s", kind_text(a[i]), text_of(scope, at));
-        if (a[i]->kind != VALUE_NUMBER) numbers = false;
-        if (a[i]->kind == VALUE_TENSOR && a[i]->expr->whole) whole_context = true;
+            return fail(scope, "E0206", at->span, "%s is wanted as a number here: %s", kind_text(a[i]),
+                        text_of(scope, at));
+        if (a[i]->kind != VALUE_NUMBER)
+            numbers = false;
+        if (a[i]->kind == VALUE_TENSOR && a[i]->expr->whole)
+            whole_context = true;
         arguments[i] = a[i];
     }
     if (op == IR_quotient || op == IR_remainder) {
         for (int i = 0; i < 2; i++) {
             if (!is_whole(a[i]))
-                return fail(scope, "E0306", at->span, "`%s` wants whole numbers: %s", op == IR_quotient ? "//" : "%", text_of(scope, at));
+                return fail(scope, "E0306", at->span, "`%s` wants whole numbers: %s", op == IR_quotient ? "//" : "%",
+                            text_of(scope, at));
         }
     }
-    if ((op == IR_divide || op == IR_quotient || op == IR_remainder) && a[1]->kind == VALUE_NUMBER && a[1]->number == 0) {
+    if ((op == IR_divide || op == IR_quotient || op == IR_remainder) && a[1]->kind == VALUE_NUMBER &&
+        a[1]->number == 0) {
         const struct node *divisor = at->kind == NODE_BINARY ? at->b : at;
-        while (divisor->kind == NODE_GROUPED) divisor = divisor->a;
-        return fail(scope, "E0404", divisor->span, "%s is 0, and %s divides by it", text_of(scope, divisor), text_of(scope, at));
+        while (divisor->kind == NODE_GROUPED)
+            divisor = divisor->a;
+        return fail(scope, "E0404", divisor->span, "%s is 0, and %s divides by it", text_of(scope, divisor),
+                    text_of(scope, at));
     }
-    if (sets) return apply_to_sets(scope, op, a, count, at);
-    if (numbers) return apply_numbers(scope, op, arguments, count);
+    if (sets)
+        return apply_to_sets(scope, op, a, count, at);
+    if (numbers)
+        return apply_numbers(scope, op, arguments, count);
     p = scope->workspace->program;
     for (int i = 0; i < count; i++) {
         if (a[i]->kind != VALUE_TENSOR || !a[i]->own.count) {
@@ -283,18 +350,24 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
             shaped = a[i];
             e[i] = a[i]->expr;
         } else {
-            if (!axes_agree(scope, &shaped->own, &a[i]->own, at)) return &poison;
+            if (!axes_agree(scope, &shaped->own, &a[i]->own, at))
+                return &poison;
             e[i] = with_own(scope, a[i]->expr, &a[i]->own, &shaped->own);
         }
     }
-    for (int i = 0; i < count; i++) counts = counts && is_whole(a[i]);
-    if ((op == IR_quotient || op == IR_remainder) && !(e[0]->whole && e[1]->whole)) e[0] = divide_counts(p, op, e[0], e[1]);
-    else e[0] = ir_apply(p, op, e[0], e[1], e[2]);
-    if (!counts || e[0]->whole) return value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
+    for (int i = 0; i < count; i++)
+        counts = counts && is_whole(a[i]);
+    if ((op == IR_quotient || op == IR_remainder) && !(e[0]->whole && e[1]->whole))
+        e[0] = divide_counts(p, op, e[0], e[1]);
+    else
+        e[0] = ir_apply(p, op, e[0], e[1], e[2]);
+    if (!counts || e[0]->whole)
+        return value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
     counted = value_new(scope, VALUE_TENSOR);
     counted->expr = e[0];
     counted->whole = true;
-    if (shaped) counted->own = shaped->own;
+    if (shaped)
+        counted->own = shaped->own;
     return counted;
 }
 
@@ -303,13 +376,16 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
 /* Is e a read whose subscripts are distinct bare indices? Then it is its tensor under other names. */
 static bool is_rename(const struct ir_expr *e)
 {
-    if (e->kind != IR_READ || e->otherwise) return false;
+    if (e->kind != IR_READ || e->otherwise)
+        return false;
     for (int i = 0; i < e->tensor->rank; i++) {
         struct ir_index *index = ir_form_bare(e->subscripts[i]);
 
-        if (!index || index->extent != e->tensor->axes[i]->extent) return false;
+        if (!index || index->extent != e->tensor->axes[i]->extent)
+            return false;
         for (int k = 0; k < i; k++)
-            if (ir_form_bare(e->subscripts[k]) == index) return false;
+            if (ir_form_bare(e->subscripts[k]) == index)
+                return false;
     }
     return true;
 }
@@ -327,11 +403,14 @@ static void equation_axes(struct scope *scope, const struct value *v, ir_index_l
 
     free_indices(scope, v, &free);
     for (int i = 0; i < free.count; i++)
-        if (free.at[i]->batch) list_add(arena, *out, free.at[i]);
+        if (free.at[i]->batch)
+            list_add(arena, *out, free.at[i]);
     for (int i = 0; i < scope->context.count; i++)
-        if (list_has(&free, scope->context.at[i]) && !list_has(out, scope->context.at[i])) list_add(arena, *out, scope->context.at[i]);
+        if (list_has(&free, scope->context.at[i]) && !list_has(out, scope->context.at[i]))
+            list_add(arena, *out, scope->context.at[i]);
     for (int i = 0; i < free.count; i++)
-        if (!list_has(out, free.at[i])) list_add(arena, *out, free.at[i]);
+        if (!list_has(out, free.at[i]))
+            list_add(arena, *out, free.at[i]);
 }
 
 static const char *equation_name(struct scope *scope, const char *name)
@@ -339,11 +418,12 @@ static const char *equation_name(struct scope *scope, const char *name)
     return *scope->path ? arena_printf(scope->unit->arena, "%s.%s", scope->path, name) : name;
 }
 
-static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes, enum ir_reduction reduction,
-                                  const ir_index_list *reduced, const struct ir_expr *value, struct span span);
+static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes,
+                                  enum ir_reduction reduction, const ir_index_list *reduced,
+                                  const struct ir_expr *value, struct span span);
 
-/* The expression with every part that no index occurs in made an equation of rank 0: it is computed once and not for each
-   element, and what rests on settings and the step alone can leave the program. */
+/* The expression with every part that no index occurs in made an equation of rank 0: it is computed once and not for
+   each element, and what rests on settings and the step alone can leave the program. */
 const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span)
 {
     struct ir_program *p = scope->workspace->program;
@@ -351,37 +431,46 @@ const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr
     ir_index_list indices = {0}, none = {0};
     bool changed = false;
 
-    if (e->kind != IR_APPLY) return e;
+    if (e->kind != IR_APPLY)
+        return e;
     ir_indices(scope->unit->arena, e, &indices);
     if (!indices.count) {
         struct ir_tensor *tensor;
 
-        if (e->op == IR_stop && e->arguments[0]->kind == IR_READ) return e;
+        if (e->op == IR_stop && e->arguments[0]->kind == IR_READ)
+            return e;
         tensor = equation(scope, arena_printf(scope->unit->arena, "%s.part", name), &none, IR_MAP, NULL, e, span);
         return ir_read(p, tensor, NULL, 0, NULL);
     }
     for (int i = 0; i < 3 && e->arguments[i]; i++) {
         parts[i] = constants_stored(scope, e->arguments[i], name, span);
-        if (parts[i] != e->arguments[i]) changed = true;
+        if (parts[i] != e->arguments[i])
+            changed = true;
     }
     return changed ? ir_apply(p, e->op, parts[0], parts[1], parts[2]) : e;
 }
 
-static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes, enum ir_reduction reduction,
-                                  const ir_index_list *reduced, const struct ir_expr *value, struct span span)
+static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes,
+                                  enum ir_reduction reduction, const ir_index_list *reduced,
+                                  const struct ir_expr *value, struct span span)
 {
     struct workspace *w = scope->workspace;
     const char *key;
     struct ir_tensor *tensor;
 
-    if (axes->count || (reduced && reduced->count)) value = constants_stored(scope, value, name, span);
+    if (axes->count || (reduced && reduced->count))
+        value = constants_stored(scope, value, name, span);
     key = arena_printf(w->arena, "%p/%d", (const void *)value, reduction);
-    for (int i = 0; reduced && i < reduced->count; i++) key = arena_printf(w->arena, "%s,%d", key, reduced->at[i]->number);
-    for (int i = 0; i < axes->count; i++) key = arena_printf(w->arena, "%s;%d", key, axes->at[i]->number);
+    for (int i = 0; reduced && i < reduced->count; i++)
+        key = arena_printf(w->arena, "%s,%d", key, reduced->at[i]->number);
+    for (int i = 0; i < axes->count; i++)
+        key = arena_printf(w->arena, "%s;%d", key, axes->at[i]->number);
     tensor = map_get(w->reductions, key);
-    if (tensor) return tensor;
-    tensor = ir_equation(w->program, equation_name(scope, name), axes->at, axes->count, reduction, reduced ? reduced->at : NULL,
-                         reduced ? reduced->count : 0, value, false, origin_of(scope, span));
+    if (tensor)
+        return tensor;
+    tensor =
+        ir_equation(w->program, equation_name(scope, name), axes->at, axes->count, reduction,
+                    reduced ? reduced->at : NULL, reduced ? reduced->count : 0, value, false, origin_of(scope, span));
     map_put(w->reductions, key, tensor);
     return tensor;
 }
@@ -398,22 +487,27 @@ struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const ch
         v = as_tensor;
     }
     equation_axes(scope, v, &axes);
-    for (int i = 0; i < v->own.count; i++) list_add(scope->unit->arena, axes, v->own.at[i]);
+    for (int i = 0; i < v->own.count; i++)
+        list_add(scope->unit->arena, axes, v->own.at[i]);
     if (is_rename(v->expr) && v->expr->tensor->rank == axes.count) {
-        for (int i = 0; i < axes.count && same; i++) same = ir_form_bare(v->expr->subscripts[i]) == axes.at[i];
-        if (same) return v->expr->tensor;
+        for (int i = 0; i < axes.count && same; i++)
+            same = ir_form_bare(v->expr->subscripts[i]) == axes.at[i];
+        if (same)
+            return v->expr->tensor;
     }
     return equation(scope, name, &axes, IR_MAP, NULL, v->expr, span);
 }
 
-static const struct value *read_back(struct scope *scope, struct ir_tensor *tensor, const ir_index_list *free, const ir_index_list *own)
+static const struct value *read_back(struct scope *scope, struct ir_tensor *tensor, const ir_index_list *free,
+                                     const ir_index_list *own)
 {
     struct ir_program *p = scope->workspace->program;
     const struct ir_form **forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, tensor->rank + 1);
     ir_index_list fresh = {0};
     int count = 0;
 
-    for (int i = 0; i < free->count; i++) forms[count++] = ir_form_index(p, free->at[i]);
+    for (int i = 0; i < free->count; i++)
+        forms[count++] = ir_form_index(p, free->at[i]);
     for (int i = 0; i < own->count; i++) {
         struct ir_index *index = new_index(scope, own->at[i]->name, own->at[i]->extent);
 
@@ -427,7 +521,8 @@ const struct value *materialise(struct scope *scope, const struct value *v, cons
 {
     ir_index_list axes = {0};
 
-    if (v->kind != VALUE_TENSOR || needs_no_equation(v->expr)) return v;
+    if (v->kind != VALUE_TENSOR || needs_no_equation(v->expr))
+        return v;
     equation_axes(scope, v, &axes);
     return read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own);
 }
@@ -439,13 +534,18 @@ static bool reads_memory(const struct ir_form *form)
     for (int i = 0; i < form->count; i++) {
         const struct ir_atom *atom = form->terms[i].atom;
 
-        if (atom->kind == IR_ATOM_VALUE) return true;
-        if ((atom->kind == IR_ATOM_QUOTIENT || atom->kind == IR_ATOM_REMAINDER) && reads_memory(atom->form)) return true;
+        if (atom->kind == IR_ATOM_VALUE)
+            return true;
+        if ((atom->kind == IR_ATOM_QUOTIENT || atom->kind == IR_ATOM_REMAINDER) && reads_memory(atom->form))
+            return true;
     }
     return false;
 }
 
-static bool inside(const struct ir_form *form, int64_t extent) { return form->low >= 0 && form->high < extent; }
+static bool inside(const struct ir_form *form, int64_t extent)
+{
+    return form->low >= 0 && form->high < extent;
+}
 
 const struct value *read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
                             const struct value *otherwise, const struct node *at)
@@ -458,19 +558,25 @@ const struct value *read_at(struct scope *scope, const struct value *v, const st
     for (int i = 0; i < count; i++) {
         int64_t extent = v->own.at[i]->extent;
 
-        if (reads_memory(forms[i])) gathers = true;
-        if (inside(forms[i], extent)) continue;
+        if (reads_memory(forms[i]))
+            gathers = true;
+        if (inside(forms[i], extent))
+            continue;
         guarded = true;
         if (!otherwise) {
             int64_t beyond = forms[i]->low < 0 ? forms[i]->low : forms[i]->high;
             struct text text = {0};
 
-            if (at->kind == NODE_READ && at->list.count == count) text_add(&text, text_of(scope, at->list.at[i]));
-            else ir_print_form(&text, forms[i]);
+            if (at->kind == NODE_READ && at->list.count == count)
+                text_add(&text, text_of(scope, at->list.at[i]));
+            else
+                ir_print_form(&text, forms[i]);
             if (!forms[i]->count)
-                fail(scope, "E0314", at->span, "%s is outside 0..%lld: %s", text.data, (long long)extent - 1, text_of(scope, at));
+                fail(scope, "E0314", at->span, "%s is outside 0..%lld: %s", text.data, (long long)extent - 1,
+                     text_of(scope, at));
             else if (beyond == INT64_MAX || beyond == INT64_MIN)
-                fail(scope, "E0314", at->span, "%s may be outside 0..%lld: %s", text.data, (long long)extent - 1, text_of(scope, at));
+                fail(scope, "E0314", at->span, "%s may be outside 0..%lld: %s", text.data, (long long)extent - 1,
+                     text_of(scope, at));
             else
                 fail(scope, "E0314", at->span, "%s may be %lld, outside 0..%lld: %s", text.data, (long long)beyond,
                      (long long)extent - 1, text_of(scope, at));
@@ -488,16 +594,19 @@ const struct value *read_at(struct scope *scope, const struct value *v, const st
             v = read_back(scope, tensor_of(scope, v, name, at->span), &axes, &v->own);
         }
     }
-    for (int i = count; i < v->own.count; i++) list_add(scope->unit->arena, rest, v->own.at[i]);
+    for (int i = count; i < v->own.count; i++)
+        list_add(scope->unit->arena, rest, v->own.at[i]);
     if (guarded) {
-        const struct ir_form **subscripts = NEW_ARRAY(scope->unit->arena, const struct ir_form *, v->expr->tensor->rank + 1);
+        const struct ir_form **subscripts =
+            NEW_ARRAY(scope->unit->arena, const struct ir_form *, v->expr->tensor->rank + 1);
         const struct ir_expr *outside;
 
         if (otherwise->kind != VALUE_NUMBER && otherwise->kind != VALUE_TENSOR)
             return is_poison(otherwise) ? &poison : fail(scope, "E0206", at->span, "a number is wanted after `else`");
         outside = value_expr(scope, otherwise);
         if (otherwise->own.count) {
-            if (!axes_agree(scope, &rest, &otherwise->own, at)) return &poison;
+            if (!axes_agree(scope, &rest, &otherwise->own, at))
+                return &poison;
             outside = with_own(scope, outside, &otherwise->own, &rest);
         }
         for (int i = 0; i < v->expr->tensor->rank; i++)
@@ -511,9 +620,10 @@ const struct value *read_at(struct scope *scope, const struct value *v, const st
 
 /* ---- reductions ---- */
 
-/* In a sum of a product over several index sets (a contraction), each factor that is computed becomes a tensor first: it is
-   then computed once for each of its own indices, not once for each point of the product. */
-static const struct ir_expr *factors_stored(struct scope *scope, const struct ir_expr *e, const ir_index_list *all, struct span span)
+/* In a sum of a product over several index sets (a contraction), each factor that is computed becomes a tensor first:
+   it is then computed once for each of its own indices, not once for each point of the product. */
+static const struct ir_expr *factors_stored(struct scope *scope, const struct ir_expr *e, const ir_index_list *all,
+                                            struct span span)
 {
     struct ir_program *p = scope->workspace->program;
     struct value v = {.kind = VALUE_TENSOR};
@@ -525,11 +635,15 @@ static const struct ir_expr *factors_stored(struct scope *scope, const struct ir
 
         return a == e->arguments[0] && b == e->arguments[1] ? e : ir_apply(p, IR_multiply, a, b, NULL);
     }
-    if (e->kind != IR_APPLY) return e;
+    if (e->kind != IR_APPLY)
+        return e;
     ir_indices(scope->unit->arena, e, &indices);
-    if (!indices.count || indices.count == all->count) return e;
+    if (!indices.count || indices.count == all->count)
+        return e;
     v.expr = e;
-    return materialise(scope, &v, scope->target ? arena_printf(scope->unit->arena, "%s.factor", scope->target) : "factor", span)->expr;
+    return materialise(scope, &v,
+                       scope->target ? arena_printf(scope->unit->arena, "%s.factor", scope->target) : "factor", span)
+        ->expr;
 }
 
 static const struct value *reduce_set(struct scope *scope, enum reduce how, const struct value *v, struct span span)
@@ -538,19 +652,26 @@ static const struct value *reduce_set(struct scope *scope, enum reduce how, cons
     struct node at = {.kind = NODE_NAME, .span = span, .name = "the parameters"};
     int64_t count = 0;
 
-    if (how == REDUCE_ARGMAX || how == REDUCE_ARGMIN) return fail(scope, "E0206", span, "a place within a parameter set has no meaning");
+    if (how == REDUCE_ARGMAX || how == REDUCE_ARGMIN)
+        return fail(scope, "E0206", span, "a place within a parameter set has no meaning");
     for (int i = 0; i < v->items.count; i++) {
         const struct value *piece = v->items.at[i], *part;
         struct value open = {.kind = VALUE_TENSOR, .expr = piece->expr};
         ir_index_list axes = piece->own;
 
         count += axes.count ? ir_extent_product(axes.at, axes.count) : 1;
-        if (piece->kind == VALUE_NUMBER) open.expr = value_expr(scope, piece);
-        part = axes.count ? reduce_over(scope, how == REDUCE_MEAN ? REDUCE_SUM : how, &open, &axes, span) : value_tensor(scope, open.expr, NULL);
-        if (!total) total = part;
+        if (piece->kind == VALUE_NUMBER)
+            open.expr = value_expr(scope, piece);
+        part = axes.count ? reduce_over(scope, how == REDUCE_MEAN ? REDUCE_SUM : how, &open, &axes, span)
+                          : value_tensor(scope, open.expr, NULL);
+        if (!total)
+            total = part;
         else {
             const struct value *both[2] = {total, part};
-            enum ir_op op = how == REDUCE_MAX ? IR_max : how == REDUCE_MIN ? IR_min : how == REDUCE_PROD ? IR_multiply : IR_add;
+            enum ir_op op = how == REDUCE_MAX    ? IR_max
+                            : how == REDUCE_MIN  ? IR_min
+                            : how == REDUCE_PROD ? IR_multiply
+                                                 : IR_add;
             total = apply_operator(scope, op, both, 2, &at);
         }
     }
@@ -561,9 +682,11 @@ static const struct value *reduce_set(struct scope *scope, enum reduce how, cons
     return total;
 }
 
-const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over, struct span span)
+const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over,
+                                struct span span)
 {
-    static const enum ir_reduction reductions[] = {IR_SUM, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMAX, IR_ARGMIN};
+    static const enum ir_reduction reductions[] = {IR_SUM,     IR_SUM,    IR_PRODUCT, IR_MAXIMUM,
+                                                   IR_MINIMUM, IR_ARGMAX, IR_ARGMIN};
     static const char *const words[] = {"sum", "sum", "prod", "max", "min", "argmax", "argmin"};
     struct ir_program *p = scope->workspace->program;
     ir_index_list all = {0}, free = {0}, own = {0};
@@ -572,16 +695,21 @@ const struct value *reduce_over(struct scope *scope, enum reduce how, const stru
     struct ir_tensor *tensor;
     const struct value *out;
 
-    if (v->kind == VALUE_SET) return reduce_set(scope, how, v, span);
+    if (v->kind == VALUE_SET)
+        return reduce_set(scope, how, v, span);
     equation_axes(scope, v, &all);
     for (int i = 0; i < all.count; i++)
-        if (!list_has(over, all.at[i])) list_add(scope->unit->arena, free, all.at[i]);
-    if (how == REDUCE_SUM || how == REDUCE_MEAN) value = factors_stored(scope, value, &all, span);
-    tensor = equation(scope, scope->target ? arena_printf(scope->unit->arena, "%s.%s", scope->target, words[how]) : words[how], &free,
-                      reductions[how], over, value, span);
+        if (!list_has(over, all.at[i]))
+            list_add(scope->unit->arena, free, all.at[i]);
+    if (how == REDUCE_SUM || how == REDUCE_MEAN)
+        value = factors_stored(scope, value, &all, span);
+    tensor = equation(scope,
+                      scope->target ? arena_printf(scope->unit->arena, "%s.%s", scope->target, words[how]) : words[how],
+                      &free, reductions[how], over, value, span);
     out = read_back(scope, tensor, &free, &own);
     if (how == REDUCE_MEAN) {
-        rest.expr = ir_apply(p, IR_divide, out->expr, ir_real(p, (double)ir_extent_product(over->at, over->count)), NULL);
+        rest.expr =
+            ir_apply(p, IR_divide, out->expr, ir_real(p, (double)ir_extent_product(over->at, over->count)), NULL);
         out = value_tensor(scope, rest.expr, NULL);
     }
     return out;
@@ -591,7 +719,8 @@ struct ir_tensor *scalar_leaf(struct workspace *w, const char *name)
 {
     struct ir_tensor *leaf = map_get(w->scalars, name);
 
-    if (leaf) return leaf;
+    if (leaf)
+        return leaf;
     leaf = ir_leaf(w->program, IR_SCALAR, name, NULL, 0, false, INT64_MIN, INT64_MAX, NULL);
     map_put(w->scalars, name, leaf);
     return leaf;

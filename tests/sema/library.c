@@ -1,5 +1,5 @@
-/* library.c: every layer and rule of the standard library that is compiled lowers, with its derivative, in training and in
-   evaluation; what is not compiled says so; and names of definitions change nothing but names. */
+/* library.c: every layer and rule of the standard library that is compiled lowers, with its derivative, in training and
+   in evaluation; what is not compiled says so; and names of definitions change nothing but names. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,9 @@
 #include "autodiff.h"
 #include "program.h"
 
-static const struct { const char *input, *layer; } layers[] = {
+static const struct {
+    const char *input, *layer;
+} layers[] = {
     {"i: 6", "dense(3)"},
     {"t: 3, i: 6", "dense(3, init = glorot)"},
     {"i: 6", "dense(3, init = he_uniform)"},
@@ -104,15 +106,19 @@ static void derivatives_agree(struct program *p, struct training *t, const char 
     for (int i = 0; i < t->objective->tensors.count; i++) {
         struct ir_tensor *leaf = t->objective->tensors.at[i];
 
-        if (leaf->kind == IR_PARAMETER && count < 50) wrt[count++] = leaf;
+        if (leaf->kind == IR_PARAMETER && count < 50)
+            wrt[count++] = leaf;
         if (leaf->kind == IR_STATE || leaf->kind == IR_SCALAR)
-            for (int64_t e = 0; e < ir_elements(leaf); e++) v.at[i][e] = 1;
+            for (int64_t e = 0; e < ir_elements(leaf); e++)
+                v.at[i][e] = 1;
     }
-    error = gradcheck(t->objective, (struct ir_tensor *)output(t->objective, "objective"), wrt, count, &v, (struct ir_run){.seed = 1, .step = 1},
-                      (struct gradcheck_options){0}, results);
-    if (error) fail_msg("%s: %s", what, error);
+    error = gradcheck(t->objective, (struct ir_tensor *)output(t->objective, "objective"), wrt, count, &v,
+                      (struct ir_run){.seed = 1, .step = 1}, (struct gradcheck_options){0}, results);
+    if (error)
+        fail_msg("%s: %s", what, error);
     for (int i = 0; i < count; i++)
-        if (!results[i].passed) fail_msg("%s: %s: %g and %g", what, wrt[i]->name, results[i].analytic, results[i].numeric);
+        if (!results[i].passed)
+            fail_msg("%s: %s: %g and %g", what, wrt[i]->name, results[i].analytic, results[i].numeric);
 }
 
 static void every_layer_lowers_in_both_modes(void **state)
@@ -137,30 +143,33 @@ static void every_layer_lowers_in_both_modes(void **state)
         fill(&p, t->step, &v);
         for (int k = 0; k < t->step->tensors.count; k++)
             if (t->step->tensors.at[k]->kind == IR_STATE)
-                for (int64_t e = 0; e < ir_elements(t->step->tensors.at[k]); e++) v.at[k][e] = 1;
+                for (int64_t e = 0; e < ir_elements(t->step->tensors.at[k]); e++)
+                    v.at[k][e] = 1;
         ir_evaluate(t->step, &v, (struct ir_run){.seed = 1, .step = 1});
-        if (!isfinite(output_at(t->step, &v, "loss")[0])) fail_msg("%s: the loss is %g", layers[i].layer, output_at(t->step, &v, "loss")[0]);
+        if (!isfinite(output_at(t->step, &v, "loss")[0]))
+            fail_msg("%s: the loss is %g", layers[i].layer, output_at(t->step, &v, "loss")[0]);
         derivatives_agree(&p, t, layers[i].layer);
         program_end(&p);
     }
 }
 
-static const struct { const char *loss, *penalty; } losses[] = {
-    {"half_square(y, z)", NULL},
-    {"mean_square(y, z)", NULL},
-    {"mean_absolute(y, z)", NULL},
-    {"binary_cross_entropy(y, z)", NULL},
-    {"soft_cross_entropy(y, z)", NULL},
-    {"cross_entropy(y, label)", NULL},
-    {"hinge(y, label)", NULL},
-    {"-correlation(y, z)", NULL},
-    {"dot(y, z)", NULL},
-    {"masked_mean(y, z)", NULL},
-    {"half_square(y, z)", "0.1 * elastic(weights)"},
-    {"half_square(y, z)", "l1(params) + l2(biases)"},
-    {"half_square(y, z)", "group_lasso(m.dense_1.W)"},
-    {"half_square(y, z)", "off_orthogonal(m.dense_1.W)"},
-    {"half_square(y, z)", "norm(weights)"}};
+static const struct {
+    const char *loss, *penalty;
+} losses[] = {{"half_square(y, z)", NULL},
+              {"mean_square(y, z)", NULL},
+              {"mean_absolute(y, z)", NULL},
+              {"binary_cross_entropy(y, z)", NULL},
+              {"soft_cross_entropy(y, z)", NULL},
+              {"cross_entropy(y, label)", NULL},
+              {"hinge(y, label)", NULL},
+              {"-correlation(y, z)", NULL},
+              {"dot(y, z)", NULL},
+              {"masked_mean(y, z)", NULL},
+              {"half_square(y, z)", "0.1 * elastic(weights)"},
+              {"half_square(y, z)", "l1(params) + l2(biases)"},
+              {"half_square(y, z)", "group_lasso(m.dense_1.W)"},
+              {"half_square(y, z)", "off_orthogonal(m.dense_1.W)"},
+              {"half_square(y, z)", "norm(weights)"}};
 
 static void every_loss_lowers(void **state)
 {
@@ -180,36 +189,35 @@ static void every_loss_lowers(void **state)
     }
 }
 
-static const char *const rules[] = {
-    "gradient = gradient_noise(0.1)\n optimizer = gd(rate = 0.1)",
-    "clip = clip_norm(1)\n optimizer = gd(rate = 0.1)",
-    "clip = clip_each(1)\n optimizer = gd(rate = 0.1)",
-    "clip = clip_value(1)\n optimizer = gd(rate = 0.1)",
-    "clip = clip_adaptive() on weights\n optimizer = gd(rate = 0.1)",
-    "optimizer = sgd(rate = 0.1, momentum = 0.9)",
-    "optimizer = nesterov(rate = 0.1)",
-    "optimizer = clipped_gd(rate = 0.1, gamma = 1)",
-    "optimizer = normalized_gd(rate = 0.1, beta = 1)",
-    "optimizer = adam()",
-    "optimizer = adamw(decay = 0.1)",
-    "optimizer = rmsprop()",
-    "optimizer = adagrad()",
-    "optimizer = lars(rate = 0.1)",
-    "optimizer = sign_descent(rate = 0.1)",
-    "optimizer = gd(rate = 0.1)\n project = max_norm(3) on weights",
-    "optimizer = gd(rate = 0.1)\n project = ball(3)",
-    "optimizer = gd(rate = 0.1)\n project = soft_threshold(rate = 0.1, strength = 0.1)",
-    "optimizer = gd(rate = 0.1)\n project = nonnegative",
-    "optimizer = gd(rate = 0.1)\n project = prune(every = 2) on weights",
-    "optimizer = gd(rate = 0.1)\n average = ema()",
-    "optimizer = gd(rate = 0.1)\n average = running_mean(start = 2)",
-    "optimizer = adam(rate = 0.1) on weights\n optimizer = gd(rate = 0.1) on biases",
-    "optimizer = gd(rate = cosine(0.1))",
-    "optimizer = gd(rate = linear_decay(0.1))",
-    "optimizer = gd(rate = step_decay(0.1, 0.5, 2))",
-    "optimizer = gd(rate = exponential_decay(0.1, 0.5))",
-    "optimizer = gd(rate = inverse_sqrt(0.1, 10))",
-    "optimizer = gd(rate = ramp(0, 0.1, 10))"};
+static const char *const rules[] = {"gradient = gradient_noise(0.1)\n optimizer = gd(rate = 0.1)",
+                                    "clip = clip_norm(1)\n optimizer = gd(rate = 0.1)",
+                                    "clip = clip_each(1)\n optimizer = gd(rate = 0.1)",
+                                    "clip = clip_value(1)\n optimizer = gd(rate = 0.1)",
+                                    "clip = clip_adaptive() on weights\n optimizer = gd(rate = 0.1)",
+                                    "optimizer = sgd(rate = 0.1, momentum = 0.9)",
+                                    "optimizer = nesterov(rate = 0.1)",
+                                    "optimizer = clipped_gd(rate = 0.1, gamma = 1)",
+                                    "optimizer = normalized_gd(rate = 0.1, beta = 1)",
+                                    "optimizer = adam()",
+                                    "optimizer = adamw(decay = 0.1)",
+                                    "optimizer = rmsprop()",
+                                    "optimizer = adagrad()",
+                                    "optimizer = lars(rate = 0.1)",
+                                    "optimizer = sign_descent(rate = 0.1)",
+                                    "optimizer = gd(rate = 0.1)\n project = max_norm(3) on weights",
+                                    "optimizer = gd(rate = 0.1)\n project = ball(3)",
+                                    "optimizer = gd(rate = 0.1)\n project = soft_threshold(rate = 0.1, strength = 0.1)",
+                                    "optimizer = gd(rate = 0.1)\n project = nonnegative",
+                                    "optimizer = gd(rate = 0.1)\n project = prune(every = 2) on weights",
+                                    "optimizer = gd(rate = 0.1)\n average = ema()",
+                                    "optimizer = gd(rate = 0.1)\n average = running_mean(start = 2)",
+                                    "optimizer = adam(rate = 0.1) on weights\n optimizer = gd(rate = 0.1) on biases",
+                                    "optimizer = gd(rate = cosine(0.1))",
+                                    "optimizer = gd(rate = linear_decay(0.1))",
+                                    "optimizer = gd(rate = step_decay(0.1, 0.5, 2))",
+                                    "optimizer = gd(rate = exponential_decay(0.1, 0.5))",
+                                    "optimizer = gd(rate = inverse_sqrt(0.1, 10))",
+                                    "optimizer = gd(rate = ramp(0, 0.1, 10))"};
 
 static void every_rule_lowers(void **state)
 {
@@ -223,20 +231,24 @@ static void every_rule_lowers(void **state)
         snprintf(text, sizeof text,
                  "use std\ndata d { train { x = npy(\"x.npy\"), label = npy(\"l.npy\") } }\n"
                  "model m(x[i: 5]) -> y[class: 3] { y = x |> dense(4) |> tanh |> dense(3) }\n"
-                 "train m on d {\n loss = cross_entropy(y, label)\n %s\n batch = 3, steps = 1\n}\n", rules[i]);
+                 "train m on d {\n loss = cross_entropy(y, label)\n %s\n batch = 3, steps = 1\n}\n",
+                 rules[i]);
         p = program_of(text);
         t = training_of(&p);
         v = ir_values_new(p.arena, t->step);
         fill(&p, t->step, &v);
         for (int k = 0; k < t->step->tensors.count; k++)
             if (t->step->tensors.at[k]->kind == IR_STATE)
-                for (int64_t e = 0; e < ir_elements(t->step->tensors.at[k]); e++) v.at[k][e] = 1;
+                for (int64_t e = 0; e < ir_elements(t->step->tensors.at[k]); e++)
+                    v.at[k][e] = 1;
         for (int k = 0; k < t->step->tensors.count; k++)
-            if (t->step->tensors.at[k]->kind == IR_SCALAR) v.at[k][0] = 1;
+            if (t->step->tensors.at[k]->kind == IR_SCALAR)
+                v.at[k][0] = 1;
         ir_evaluate(t->step, &v, (struct ir_run){.seed = 1, .step = 1});
         for (int k = 0; k < t->step->updates.count; k++)
             for (int64_t e = 0; e < ir_elements(t->step->updates.at[k].leaf); e++)
-                if (!isfinite(v.at[t->step->updates.at[k].leaf->number][e])) fail_msg("%s: %s is not finite", rules[i], t->step->updates.at[k].leaf->name);
+                if (!isfinite(v.at[t->step->updates.at[k].leaf->number][e]))
+                    fail_msg("%s: %s is not finite", rules[i], t->step->updates.at[k].leaf->name);
         program_end(&p);
     }
 }
@@ -264,23 +276,32 @@ static char *printed(struct program *p, const char *from, const char *to)
     return copy;
 }
 
-static const struct { const char *name, *own, *definition, *use; } copies[] = {
+static const struct {
+    const char *name, *own, *definition, *use;
+} copies[] = {
     {"dense", "affine",
-     "layer affine(x[..., i]; out: int, init: fn = he_normal) -> y[..., o: out] {\n param W[i, o] ~ init[i; o], b[o] = 0\n"
-     " y[..., o] = sum[i] x[..., i] * W[i, o] + b[o]\n}\n", "dense(5)"},
+     "layer affine(x[..., i]; out: int, init: fn = he_normal) -> y[..., o: out] {\n param W[i, o] ~ init[i; o], b[o] = "
+     "0\n"
+     " y[..., o] = sum[i] x[..., i] * W[i, o] + b[o]\n}\n",
+     "dense(5)"},
     {"dropout", "blinded",
      "layer blinded(x[...]; rate) -> y[...] {\n if training {\n keep[...] ~ bernoulli(1 - rate)\n"
-     " y[...] = keep[...] * x[...] / (1 - rate)\n } else {\n y = x\n }\n}\n", "dropout(0.5)"},
+     " y[...] = keep[...] * x[...] / (1 - rate)\n } else {\n y = x\n }\n}\n",
+     "dropout(0.5)"},
     {"batch_norm", "whitened",
-     "layer whitened(x[..., c]; momentum = 0.1, eps = 1e-5) -> y[..., c] {\n param gain[c] = 1, bias[c] = 0\n state mu[c] = 0, var[c] = 1\n"
-     " if training {\n n = size(batch, ...)\n m[c] = mean[batch, ...] x[..., c]\n v[c] = mean[batch, ...] (x[..., c] - m[c])^2\n"
+     "layer whitened(x[..., c]; momentum = 0.1, eps = 1e-5) -> y[..., c] {\n param gain[c] = 1, bias[c] = 0\n state "
+     "mu[c] = 0, var[c] = 1\n"
+     " if training {\n n = size(batch, ...)\n m[c] = mean[batch, ...] x[..., c]\n v[c] = mean[batch, ...] (x[..., c] - "
+     "m[c])^2\n"
      " mu[c] <- lerp(mu[c], m[c], momentum)\n var[c] <- lerp(var[c], v[c] * n / (n - 1), momentum)\n"
      " y[..., c] = gain[c] * (x[..., c] - m[c]) / sqrt(v[c] + eps) + bias[c]\n } else {\n"
-     " y[..., c] = gain[c] * (x[..., c] - mu[c]) / sqrt(var[c] + eps) + bias[c]\n }\n}\n", "batch_norm"},
+     " y[..., c] = gain[c] * (x[..., c] - mu[c]) / sqrt(var[c] + eps) + bias[c]\n }\n}\n",
+     "batch_norm"},
     {"adam", "eve",
      "rule eve(w[...], g[...]; rate = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8) {\n state m[...] = 0, v[...] = 0\n"
      " m <- beta1 * m + (1 - beta1) * g\n v <- beta2 * v + (1 - beta2) * g^2\n"
-     " w <- w - rate * (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)\n}\n", NULL},
+     " w <- w - rate * (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)\n}\n",
+     NULL},
 };
 
 static void a_copy_under_another_name_is_the_same_program(void **state)
@@ -293,17 +314,24 @@ static void a_copy_under_another_name_is_the_same_program(void **state)
         for (int k = 0; k < 2; k++) {
             const char *use = copies[i].use;
 
-            if (use) snprintf(layer, sizeof layer, "|> %s%s", k ? copies[i].own : copies[i].name, use + strlen(copies[i].name));
+            if (use)
+                snprintf(layer, sizeof layer, "|> %s%s", k ? copies[i].own : copies[i].name,
+                         use + strlen(copies[i].name));
             snprintf(text[k], sizeof text[k],
                      "use std\n%sdata d { train { x = npy(\"x.npy\"), label = npy(\"l.npy\") } }\n"
                      "model m(x[i: 5]) -> y[class: 3] { y = x |> linear(4) %s |> tanh |> linear(3) }\n"
-                     "train m on d {\n loss = cross_entropy(y, label)\n optimizer = %s(rate = 0.1)\n batch = 3, steps = 1\n}\n",
-                     copies[i].definition, layer, use ? "gd" : k ? copies[i].own : copies[i].name);
+                     "train m on d {\n loss = cross_entropy(y, label)\n optimizer = %s(rate = 0.1)\n batch = 3, steps "
+                     "= 1\n}\n",
+                     copies[i].definition, layer,
+                     use ? "gd"
+                     : k ? copies[i].own
+                         : copies[i].name);
             p[k] = program_of(text[k]);
             result[k] = printed(&p[k], copies[i].own, copies[i].name);
         }
         assert_string_equal(result[0], result[1]);
-        for (int k = 0; k < 2; k++) program_end(&p[k]);
+        for (int k = 0; k < 2; k++)
+            program_end(&p[k]);
     }
 }
 

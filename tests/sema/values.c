@@ -1,5 +1,5 @@
-/* values.c: what programs compute, against numbers worked out here by plain loops. Everything is double arithmetic on a few
-   dozen terms, so 1e-12 (mixed absolute and relative) is rounding; what passes a `single` equation is f32: 1e-6. */
+/* values.c: what programs compute, against numbers worked out here by plain loops. Everything is double arithmetic on a
+   few dozen terms, so 1e-12 (mixed absolute and relative) is rounding; what passes a `single` equation is f32: 1e-6. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,10 +23,12 @@ static void dense_is_a_product_and_a_bias(void **state)
     (void)state;
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
-    x = at(program, &v, "x"), W = at(program, &v, "m.dense_1.W"), b = at(program, &v, "m.dense_1.b"), y = output_at(program, &v, "y");
+    x = at(program, &v, "x"), W = at(program, &v, "m.dense_1.W"), b = at(program, &v, "m.dense_1.b"),
+    y = output_at(program, &v, "y");
     for (int n = 0; n < 4; n++)
         for (int o = 0; o < 2; o++)
-            assert_near(y[n * 2 + o], x[n * 3] * W[o] + x[n * 3 + 1] * W[2 + o] + x[n * 3 + 2] * W[4 + o] + b[o], 1e-12);
+            assert_near(y[n * 2 + o], x[n * 3] * W[o] + x[n * 3 + 1] * W[2 + o] + x[n * 3 + 2] * W[4 + o] + b[o],
+                        1e-12);
     program_end(&p);
 }
 
@@ -40,16 +42,19 @@ static void dense_maps_over_leading_axes(void **state)
     (void)state;
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
-    x = at(program, &v, "x"), W = at(program, &v, "m.dense_1.W"), b = at(program, &v, "m.dense_1.b"), y = output_at(program, &v, "y");
+    x = at(program, &v, "x"), W = at(program, &v, "m.dense_1.W"), b = at(program, &v, "m.dense_1.b"),
+    y = output_at(program, &v, "y");
     for (int r = 0; r < 10; r++)
         for (int o = 0; o < 2; o++)
-            assert_near(y[r * 2 + o], x[r * 3] * W[o] + x[r * 3 + 1] * W[2 + o] + x[r * 3 + 2] * W[4 + o] + b[o], 1e-12);
+            assert_near(y[r * 2 + o], x[r * 3] * W[o] + x[r * 3 + 1] * W[2 + o] + x[r * 3 + 2] * W[4 + o] + b[o],
+                        1e-12);
     program_end(&p);
 }
 
 static void softmax_sums_to_one(void **state)
 {
-    struct program p = program_of("use std\nmodel m(x[i: 5]) -> (y[i], z[i]) {\n  y = x |> softmax\n  z[i] = log_softmax[i](x[i])\n}\n");
+    struct program p = program_of(
+        "use std\nmodel m(x[i: 5]) -> (y[i], z[i]) {\n  y = x |> softmax\n  z[i] = log_softmax[i](x[i])\n}\n");
     struct ir_program *program = prediction_of(&p, "m", 3);
     struct ir_values v = ir_values_new(p.arena, program);
     double *x, *y, *z;
@@ -61,7 +66,8 @@ static void softmax_sums_to_one(void **state)
     for (int n = 0; n < 3; n++) {
         double total = 0;
 
-        for (int i = 0; i < 5; i++) total += exp(x[n * 5 + i]);
+        for (int i = 0; i < 5; i++)
+            total += exp(x[n * 5 + i]);
         for (int i = 0; i < 5; i++) {
             assert_near(y[n * 5 + i], exp(x[n * 5 + i]) / total, 1e-12);
             assert_near(z[n * 5 + i], x[n * 5 + i] - log(total), 1e-12);
@@ -85,9 +91,12 @@ static void layer_norm_standardizes_the_last_axis(void **state)
     for (int n = 0; n < 3; n++) {
         double mean = 0, variance = 0;
 
-        for (int c = 0; c < 6; c++) mean += x[n * 6 + c] / 6;
-        for (int c = 0; c < 6; c++) variance += (x[n * 6 + c] - mean) * (x[n * 6 + c] - mean) / 6;
-        for (int c = 0; c < 6; c++) assert_near(y[n * 6 + c], gain[c] * (x[n * 6 + c] - mean) / sqrt(variance + 1e-5) + bias[c], 1e-12);
+        for (int c = 0; c < 6; c++)
+            mean += x[n * 6 + c] / 6;
+        for (int c = 0; c < 6; c++)
+            variance += (x[n * 6 + c] - mean) * (x[n * 6 + c] - mean) / 6;
+        for (int c = 0; c < 6; c++)
+            assert_near(y[n * 6 + c], gain[c] * (x[n * 6 + c] - mean) / sqrt(variance + 1e-5) + bias[c], 1e-12);
     }
     program_end(&p);
 }
@@ -109,13 +118,16 @@ static void group_norm_splits_and_joins_an_axis(void **state)
             double mean = 0, variance = 0;
 
             for (int k = 0; k < 4; k++)
-                for (int d = 0; d < 2; d++) mean += x[n * 24 + k * 6 + g * 2 + d] / 8;
+                for (int d = 0; d < 2; d++)
+                    mean += x[n * 24 + k * 6 + g * 2 + d] / 8;
             for (int k = 0; k < 4; k++)
-                for (int d = 0; d < 2; d++) variance += pow(x[n * 24 + k * 6 + g * 2 + d] - mean, 2) / 8;
+                for (int d = 0; d < 2; d++)
+                    variance += pow(x[n * 24 + k * 6 + g * 2 + d] - mean, 2) / 8;
             for (int k = 0; k < 4; k++)
                 for (int d = 0; d < 2; d++) {
                     int c = g * 2 + d;
-                    assert_near(y[n * 24 + k * 6 + c], gain[c] * (x[n * 24 + k * 6 + c] - mean) / sqrt(variance + 1e-5) + bias[c], 1e-12);
+                    assert_near(y[n * 24 + k * 6 + c],
+                                gain[c] * (x[n * 24 + k * 6 + c] - mean) / sqrt(variance + 1e-5) + bias[c], 1e-12);
                 }
         }
     }
@@ -124,12 +136,13 @@ static void group_norm_splits_and_joins_an_axis(void **state)
 
 static void shapes_move_as_written(void **state)
 {
-    struct program p = program_of("use std\n"
-                                  "model m(a[i: 2, j: 3], b[k: 4]) -> (f[n: 6], t[j, i], c[e: 7], r[k], s[g: 2], u[q: 3], o[k]) {\n"
-                                  "  f = a |> flatten\n  t = transpose(a)\n"
-                                  "  d[j] = a[1, j]\n  c = concat(b, d)\n  r[k] = b[size(k) - 1 - k]\n"
-                                  "  s = first(b, 2)\n  u[q: 3] = b[q + 1]\n"
-                                  "  one[k: 4] = 1\n  o = one\n}\n");
+    struct program p =
+        program_of("use std\n"
+                   "model m(a[i: 2, j: 3], b[k: 4]) -> (f[n: 6], t[j, i], c[e: 7], r[k], s[g: 2], u[q: 3], o[k]) {\n"
+                   "  f = a |> flatten\n  t = transpose(a)\n"
+                   "  d[j] = a[1, j]\n  c = concat(b, d)\n  r[k] = b[size(k) - 1 - k]\n"
+                   "  s = first(b, 2)\n  u[q: 3] = b[q + 1]\n"
+                   "  one[k: 4] = 1\n  o = one\n}\n");
     struct ir_program *program = prediction_of(&p, "m", 2);
     struct ir_values v = ir_values_new(p.arena, program);
     double *a, *b;
@@ -139,21 +152,29 @@ static void shapes_move_as_written(void **state)
     ir_evaluate(program, &v, run_one);
     a = at(program, &v, "a"), b = at(program, &v, "b");
     for (int n = 0; n < 2; n++) {
-        for (int k = 0; k < 6; k++) assert_true(output_at(program, &v, "f")[n * 6 + k] == a[n * 6 + k]);
+        for (int k = 0; k < 6; k++)
+            assert_true(output_at(program, &v, "f")[n * 6 + k] == a[n * 6 + k]);
         for (int i = 0; i < 2; i++)
-            for (int j = 0; j < 3; j++) assert_true(output_at(program, &v, "t")[n * 6 + j * 2 + i] == a[n * 6 + i * 3 + j]);
-        for (int k = 0; k < 7; k++) assert_true(output_at(program, &v, "c")[n * 7 + k] == (k < 4 ? b[n * 4 + k] : a[n * 6 + 3 + k - 4]));
-        for (int k = 0; k < 4; k++) assert_true(output_at(program, &v, "r")[n * 4 + k] == b[n * 4 + 3 - k]);
-        for (int k = 0; k < 2; k++) assert_true(output_at(program, &v, "s")[n * 2 + k] == b[n * 4 + k]);
-        for (int k = 0; k < 3; k++) assert_true(output_at(program, &v, "u")[n * 3 + k] == b[n * 4 + k + 1]);
+            for (int j = 0; j < 3; j++)
+                assert_true(output_at(program, &v, "t")[n * 6 + j * 2 + i] == a[n * 6 + i * 3 + j]);
+        for (int k = 0; k < 7; k++)
+            assert_true(output_at(program, &v, "c")[n * 7 + k] == (k < 4 ? b[n * 4 + k] : a[n * 6 + 3 + k - 4]));
+        for (int k = 0; k < 4; k++)
+            assert_true(output_at(program, &v, "r")[n * 4 + k] == b[n * 4 + 3 - k]);
+        for (int k = 0; k < 2; k++)
+            assert_true(output_at(program, &v, "s")[n * 2 + k] == b[n * 4 + k]);
+        for (int k = 0; k < 3; k++)
+            assert_true(output_at(program, &v, "u")[n * 3 + k] == b[n * 4 + k + 1]);
     }
-    for (int k = 0; k < 4; k++) assert_true(output_at(program, &v, "o")[k] == 1);
+    for (int k = 0; k < 4; k++)
+        assert_true(output_at(program, &v, "o")[k] == 1);
     program_end(&p);
 }
 
 static void a_convolution_pads_with_zeros(void **state)
 {
-    struct program p = program_of("use std\nmodel m(x[t: 5, c: 2]) -> y[p: 3, o: 1] { y = x |> conv1d(1, kernel = 3, stride = 2) }\n");
+    struct program p =
+        program_of("use std\nmodel m(x[t: 5, c: 2]) -> y[p: 3, o: 1] { y = x |> conv1d(1, kernel = 3, stride = 2) }\n");
     struct ir_program *program = prediction_of(&p, "m", 1);
     struct ir_values v = ir_values_new(p.arena, program);
     double *x, *K, *b, *y;
@@ -161,13 +182,15 @@ static void a_convolution_pads_with_zeros(void **state)
     (void)state;
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
-    x = at(program, &v, "x"), K = at(program, &v, "m.conv1d_1.K"), b = at(program, &v, "m.conv1d_1.b"), y = output_at(program, &v, "y");
+    x = at(program, &v, "x"), K = at(program, &v, "m.conv1d_1.K"), b = at(program, &v, "m.conv1d_1.b"),
+    y = output_at(program, &v, "y");
     for (int place = 0; place < 3; place++) {
         double total = b[0];
 
         for (int r = 0; r < 3; r++)
             for (int c = 0; c < 2; c++)
-                if (2 * place + r - 1 >= 0 && 2 * place + r - 1 < 5) total += x[(2 * place + r - 1) * 2 + c] * K[r * 2 + c];
+                if (2 * place + r - 1 >= 0 && 2 * place + r - 1 < 5)
+                    total += x[(2 * place + r - 1) * 2 + c] * K[r * 2 + c];
         assert_near(y[place], total, 1e-12);
     }
     program_end(&p);
@@ -175,8 +198,9 @@ static void a_convolution_pads_with_zeros(void **state)
 
 static void repeat_makes_a_place_for_each_pass(void **state)
 {
-    struct program p = program_of("use std\nmodel m(x[i: 2]) -> y[i] { y = x |> repeat k: 3 { |> dense(2) |> scaled(k) } }\n"
-                                  "layer scaled(x[...]; by) -> y[...] { y = by * x }\n");
+    struct program p =
+        program_of("use std\nmodel m(x[i: 2]) -> y[i] { y = x |> repeat k: 3 { |> dense(2) |> scaled(k) } }\n"
+                   "layer scaled(x[...]; by) -> y[...] { y = by * x }\n");
     struct ir_program *program = prediction_of(&p, "m", 1);
     struct ir_values v = ir_values_new(p.arena, program);
     double now[2], *x;
@@ -194,7 +218,8 @@ static void repeat_makes_a_place_for_each_pass(void **state)
         W = at(program, &v, name);
         snprintf(name, sizeof name, "m.repeat_1[%d].dense_1.b", k);
         b = at(program, &v, name);
-        for (int o = 0; o < 2; o++) next[o] = k * (now[0] * W[o] + now[1] * W[2 + o] + b[o]);
+        for (int o = 0; o < 2; o++)
+            next[o] = k * (now[0] * W[o] + now[1] * W[2 + o] + b[o]);
         now[0] = next[0], now[1] = next[1];
     }
     assert_near(output_at(program, &v, "y")[0], now[0], 1e-12);
@@ -204,8 +229,9 @@ static void repeat_makes_a_place_for_each_pass(void **state)
 
 static void a_named_layer_applied_twice_shares(void **state)
 {
-    struct program p = program_of("use std\nmodel m(x[i: 2]) -> (y[i], z[v: 2]) {\n  f = |> linear(2)\n  a = x |> f\n  y = a |> f\n"
-                                  "  z[v] = sum[i] f.W[i, v] * x[i]\n}\n");
+    struct program p =
+        program_of("use std\nmodel m(x[i: 2]) -> (y[i], z[v: 2]) {\n  f = |> linear(2)\n  a = x |> f\n  y = a |> f\n"
+                   "  z[v] = sum[i] f.W[i, v] * x[i]\n}\n");
     struct ir_program *program = prediction_of(&p, "m", 1);
     struct ir_values v = ir_values_new(p.arena, program);
     double *x, *W, a[2];
@@ -214,10 +240,12 @@ static void a_named_layer_applied_twice_shares(void **state)
     (void)state;
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
-    for (int i = 0; i < program->tensors.count; i++) parameters += program->tensors.at[i]->kind == IR_PARAMETER;
+    for (int i = 0; i < program->tensors.count; i++)
+        parameters += program->tensors.at[i]->kind == IR_PARAMETER;
     assert_int_equal(parameters, 1);
     x = at(program, &v, "x"), W = at(program, &v, "m.f.W");
-    for (int o = 0; o < 2; o++) a[o] = x[0] * W[o] + x[1] * W[2 + o];
+    for (int o = 0; o < 2; o++)
+        a[o] = x[0] * W[o] + x[1] * W[2 + o];
     for (int o = 0; o < 2; o++) {
         assert_near(output_at(program, &v, "y")[o], a[0] * W[o] + a[1] * W[2 + o], 1e-12);
         assert_near(output_at(program, &v, "z")[o], a[o], 1e-12);
@@ -236,7 +264,8 @@ static void a_layer_argument_is_called(void **state)
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
     x = at(program, &v, "x"), W = at(program, &v, "m.pipe_1.linear_1.W");
-    for (int o = 0; o < 2; o++) assert_near(output_at(program, &v, "y")[o], x[o] + fmax(x[0] * W[o] + x[1] * W[2 + o], 0), 1e-12);
+    for (int o = 0; o < 2; o++)
+        assert_near(output_at(program, &v, "y")[o], x[o] + fmax(x[0] * W[o] + x[1] * W[2 + o], 0), 1e-12);
     program_end(&p);
 }
 
@@ -269,16 +298,19 @@ static void a_model_is_a_layer_with_one_set_of_parameters(void **state)
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
     x = at(program, &v, "x"), W = at(program, &v, "inner.linear_1.W");
-    for (int o = 0; o < 2; o++) a[o] = x[0] * W[o] + x[1] * W[2 + o];
-    for (int o = 0; o < 2; o++) assert_near(output_at(program, &v, "z")[o], a[0] * W[o] + a[1] * W[2 + o] + a[o], 1e-12);
+    for (int o = 0; o < 2; o++)
+        a[o] = x[0] * W[o] + x[1] * W[2 + o];
+    for (int o = 0; o < 2; o++)
+        assert_near(output_at(program, &v, "z")[o], a[0] * W[o] + a[1] * W[2 + o] + a[o], 1e-12);
     program_end(&p);
 }
 
 static void arithmetic_follows_the_written_precedence(void **state)
 {
-    struct program p = program_of("model m(x[i: 4]) -> (a, b, c, d, e[i], f) {\n"
-                                  "  a = -x[0]^2 + 2^-1\n  b = sum[i] x[i] * x[i] / 2 + 1\n  c = 7 // 2 + 7 % 3 + (-7) // 2\n"
-                                  "  d = argmax[i] x[i]\n  e[i] = if i % 2 == 0 then x[i] else -x[i]\n  f = prod[k: 3] (k + 1) + max(1, 2)\n}\n");
+    struct program p = program_of(
+        "model m(x[i: 4]) -> (a, b, c, d, e[i], f) {\n"
+        "  a = -x[0]^2 + 2^-1\n  b = sum[i] x[i] * x[i] / 2 + 1\n  c = 7 // 2 + 7 % 3 + (-7) // 2\n"
+        "  d = argmax[i] x[i]\n  e[i] = if i % 2 == 0 then x[i] else -x[i]\n  f = prod[k: 3] (k + 1) + max(1, 2)\n}\n");
     struct ir_program *program = prediction_of(&p, "m", 1);
     struct ir_values v = ir_values_new(p.arena, program);
     double *x, sum = 0;
@@ -288,9 +320,11 @@ static void arithmetic_follows_the_written_precedence(void **state)
     fill(&p, program, &v);
     ir_evaluate(program, &v, run_one);
     x = at(program, &v, "x");
-    for (int i = 0; i < 4; i++) sum += x[i] * x[i] / 2;
+    for (int i = 0; i < 4; i++)
+        sum += x[i] * x[i] / 2;
     for (int i = 1; i < 4; i++)
-        if (x[i] > x[best]) best = i;
+        if (x[i] > x[best])
+            best = i;
     assert_near(output_at(program, &v, "a")[0], -x[0] * x[0] + 0.5, 1e-12);
     assert_near(output_at(program, &v, "b")[0], sum + 1, 1e-12);
     assert_true(output_at(program, &v, "c")[0] == 3 + 1 - 4);
@@ -303,12 +337,14 @@ static void arithmetic_follows_the_written_precedence(void **state)
 /* ---- training ---- */
 
 #define DATA                                                                                                           \
-    "data d {\n  train { x = npy(\"x.npy\"), label = npy(\"l.npy\") }\n  test { x = npy(\"y.npy\"), label = npy(\"k.npy\") }\n}\n"
+    "data d {\n  train { x = npy(\"x.npy\"), label = npy(\"l.npy\") }\n  test { x = npy(\"y.npy\"), label = "          \
+    "npy(\"k.npy\") }\n}\n"
 
 static void cross_entropy_is_averaged_over_the_batch(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y[class: 4] { y = x |> dense(4) }\n"
-                                  "train m on d {\n loss = cross_entropy(y, label, smoothing = 0.1)\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
+                                  "train m on d {\n loss = cross_entropy(y, label, smoothing = 0.1)\n optimizer = "
+                                  "gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
     struct training *t = training_of(&p);
     struct ir_values v = ir_values_new(p.arena, t->step);
     double *x, *W, *b, *label, loss = 0, d[5][4], before[12], scale = 1.0 / 5;
@@ -322,7 +358,8 @@ static void cross_entropy_is_averaged_over_the_batch(void **state)
 
         for (int o = 0; o < 4; o++) {
             z[o] = b[o];
-            for (int i = 0; i < 3; i++) z[o] += x[n * 3 + i] * W[i * 4 + o];
+            for (int i = 0; i < 3; i++)
+                z[o] += x[n * 3 + i] * W[i * 4 + o];
             total += exp(z[o]);
         }
         for (int o = 0; o < 4; o++) {
@@ -338,7 +375,8 @@ static void cross_entropy_is_averaged_over_the_batch(void **state)
         for (int o = 0; o < 4; o++) {
             double g = 0;
 
-            for (int n = 0; n < 5; n++) g += x[n * 3 + i] * d[n][o];
+            for (int n = 0; n < 5; n++)
+                g += x[n * 3 + i] * d[n][o];
             assert_near(at(t->step, &v, "m.dense_1.W")[i * 4 + o], before[i * 4 + o] - 0.5 * g, 1e-12);
         }
     program_end(&p);
@@ -346,8 +384,9 @@ static void cross_entropy_is_averaged_over_the_batch(void **state)
 
 static void a_field_bounded_by_in_is_whole(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y[class: 4] { y = x |> dense(4) }\n"
-                                  "train m on d {\n loss = cross_entropy(y, label)\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
+    struct program p = program_of(
+        "use std\n" DATA "model m(x[i: 3]) -> y[class: 4] { y = x |> dense(4) }\n"
+        "train m on d {\n loss = cross_entropy(y, label)\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
     struct training *t = training_of(&p);
     const struct field *x = &t->split.fields.at[0], *label = &t->split.fields.at[1];
 
@@ -368,11 +407,12 @@ static void a_field_bounded_by_in_is_whole(void **state)
 
 /* Loss sum_i w_i c_i has the gradient c, so that rules can be followed by hand. */
 #define LINEAR(body)                                                                                                   \
-    "use std\ndata d { train { x = npy(\"x.npy\") } }\n"                                                                \
-    "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"                                  \
+    "use std\ndata d { train { x = npy(\"x.npy\") } }\n"                                                               \
+    "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"                                \
     "train m on d {\n loss = y\n batch = 1, steps = 10\n " body "\n}\n"
 
-static void run_linear(const char *text, void (*expect)(double *w, const double *g, int step, double *memory), double tolerance)
+static void run_linear(const char *text, void (*expect)(double *w, const double *g, int step, double *memory),
+                       double tolerance)
 {
     struct program p = program_of(text);
     struct training *t = training_of(&p);
@@ -383,21 +423,30 @@ static void run_linear(const char *text, void (*expect)(double *w, const double 
     for (int i = 0; i < t->step->tensors.count; i++) {
         const struct ir_tensor *leaf = t->step->tensors.at[i];
 
-        if (leaf->kind != IR_PARAMETER && leaf->kind != IR_STATE) continue;
-        for (int64_t k = 0; k < ir_elements(leaf); k++) v.at[i][k] = at(t->initial, &first, leaf->name)[k];
+        if (leaf->kind != IR_PARAMETER && leaf->kind != IR_STATE)
+            continue;
+        for (int64_t k = 0; k < ir_elements(leaf); k++)
+            v.at[i][k] = at(t->initial, &first, leaf->name)[k];
     }
-    for (int i = 0; i < 3; i++) w[i] = at(t->step, &v, "m.w")[i];
+    for (int i = 0; i < 3; i++)
+        w[i] = at(t->step, &v, "m.w")[i];
     for (int step = 1; step <= 3; step++) {
-        for (int i = 0; i < 3; i++) g[i] = at(t->step, &v, "x")[i] = cos(2.0 * i + step);
-        if (ir_find(t->step, "step")) at(t->step, &v, "step")[0] = step;
+        for (int i = 0; i < 3; i++)
+            g[i] = at(t->step, &v, "x")[i] = cos(2.0 * i + step);
+        if (ir_find(t->step, "step"))
+            at(t->step, &v, "step")[0] = step;
         ir_evaluate(t->step, &v, (struct ir_run){7, 0, (uint64_t)step});
         expect(w, g, step, memory);
-        for (int i = 0; i < 3; i++) assert_near(at(t->step, &v, "m.w")[i], w[i], tolerance);
+        for (int i = 0; i < 3; i++)
+            assert_near(at(t->step, &v, "m.w")[i], w[i], tolerance);
     }
     program_end(&p);
 }
 
-static double norm3(const double *g) { return sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]); }
+static double norm3(const double *g)
+{
+    return sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+}
 
 static void expect_sgd(double *w, const double *g, int step, double *m)
 {
@@ -432,7 +481,8 @@ static void expect_clipped(double *w, const double *g, int step, double *m)
     double scale = fmin(1, 0.3 / norm3(g));
 
     (void)step, (void)m;
-    for (int i = 0; i < 3; i++) w[i] -= 0.5 * scale * g[i];
+    for (int i = 0; i < 3; i++)
+        w[i] -= 0.5 * scale * g[i];
 }
 static void clip_norm_scales_all_gradients_together(void **state)
 {
@@ -445,7 +495,8 @@ static void expect_max_norm(double *w, const double *g, int step, double *m)
     double scale;
 
     (void)step, (void)m;
-    for (int i = 0; i < 3; i++) w[i] -= 0.5 * g[i];
+    for (int i = 0; i < 3; i++)
+        w[i] -= 0.5 * g[i];
     for (int i = 0; i < 3; i++) {
         scale = fmin(1, 0.2 / fabs(w[i]));
         w[i] *= scale;
@@ -460,7 +511,8 @@ static void max_norm_bounds_what_feeds_each_unit(void **state)
 static void expect_schedule(double *w, const double *g, int step, double *m)
 {
     (void)m;
-    for (int i = 0; i < 3; i++) w[i] -= 0.4 * fmin(1, step / 2.0) * g[i];
+    for (int i = 0; i < 3; i++)
+        w[i] -= 0.4 * fmin(1, step / 2.0) * g[i];
 }
 static void a_rate_may_be_a_schedule(void **state)
 {
@@ -471,12 +523,14 @@ static void a_rate_may_be_a_schedule(void **state)
 static void expect_every_other(double *w, const double *g, int step, double *m)
 {
     (void)m;
-    for (int i = 0; i < 3; i++) w[i] -= (step % 2 == 0 ? 0.4 : 0.1 * (step / 2)) * g[i];
+    for (int i = 0; i < 3; i++)
+        w[i] -= (step % 2 == 0 ? 0.4 : 0.1 * (step / 2)) * g[i];
 }
 static void whole_arithmetic_on_the_step(void **state)
 {
     (void)state;
-    run_linear(LINEAR("optimizer = gd(rate = if step % 2 == 0 then 0.4 else 0.1 * (step // 2))"), expect_every_other, 1e-12);
+    run_linear(LINEAR("optimizer = gd(rate = if step % 2 == 0 then 0.4 else 0.1 * (step // 2))"), expect_every_other,
+               1e-12);
 }
 
 static void expect_nesterov(double *w, const double *g, int step, double *m)
@@ -498,9 +552,11 @@ static void expect_ball(double *w, const double *g, int step, double *m)
     double scale;
 
     (void)step, (void)m;
-    for (int i = 0; i < 3; i++) w[i] -= 0.5 * g[i];
+    for (int i = 0; i < 3; i++)
+        w[i] -= 0.5 * g[i];
     scale = fmin(1, 0.25 / norm3(w));
-    for (int i = 0; i < 3; i++) w[i] *= scale;
+    for (int i = 0; i < 3; i++)
+        w[i] *= scale;
 }
 static void ball_projects_all_parameters_together(void **state)
 {
@@ -514,21 +570,25 @@ static void expect_lockstep(double *w, const double *g, int step, double *m)
     double total;
 
     (void)step;
-    for (int i = 0; i < 3; i++) m[i] = 0.5 * m[i] + g[i];
+    for (int i = 0; i < 3; i++)
+        m[i] = 0.5 * m[i] + g[i];
     total = norm3(m);
-    for (int i = 0; i < 3; i++) w[i] -= 0.1 * m[i] / total;
+    for (int i = 0; i < 3; i++)
+        w[i] -= 0.1 * m[i] / total;
 }
 static void a_rule_runs_line_by_line(void **state)
 {
     (void)state;
-    run_linear("rule mine(w[...], g[...]) {\n state m[...] = 0\n m <- 0.5 * m + g\n w <- w - 0.1 * m / norm(all m)\n}\n"
-               LINEAR("optimizer = mine()"), expect_lockstep, 1e-12);
+    run_linear("rule mine(w[...], g[...]) {\n state m[...] = 0\n m <- 0.5 * m + g\n w <- w - 0.1 * m / norm(all "
+               "m)\n}\n" LINEAR("optimizer = mine()"),
+               expect_lockstep, 1e-12);
 }
 
 static void batch_norm_learns_running_statistics(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 2]) -> y { a = x |> batch_norm\n y = sum[i] a[i]^3\n}\n"
-                                  "train m on d {\n loss = y\n optimizer = gd(rate = 0)\n batch = 6, steps = 1\n report = y\n}\n");
+    struct program p =
+        program_of("use std\n" DATA "model m(x[i: 2]) -> y { a = x |> batch_norm\n y = sum[i] a[i]^3\n}\n"
+                   "train m on d {\n loss = y\n optimizer = gd(rate = 0)\n batch = 6, steps = 1\n report = y\n}\n");
     struct training *t = training_of(&p);
     struct ir_values v = ir_values_new(p.arena, t->step);
     double *x, mean[2] = {0}, variance[2] = {0};
@@ -537,10 +597,13 @@ static void batch_norm_learns_running_statistics(void **state)
     fill(&p, t->step, &v);
     x = at(t->step, &v, "x");
     for (int n = 0; n < 6; n++)
-        for (int i = 0; i < 2; i++) mean[i] += x[n * 2 + i] / 6;
+        for (int i = 0; i < 2; i++)
+            mean[i] += x[n * 2 + i] / 6;
     for (int n = 0; n < 6; n++)
-        for (int i = 0; i < 2; i++) variance[i] += pow(x[n * 2 + i] - mean[i], 2) / 6;
-    for (int i = 0; i < 2; i++) at(t->step, &v, "m.batch_norm_1.mu")[i] = 0.5, at(t->step, &v, "m.batch_norm_1.var")[i] = 2;
+        for (int i = 0; i < 2; i++)
+            variance[i] += pow(x[n * 2 + i] - mean[i], 2) / 6;
+    for (int i = 0; i < 2; i++)
+        at(t->step, &v, "m.batch_norm_1.mu")[i] = 0.5, at(t->step, &v, "m.batch_norm_1.var")[i] = 2;
     ir_evaluate(t->step, &v, run_one);
     for (int i = 0; i < 2; i++) {
         assert_near(at(t->step, &v, "m.batch_norm_1.mu")[i], 0.5 + 0.1 * (mean[i] - 0.5), 1e-12);
@@ -553,22 +616,27 @@ static void batch_norm_learns_running_statistics(void **state)
 
 static void dropout_keeps_a_share_and_scales_it(void **state)
 {
-    struct program p = program_of("use std\n" DATA "let rate = 0.25\nmodel m(x[i: 400]) -> y[i] { y = x |> dropout(rate) }\n"
-                                  "train m on d {\n loss = (sum[i] y[i]) * theta\n theta = 1\n optimizer = gd(rate = 0)\n batch = 20, steps = 1\n}\n");
+    struct program p =
+        program_of("use std\n" DATA "let rate = 0.25\nmodel m(x[i: 400]) -> y[i] { y = x |> dropout(rate) }\n"
+                   "train m on d {\n loss = (sum[i] y[i]) * theta\n theta = 1\n optimizer = gd(rate = 0)\n batch = 20, "
+                   "steps = 1\n}\n");
     struct training *t = lower_training(p.unit, 0, (struct lower_options){.precision = -1}, p.diagnostics);
 
     (void)state;
     assert_null(t); /* nothing to train */
     program_end(&p);
-    p = program_of("use std\n" DATA "let rate = 0.25\nmodel m(x[i: 400]) -> y[i] {\n param s = 1\n a = s * x\n y = a |> dropout(rate)\n}\n"
-                   "train m on d {\n loss = sum[i] y[i]\n optimizer = gd(rate = 0)\n batch = 20, steps = 1\n}\n");
+    p = program_of(
+        "use std\n" DATA
+        "let rate = 0.25\nmodel m(x[i: 400]) -> y[i] {\n param s = 1\n a = s * x\n y = a |> dropout(rate)\n}\n"
+        "train m on d {\n loss = sum[i] y[i]\n optimizer = gd(rate = 0)\n batch = 20, steps = 1\n}\n");
     t = training_of(&p);
     {
         struct ir_values v = ir_values_new(p.arena, t->step);
         const struct ir_tensor *y = ir_find(t->step, "m.dropout_1.y");
         int kept = 0;
 
-        for (int k = 0; k < 20 * 400; k++) at(t->step, &v, "x")[k] = 1;
+        for (int k = 0; k < 20 * 400; k++)
+            at(t->step, &v, "x")[k] = 1;
         at(t->step, &v, "m.s")[0] = 1;
         at(t->step, &v, "rate")[0] = 0.25;
         ir_evaluate(t->step, &v, run_one);
@@ -586,19 +654,23 @@ static void dropout_keeps_a_share_and_scales_it(void **state)
 
 static void an_average_stands_for_the_parameter_in_evaluation(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
-                                  "train m on d {\n loss = y\n optimizer = gd(rate = 1)\n average = ema(0.5)\n batch = 2, steps = 1\n report { average = y, spread = max[batch] y }\n}\n");
+    struct program p =
+        program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
+                   "train m on d {\n loss = y\n optimizer = gd(rate = 1)\n average = ema(0.5)\n batch = 2, steps = 1\n "
+                   "report { average = y, spread = max[batch] y }\n}\n");
     struct training *t = training_of(&p);
     struct ir_values v = ir_values_new(p.arena, t->step), first = ir_values_new(p.arena, t->initial);
     double *x, before[3];
 
     (void)state;
     ir_evaluate(t->initial, &first, run_one);
-    for (int i = 0; i < 3; i++) assert_true(at(t->initial, &first, "m.w")[i] == at(t->initial, &first, "m.w.ema.a")[i]);
+    for (int i = 0; i < 3; i++)
+        assert_true(at(t->initial, &first, "m.w")[i] == at(t->initial, &first, "m.w.ema.a")[i]);
     fill(&p, t->step, &v);
     x = at(t->step, &v, "x");
     memcpy(before, at(t->step, &v, "m.w"), sizeof before);
-    for (int i = 0; i < 3; i++) at(t->step, &v, "m.w.ema.a")[i] = 10;
+    for (int i = 0; i < 3; i++)
+        at(t->step, &v, "m.w.ema.a")[i] = 10;
     ir_evaluate(t->step, &v, run_one);
     for (int i = 0; i < 3; i++) {
         double w = before[i] - (x[i] + x[3 + i]) / 2;
@@ -614,8 +686,10 @@ static void an_average_stands_for_the_parameter_in_evaluation(void **state)
 
 static void a_report_finishes_what_was_streamed(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
-                                  "train m on d {\n loss = y\n optimizer = gd(rate = 1)\n batch = 4, steps = 1\n report { perplexity = exp(mean[batch] y) }\n}\n");
+    struct program p =
+        program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
+                   "train m on d {\n loss = y\n optimizer = gd(rate = 1)\n batch = 4, steps = 1\n report { perplexity "
+                   "= exp(mean[batch] y) }\n}\n");
     struct training *t = training_of(&p);
     struct ir_values v = ir_values_new(p.arena, t->report->chunk), r = ir_values_new(p.arena, t->report->result);
     double *y, total = 0;
@@ -624,7 +698,8 @@ static void a_report_finishes_what_was_streamed(void **state)
     fill(&p, t->report->chunk, &v);
     ir_evaluate(t->report->chunk, &v, run_one);
     y = output_at(t->report->chunk, &v, t->report->statistics.at[0].output);
-    for (int n = 0; n < 4; n++) total += y[n];
+    for (int n = 0; n < 4; n++)
+        total += y[n];
     at(t->report->result, &r, t->report->statistics.at[0].output)[0] = total;
     at(t->report->result, &r, "count")[0] = 4;
     ir_evaluate(t->report->result, &r, run_one);
@@ -634,8 +709,11 @@ static void a_report_finishes_what_was_streamed(void **state)
 
 static void a_penalty_is_added_to_the_objective(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1), b = 0.5\n y = b + sum[i] w[i] * x[i]\n}\n"
-                                  "train m on d {\n loss = y\n penalty = 0.1 * l2(weights) + 0.2 * l1(params(\"*.b\")) + m.w[1]\n optimizer = gd(rate = 1)\n batch = 4, steps = 1\n}\n");
+    struct program p =
+        program_of("use std\n" DATA
+                   "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1), b = 0.5\n y = b + sum[i] w[i] * x[i]\n}\n"
+                   "train m on d {\n loss = y\n penalty = 0.1 * l2(weights) + 0.2 * l1(params(\"*.b\")) + m.w[1]\n "
+                   "optimizer = gd(rate = 1)\n batch = 4, steps = 1\n}\n");
     struct training *t = training_of(&p);
     struct ir_values v = ir_values_new(p.arena, t->step);
     double w[3], b, *x;
@@ -645,7 +723,8 @@ static void a_penalty_is_added_to_the_objective(void **state)
     memcpy(w, at(t->step, &v, "m.w"), sizeof w);
     b = at(t->step, &v, "m.b")[0], x = at(t->step, &v, "x");
     ir_evaluate(t->step, &v, run_one);
-    assert_near(output_at(t->step, &v, "penalty")[0], 0.1 * (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]) + 0.2 * fabs(b) + w[1], 1e-12);
+    assert_near(output_at(t->step, &v, "penalty")[0],
+                0.1 * (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]) + 0.2 * fabs(b) + w[1], 1e-12);
     for (int i = 0; i < 3; i++) {
         double g = 0.2 * w[i] + (i == 1) + (x[i] + x[3 + i] + x[6 + i] + x[9 + i]) / 4;
         assert_near(at(t->step, &v, "m.w")[i], w[i] - g, 1e-12);
@@ -657,7 +736,8 @@ static void a_penalty_is_added_to_the_objective(void **state)
 static void only_selected_parameters_train(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y[o: 2] { y = x |> dense(4) |> dense(2) }\n"
-                                  "train m on d {\n loss = mean_square(y, y0)\n y0[o: 2] = 1\n params = m.dense_2\n optimizer = gd(rate = 1)\n batch = 4, steps = 1\n}\n");
+                                  "train m on d {\n loss = mean_square(y, y0)\n y0[o: 2] = 1\n params = m.dense_2\n "
+                                  "optimizer = gd(rate = 1)\n batch = 4, steps = 1\n}\n");
     struct training *t = training_of(&p);
 
     (void)state;
@@ -670,8 +750,10 @@ static void only_selected_parameters_train(void **state)
 static void a_let_is_a_scalar_of_the_step(void **state)
 {
     struct setting sets[] = {{"strength", "0.25"}};
-    struct program p = program_of("use std\n" DATA "let strength = 0.5\nlet units = 2\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(units) }\n"
-                                  "train m on d {\n loss = strength * mean_square(y, one)\n one[o: 2] = 1\n optimizer = gd(rate = strength)\n batch = 4, steps = 1\n}\n");
+    struct program p = program_of(
+        "use std\n" DATA "let strength = 0.5\nlet units = 2\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(units) }\n"
+        "train m on d {\n loss = strength * mean_square(y, one)\n one[o: 2] = 1\n optimizer = gd(rate = strength)\n "
+        "batch = 4, steps = 1\n}\n");
     struct training *t = training_of(&p);
     double value;
 
@@ -690,9 +772,12 @@ static void a_let_is_a_scalar_of_the_step(void **state)
 
 static void a_let_keeps_its_name(void **state)
 {
-    struct program p = program_of("use std\n" DATA "let loss = 0.5\nlet penalty = 1e-4\nlet count = 3\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(2) }\n"
-                                  "train m on d {\n loss = mean_square(y, one)\n one[o: 2] = 1\n penalty = penalty * l2(weights)\n optimizer = gd(rate = loss / count)\n"
-                                  " batch = 4, steps = 1\n report = count * mean_square(y, one)\n}\n");
+    struct program p = program_of(
+        "use std\n" DATA
+        "let loss = 0.5\nlet penalty = 1e-4\nlet count = 3\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(2) }\n"
+        "train m on d {\n loss = mean_square(y, one)\n one[o: 2] = 1\n penalty = penalty * l2(weights)\n optimizer = "
+        "gd(rate = loss / count)\n"
+        " batch = 4, steps = 1\n report = count * mean_square(y, one)\n}\n");
     struct training *t = training_of(&p);
 
     (void)state;
@@ -738,14 +823,16 @@ static void a_call_in_training_mode_draws_for_each_mapped_index(void **state)
     assert_int_equal(keep->mapped, 1);
     assert_int_equal(keep->rank, 3);
     program = prediction_of(&p, "still", 2);
-    for (int i = 0; i < program->tensors.count; i++) assert_true(program->tensors.at[i]->kind != IR_DRAW);
+    for (int i = 0; i < program->tensors.count; i++)
+        assert_true(program->tensors.at[i]->kind != IR_DRAW);
     program_end(&p);
 }
 
 static void a_raw_field_used_as_a_place_is_whole(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> p[class: 4] { p = x |> dense(4) |> softmax }\n"
-                                  "train m on d {\n loss = -log(p[label])\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n report = -log(p[label])\n}\n");
+                                  "train m on d {\n loss = -log(p[label])\n optimizer = gd(rate = 0.5)\n batch = 5, "
+                                  "steps = 1\n report = -log(p[label])\n}\n");
     struct training *t = training_of(&p);
 
     (void)state;
@@ -760,7 +847,8 @@ static void a_raw_field_used_as_a_place_is_whole(void **state)
 static void a_field_takes_the_shape_of_its_use(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[t: 2, i: 3]) -> y[t, class: 4] { y = x |> dense(4) }\n"
-                                  "train m on d {\n loss = mean[t] nll[t]\n nll = cross_entropy(y, label)\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
+                                  "train m on d {\n loss = mean[t] nll[t]\n nll = cross_entropy(y, label)\n optimizer "
+                                  "= gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
     struct training *t = training_of(&p);
 
     (void)state;
@@ -772,7 +860,8 @@ static void a_field_takes_the_shape_of_its_use(void **state)
 
 static void draws_of_one_layer_applied_twice_differ(void **state)
 {
-    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param s = 1\n f = |> dropout(0.5)\n a = s * x\n b = a |> f\n c = b |> f\n y = sum[i] c[i]\n}\n"
+    struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param s = 1\n f = |> dropout(0.5)\n a = "
+                                                   "s * x\n b = a |> f\n c = b |> f\n y = sum[i] c[i]\n}\n"
                                   "train m on d {\n loss = y\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
     struct training *t = training_of(&p);
 
@@ -784,7 +873,8 @@ static void draws_of_one_layer_applied_twice_differ(void **state)
 
 static void the_scope_of_a_draw_is_as_written(void **state)
 {
-    struct program p = program_of("model m(x[i: 3]) -> random y[i] {\n a[i] ~ normal(0, 1)\n b[i] ~ normal(0, 1) per step\n c[i] ~ normal(0, 1) per run\n y = x + a + b + c\n}\n");
+    struct program p = program_of("model m(x[i: 3]) -> random y[i] {\n a[i] ~ normal(0, 1)\n b[i] ~ normal(0, 1) per "
+                                  "step\n c[i] ~ normal(0, 1) per run\n y = x + a + b + c\n}\n");
     struct ir_program *program = prediction_of(&p, "m", 2);
 
     (void)state;
