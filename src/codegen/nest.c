@@ -12,6 +12,8 @@
 
 typedef LLVMValueRef V;
 
+enum { UNROLLED_PARTS = 4 };
+
 static V variable_type_zero(struct emitter *e, const struct equation_plan *eq)
 {
     return LLVMConstNull(eq->wide ? vector_of(eq->type) : eq->type);
@@ -429,40 +431,67 @@ static void close_partials(struct emitter *e, struct kernel_plan *plan)
 
 /* ---- joining parts ---- */
 
-/* Parts first .. first + count - 1 pairwise, in index order. */
-static struct value join_parts(struct emitter *e, const struct equation_plan *eq, V base, int64_t first, int64_t count,
+/* What part `part` made of the elements from `at` on. */
+static V partial_pointer(struct emitter *e, const struct equation_plan *eq, V memory, V part, V at)
+{
+    int64_t element = storage_bytes(eq->partial->storage);
+    V place = LLVMBuildNSWMul(e->builder, part, whole_like(e->i64, eq->partial_elements), "");
+
+    place = LLVMBuildNSWAdd(e->builder, place, at, "");
+    return offset_pointer(e, memory, LLVMBuildNSWMul(e->builder, place, whole_like(e->i64, element), ""));
+}
+
+static struct value load_partial(struct emitter *e, const struct equation_plan *eq, V pointer, bool vector)
+{
+    LLVMTypeRef type = storage_type(e, eq->partial->storage);
+    struct value v = {NULL, is_real(e, eq) || eq->type == e->i64 ? REAL : WHOLE, e->depth};
+
+    v.at = LLVMBuildLoad2(e->builder, vector ? vector_of(type) : type, pointer, "");
+    LLVMSetAlignment(v.at, (unsigned)storage_bytes(eq->partial->storage));
+    return eq->type == e->i64 ? to_whole(e, v, e->i64) : v;
+}
+
+/* Parts first .. first + count - 1 pairwise, in index order: the left side has the largest power of two below count. */
+static struct value join_parts(struct emitter *e, const struct equation_plan *eq, V memory, V at, int64_t first, int64_t count,
                                bool vector)
 {
-    struct value v = {NULL, is_real(e, eq) ? REAL : WHOLE, e->depth};
-
-    if (count == 1) {
-        int64_t element = storage_bytes(eq->partial->storage);
-        LLVMTypeRef type = storage_type(e, eq->partial->storage);
-        V from = offset_constant(e, base, first * eq->partial_elements * element);
-        v.at = LLVMBuildLoad2(e->builder, vector ? vector_of(type) : type, from, "");
-        LLVMSetAlignment(v.at, (unsigned)element);
-        if (eq->type == e->i64) {
-            v.kind = REAL;
-            v = to_whole(e, v, e->i64);
-        }
-        return v;
-    }
     int64_t half = 1;
+
+    if (count == 1)
+        return load_partial(e, eq, partial_pointer(e, eq, memory, whole_like(e->i64, first), at), vector);
     while (2 * half < count)
         half *= 2;
-    struct value a = join_parts(e, eq, base, first, half, vector);
-    struct value b = join_parts(e, eq, base, first + half, count - half, vector);
-    v.at = combine(e, a.at, b.at, eq);
-    return v;
+    struct value a = join_parts(e, eq, memory, at, first, half, vector);
+    struct value b = join_parts(e, eq, memory, at, first + half, count - half, vector);
+    a.at = combine(e, a.at, b.at, eq);
+    return a;
+}
+
+/* The same tree in place, with loops: for many parts much less code. */
+static void join_in_memory(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory)
+{
+    bool vector = ir_elements(eq->tensor) > 1;
+    int64_t end = vector ? eq->partial_elements : 1;
+
+    for (int64_t apart = 1; apart < parts; apart *= 2) {
+        V part = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, parts - apart), 2 * apart);
+        V other = LLVMBuildNSWAdd(e->builder, part, whole_like(e->i64, apart), "");
+        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, end), LANES);
+        V pointer = partial_pointer(e, eq, memory, part, at);
+        struct value a = load_partial(e, eq, pointer, vector);
+        struct value b = load_partial(e, eq, partial_pointer(e, eq, memory, other, at), vector);
+        a.at = combine(e, a.at, b.at, eq);
+        if (eq->type == e->i64)
+            a = to_real(e, a, e->f64);
+        LLVMSetAlignment(LLVMBuildStore(e->builder, a.at, pointer), (unsigned)storage_bytes(eq->partial->storage));
+        loop_close(e);
+        loop_close(e);
+    }
 }
 
 static void join_elements(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V at, bool vector)
 {
-    int64_t element = storage_bytes(eq->partial->storage);
-    V base = offset_pointer(e, memory, LLVMBuildNSWMul(e->builder, at, whole_like(e->i64, element), ""));
-    struct value v = join_parts(e, eq, base, 0, parts, vector);
-
-    emit_store_at(e, eq->tensor, v, at);
+    emit_store_at(e, eq->tensor, join_parts(e, eq, memory, at, 0, parts, vector), at);
 }
 
 static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functions *functions)
@@ -482,16 +511,21 @@ static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functio
             if (!eq->in_parts || eq->tensor->region == IR_NOWHERE)
                 continue;
             V memory = offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + eq->memory);
+            int64_t left = plan->parts;
+            if (left > UNROLLED_PARTS) {
+                join_in_memory(e, eq, left, memory);
+                left = 1;
+            }
             if (full) {
                 V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES);
-                join_elements(e, eq, plan->parts, memory, at, true);
+                join_elements(e, eq, left, memory, at, true);
                 loop_close(e);
             }
             if (elements == 1) {
-                join_elements(e, eq, plan->parts, memory, whole_like(e->i64, 0), false);
+                join_elements(e, eq, left, memory, whole_like(e->i64, 0), false);
             } else if (full < elements) {
                 e->mask = lanes_below(e, elements - full);
-                join_elements(e, eq, plan->parts, memory, whole_like(e->i64, full), true);
+                join_elements(e, eq, left, memory, whole_like(e->i64, full), true);
                 e->mask = NULL;
             }
         }
