@@ -55,6 +55,14 @@ static const struct value *size_of(struct scope *scope, struct node *call)
         if (!axes_named(scope, &a, 1, &axes))
             return &poison;
     }
+    if (scope->workspace->streaming && list_has(&axes, scope->workspace->batch)) {
+        /* In a report `batch` is the whole split. */
+        struct ir_program *p = scope->workspace->program;
+        const struct ir_expr *count = ir_read(p, scalar_leaf(scope->workspace, "count"), NULL, 0, NULL);
+        double others = (double)ir_extent_product(axes.at, axes.count) / (double)scope->workspace->batch->extent;
+
+        return value_tensor(scope, ir_apply(p, IR_multiply, count, ir_real(p, others), NULL), NULL);
+    }
     return value_number(scope, axes.count ? (double)ir_extent_product(axes.at, axes.count) : 1, true);
 }
 
@@ -220,7 +228,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
             }
             if (at == fn->node->list.count) {
                 fail(scope, "E0201", argument->span, "%s has no argument `%s`", fn->name, argument->name);
-                suggest(scope->unit->diagnostics, scope->unit->arena, argument->name, &names);
+                suggest(scope->unit->diagnostics, argument->name, &names);
                 return &poison;
             }
         } else {
@@ -289,7 +297,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
 /* ---- layers ---- */
 
 static const struct value *output_value(struct scope *inner, struct definition *definition, struct node *output,
-                                        const value_list *inputs, struct span at)
+                                        const value_list *inputs)
 {
     struct binding *binding = map_get(inner->names, output->name);
     const struct value *v;
@@ -370,7 +378,6 @@ static const struct value *output_value(struct scope *inner, struct definition *
         list_add(inner->unit->arena, own, new_index(inner, name, declared.at[i]->extent));
         forms[i] = ir_form_index(inner->workspace->program, own.at[i]);
     }
-    (void)at;
     out = value_new(inner, VALUE_TENSOR);
     out->expr = ir_substitute(inner->workspace->program, v->expr, v->own.at, forms, own.count);
     out->own = own;
@@ -378,9 +385,9 @@ static const struct value *output_value(struct scope *inner, struct definition *
 }
 
 const struct value *layer_output(struct scope *inner, struct definition *definition, int number,
-                                 const value_list *inputs, struct span at)
+                                 const value_list *inputs)
 {
-    return output_value(inner, definition, definition->node->b->list.at[number], inputs, at);
+    return output_value(inner, definition, definition->node->b->list.at[number], inputs);
 }
 
 static void widen_context(struct scope *inner, const struct value *v)
@@ -432,10 +439,10 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
         return &poison;
     run_statements(inner, definition->node->a);
     if (definition->node->b->list.count == 1)
-        return output_value(inner, definition, definition->node->b->list.at[0], &values, at);
+        return output_value(inner, definition, definition->node->b->list.at[0], &values);
     tuple = value_new(scope, VALUE_TUPLE);
     for (int i = 0; i < definition->node->b->list.count; i++)
-        list_add(w->arena, tuple->items, output_value(inner, definition, definition->node->b->list.at[i], &values, at));
+        list_add(w->arena, tuple->items, output_value(inner, definition, definition->node->b->list.at[i], &values));
     return tuple;
 }
 
@@ -502,8 +509,7 @@ static const struct value *call_layer(struct scope *scope, const struct value *f
     wanted = definition->node->list.count;
     if (x && !wanted)
         return fail(scope, "E0207", call->span, "%s has no input", definition->name);
-    settings =
-        evaluate_settings(scope, definition, call->list.at, call->list.count, wanted, &training, &inputs, call->span);
+    settings = evaluate_settings(scope, definition, call->list.at, call->list.count, wanted, &training, &inputs);
     if (!settings)
         return &poison;
     for (int i = 0; i < inputs.count; i++) {
@@ -621,8 +627,7 @@ static const struct value *run_stages(struct scope *scope, struct node *pipe, co
             if (!definition || definition->node->list.count != inputs->count)
                 return fail(scope, "E0207", stage->span, "%s does not take %d inputs", text_of(scope, stage->a),
                             inputs->count);
-            settings = evaluate_settings(scope, definition, stage->list.at, stage->list.count, 0, &training, &none,
-                                         stage->span);
+            settings = evaluate_settings(scope, definition, stage->list.at, stage->list.count, 0, &training, &none);
             if (!settings)
                 return &poison;
             v = apply_layer(scope, definition, settings,

@@ -77,7 +77,7 @@ static bool is_literal(const struct value *v, double number)
 }
 
 struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
-                              enum ir_scope per, const ir_index_list *axes, int mapped, bool batch, struct span span)
+                              enum ir_scope per, const ir_index_list *axes, int mapped, struct span span)
 {
     struct workspace *w = scope->workspace;
     struct ir_program *p = w->program;
@@ -90,7 +90,6 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
     struct ir_tensor *leaf;
     bool single = true;
 
-    (void)batch;
     for (int i = 0; i < distribution->items.count; i++) {
         ir_index_list free = {0};
 
@@ -234,7 +233,7 @@ void run_draw(struct scope *scope, struct node *definition)
             full = arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name);
             site = arena_printf(scope->unit->arena, "%s%s%s", scope->site, *scope->site ? "." : "", target->name);
             warn_of_size(scope, target->name, &axes, target->span);
-            tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, false, target->span);
+            tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, target->span);
         }
     }
     if (!tensor) {

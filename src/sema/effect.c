@@ -103,13 +103,12 @@ static bool passes(const struct ir_expr *e, const bool *mark)
     }
 }
 
-void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss, struct span at)
+void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss)
 {
     struct workspace *w = scope->workspace;
     struct ir_program *p = w->program;
     bool *from = NEW_ARRAY(w->arena, bool, p->tensors.count + 1);
 
-    (void)at;
     if (!w->draws.count)
         return;
     for (int i = 0; i < w->parameters.count; i++)

@@ -148,7 +148,7 @@ static const struct value *unknown(struct scope *scope, const char *name, struct
 
     fail(scope, "E0201", at, "there is no `%s` here", name);
     scope_names(scope, &names);
-    suggest(scope->unit->diagnostics, scope->unit->arena, name, &names);
+    suggest(scope->unit->diagnostics, name, &names);
     return &poison;
 }
 
@@ -179,7 +179,7 @@ const struct value *lookup_path(struct scope *scope, struct node *path)
         fail(scope, "E0901", path->span, "there is no parameter or instance %s", full);
         for (int i = 0; i < scope->workspace->parameters.count; i++)
             list_add(scope->unit->arena, names, scope->workspace->parameters.at[i]->path);
-        suggest(scope->unit->diagnostics, scope->unit->arena, full, &names);
+        suggest(scope->unit->diagnostics, full, &names);
         return &poison;
     }
     return fail(scope, "E0201", path->span, "%s has no parts, so %s means nothing", first, path->name);

@@ -237,7 +237,7 @@ const char *header_text(struct scope *scope, struct definition *definition)
 }
 
 struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
-                              int count, int inputs, bool *training, value_list *values, struct span at)
+                              int count, int inputs, bool *training, value_list *values)
 {
     struct map *settings = map_new(scope->unit->arena);
     struct node *node = definition->node;
@@ -287,7 +287,7 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
         if (!known) {
             fail(scope, "E0201", argument->name ? argument->name_span : argument->span, "no setting `%s` in %s", name,
                  header_text(scope, definition));
-            suggest(scope->unit->diagnostics, scope->unit->arena, name, &names);
+            suggest(scope->unit->diagnostics, name, &names);
             if (argument->a->kind == NODE_PATH && scope->workspace && !scope_find(scope, argument->a->name)) {
                 v = lookup_path(scope, argument->a);
                 if (v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR)
@@ -306,6 +306,5 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
             fine = false;
         map_put(settings, name, (void *)v);
     }
-    (void)at;
     return fine ? settings : NULL;
 }

@@ -51,7 +51,7 @@ struct definition *find_definition(struct unit *unit, struct file *file, const c
 typedef LIST(const char *) name_list;
 void visible_names(struct unit *unit, struct file *file, name_list *out);
 /* `no NAME ...` with a suggestion as help. */
-void suggest(struct diagnostics *d, struct arena *arena, const char *name, const name_list *candidates);
+void suggest(struct diagnostics *d, const char *name, const name_list *candidates);
 bool is_predefined(const char *name);
 /* Is it a scalar of the programs, which --set may change without compiling again? */
 bool is_scalar_let(const struct unit *unit, const struct definition *let);
@@ -133,8 +133,6 @@ struct field_use {
     const char *bound;
     int rank;
     int64_t shape[8];
-    bool used;
-    bool whole_source; /* one column: never has axes */
 };
 /* failed: a field could not be read, so a missing one is no news. */
 struct field_table {
@@ -142,7 +140,6 @@ struct field_table {
     bool changed, failed;
 };
 
-struct origin_memo;
 struct statistic_use {
     const char *name;
     struct ir_tensor *tensor;
@@ -185,7 +182,6 @@ struct binding {
     const struct value *value;
     ir_index_list axes; /* AXIS: one index, or the group bound to a function's axis */
     struct state *state;
-    bool used;
 };
 /* The parameters a rule runs for, in lockstep: rule.c. */
 struct rule_run {
@@ -206,11 +202,9 @@ struct scope {
     bool training;
     bool function;          /* body of a fn: definitions are open and make no equations */
     bool in_training_block; /* under `if training` */
-    bool rule_body;
-    bool model_body;
-    struct map *names;     /* -> struct binding */
-    name_list order;       /* names in order of definition */
-    ir_index_list context; /* free indices that need not be written: batch, mapped */
+    struct map *names;      /* -> struct binding */
+    name_list order;        /* names in order of definition */
+    ir_index_list context;  /* free indices that need not be written: batch, mapped */
     bool has_dots;
     ir_index_list dots;
     name_list reduced; /* names being reduced over around here: E0313 */
@@ -309,13 +303,13 @@ bool bound_of(struct scope *scope, struct node *bound, int64_t *out);
 const char *header_text(struct scope *scope, struct definition *definition);
 /* settings: name -> value; NULL after an error */
 struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
-                              int count, int inputs, bool *training, value_list *values, struct span at);
+                              int count, int inputs, bool *training, value_list *values);
 const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings,
                                 const char *path, const value_list *inputs, bool training, struct span at);
 
 /* The value of one output of a layer whose body has run, with the axes its header declares. */
 const struct value *layer_output(struct scope *inner, struct definition *definition, int number,
-                                 const value_list *inputs, struct span at);
+                                 const value_list *inputs);
 
 void run_statements(struct scope *scope, struct node *block);
 void run_statement(struct scope *scope, struct node *statement);
@@ -333,7 +327,7 @@ const struct value *make_distribution(struct scope *scope, struct node *call, co
 void run_draw(struct scope *scope, struct node *definition);
 /* The distribution drawn over the axes for a first value; PER_RUN at `site`. */
 struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
-                              enum ir_scope per, const ir_index_list *axes, int mapped, bool batch, struct span span);
+                              enum ir_scope per, const ir_index_list *axes, int mapped, struct span span);
 
 /* ---- effect.c: what reaches what ---- */
 
@@ -342,7 +336,7 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
                              struct span at);
 struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
-void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss, struct span at);
+void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss);
 
 /* ---- extract.c ---- */
 

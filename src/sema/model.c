@@ -70,7 +70,7 @@ static const struct value *input_value(struct scope *inner, struct definition *d
     if (!field) {
         if (split) {
             fail(inner, "E0201", input->span, "the data %s have no field `%s`", data->name, input->name);
-            suggest(inner->unit->diagnostics, w->arena, input->name, &names);
+            suggest(inner->unit->diagnostics, input->name, &names);
         } else {
             fail(inner, "E0201", input->span, "there is no data to fill the input `%s`", input->name);
             help(inner, "train ... on DATA");
@@ -119,7 +119,6 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
     instance->layer->definition = model;
     instance->layer->path = model->name;
     map_put(w->instances, model->name, instance);
-    inner->model_body = true;
     for (int i = 0; i < model->node->list.count; i++) {
         const struct value *v = input_value(header, data, split, fields, model->node->list.at[i]);
 
@@ -136,7 +135,7 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
     run_statements(inner, model->node->a);
     for (int i = 0; i < model->node->b->list.count; i++) {
         struct node *output = model->node->b->list.at[i];
-        const struct value *v = layer_output(inner, model, i, &inputs, at);
+        const struct value *v = layer_output(inner, model, i, &inputs);
         struct binding *binding = map_get(inner->names, output->name);
 
         if (is_poison(v)) {

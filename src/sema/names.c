@@ -80,7 +80,7 @@ static void look(struct names *n, const struct node *node)
             return;
         diagnose(n->unit->diagnostics, "E0201", node->span, "there is no `%s` here", first);
         visible_names(n->unit, n->file, &candidates);
-        suggest(n->unit->diagnostics, n->unit->arena, first, &candidates);
+        suggest(n->unit->diagnostics, first, &candidates);
         introduce(n, first); /* once is enough */
         return;
     }

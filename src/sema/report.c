@@ -393,7 +393,7 @@ struct prediction *lower_prediction(struct unit *unit, const char *name, struct 
     for (int i = 0; i < unit->main->definitions.count; i++)
         if (unit->main->definitions.at[i]->node->kind == NODE_MODEL)
             list_add(unit->arena, names, unit->main->definitions.at[i]->name);
-    suggest(d, unit->arena, name, &names);
+    suggest(d, name, &names);
     return NULL;
 }
 

@@ -39,7 +39,7 @@ static bool nothing_selected(struct scope *scope, struct node *selector, const c
     fail(scope, "E0901", selector->span, "%s matches nothing", text_of(scope, selector));
     for (int i = 0; i < w->parameters.count; i++)
         list_add(w->arena, names, w->parameters.at[i]->path);
-    suggest(scope->unit->diagnostics, w->arena, glob, &names);
+    suggest(scope->unit->diagnostics, glob, &names);
     if (w->parameters.count) {
         const char *list = "";
 
@@ -251,7 +251,7 @@ static struct definition *rule_named(struct scope *scope, struct node *path, con
         if (other && other->node->kind == NODE_RULE)
             list_add(scope->unit->arena, rules, all.at[i]);
     }
-    suggest(scope->unit->diagnostics, scope->unit->arena, path->name, &rules);
+    suggest(scope->unit->diagnostics, path->name, &rules);
     return NULL;
 }
 
@@ -281,6 +281,19 @@ static bool fits(struct scope *scope, struct definition *rule, const parameter_l
     return true;
 }
 
+/* PARAM.RULE; a rule that runs for a parameter again, in another slot, has states of its own. */
+static const char *rule_path(struct workspace *w, const struct parameter *parameter, const struct definition *rule)
+{
+    const char *path = arena_printf(w->arena, "%s.%s", parameter->path, rule->name);
+    int *uses = map_get(w->applications, path);
+
+    if (!uses) {
+        uses = NEW(w->arena, int);
+        map_put(w->applications, path, uses);
+    }
+    return ++*uses == 1 ? path : arena_printf(w->arena, "%s_%d", path, *uses);
+}
+
 void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
               struct map *averages)
 {
@@ -303,8 +316,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         fail(scope, "E0801", rule->node->span, "a rule has two inputs, the parameter and its gradient");
         return;
     }
-    settings = evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL,
-                                 NULL, call->span);
+    settings =
+        evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL, NULL);
     if (!settings || !fits(scope, rule, group, slot, call))
         return;
     in->name = rule->name;
@@ -315,7 +328,7 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
     run.gradient = rule->node->list.at[1]->name;
     for (int i = 0; i < group->count; i++) {
         struct parameter *parameter = group->at[i];
-        struct scope *peer = scope_body(scope, rule->file, arena_printf(arena, "%s.%s", parameter->path, rule->name));
+        struct scope *peer = scope_body(scope, rule->file, rule_path(scope->workspace, parameter, rule));
         value_list inputs = {0};
 
         peer->context = (ir_index_list){0};

@@ -29,7 +29,7 @@ struct scope *scope_body(struct scope *from, struct file *file, const char *path
     scope->file = file;
     scope->path = scope->site = path;
     scope->given = scope->target = NULL;
-    scope->function = scope->model_body = false;
+    scope->function = false;
     scope->names = map_new(from->unit->arena);
     scope->order = (name_list){0};
     scope->context = (ir_index_list){0};
@@ -60,10 +60,8 @@ struct binding *scope_find(struct scope *scope, const char *name)
     for (; scope; scope = scope->up) {
         struct binding *binding = map_get(scope->names, name);
 
-        if (binding) {
-            binding->used = true;
+        if (binding)
             return binding;
-        }
     }
     return NULL;
 }

@@ -58,7 +58,6 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
     struct ir_program *p = scope->workspace->program;
     ir_index_list labels = {0}, free = {0}, own = {0};
     const struct ir_form **forms;
-    bool composite = false;
     struct value *out = value_new(scope, VALUE_TENSOR);
 
     out->expr = value_expr(scope, value);
@@ -78,7 +77,6 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         if (!axes_named(scope, s->list.at, s->list.count, &labels))
             return &poison;
         extent = labels.count > first ? ir_extent_product(labels.at + first, labels.count - first) : 1;
-        composite = true;
         list_add(scope->unit->arena, own,
                  new_index(scope, labels.count > first ? labels.at[first]->name : "a", extent));
     }
@@ -120,7 +118,6 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         }
         label += part.count;
     }
-    (void)composite;
     if (labels.count)
         out->expr = ir_substitute(p, out->expr, labels.at, forms, labels.count);
     for (int i = 0; i < value->own.count; i++)
@@ -267,7 +264,7 @@ static struct ir_tensor *first_value(struct scope *scope, struct node *definitio
                  text_of(scope, definition->a));
             return NULL;
         }
-        return draw_tensor(scope, v, name, name, IR_PER_RUN, axes, 0, false, target->span);
+        return draw_tensor(scope, v, name, name, IR_PER_RUN, axes, 0, target->span);
     }
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
         fail(scope, "E0206", definition->a->span,
@@ -400,7 +397,7 @@ void update_state(struct scope *scope, struct node *definition)
         for (struct scope *s = scope; s; s = s->up)
             for (int i = 0; i < s->order.count; i++)
                 list_add(scope->unit->arena, names, s->order.at[i]);
-        suggest(scope->unit->diagnostics, scope->unit->arena, target->name, &names);
+        suggest(scope->unit->diagnostics, target->name, &names);
         return;
     }
     of_rule = scope->rule && binding->kind == BIND_VALUE &&

@@ -226,7 +226,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     if (!l->loss || (block->penalty && !l->penalty) || fields->changed || diagnostics_errors(d) > errors)
         return false;
     l->objective = l->penalty ? sum_of_tensors(top, l->loss, l->penalty, "objective", block->loss->span) : l->loss;
-    check_derivatives_through_draws(l->scope, l->objective, block->loss->span);
+    check_derivatives_through_draws(l->scope, l->objective);
     if (diagnostics_errors(d) > errors || !take_derivatives(l, block))
         return false;
     l->gradient_norm = norm_of_gradients(l, "gradient_norm");

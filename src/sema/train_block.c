@@ -115,7 +115,7 @@ static void unused_locals(struct scope *top, struct train_block *block)
                 continue;
             fail(top, "E0203", local->list.at[k]->name_span, "`%s` is no setting of a train block and nothing uses it",
                  name);
-            suggest(top->unit->diagnostics, top->unit->arena, name, &names);
+            suggest(top->unit->diagnostics, name, &names);
         }
     }
 }
@@ -134,7 +134,7 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
         for (int i = 0; i < unit->main->definitions.count; i++)
             if (unit->main->definitions.at[i]->node->kind == NODE_MODEL)
                 list_add(unit->arena, names, unit->main->definitions.at[i]->name);
-        suggest(unit->diagnostics, unit->arena, train->name, &names);
+        suggest(unit->diagnostics, train->name, &names);
         return NULL;
     }
     if (train->b) {
@@ -149,7 +149,7 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
             for (int i = 0; i < unit->main->definitions.count; i++)
                 if (unit->main->definitions.at[i]->node->kind == NODE_DATA)
                     list_add(unit->arena, names, unit->main->definitions.at[i]->name);
-            suggest(unit->diagnostics, unit->arena, name, &names);
+            suggest(unit->diagnostics, name, &names);
             return NULL;
         }
     }
@@ -183,7 +183,6 @@ struct scope *scope_of_block(struct scope *model, struct train_block *block, str
     struct scope *scope = scope_inner(model);
 
     scope->file = model->unit->main;
-    scope->model_body = false;
     for (int i = 0; i < fields->fields.count; i++) {
         struct field_use *field = fields->fields.at[i];
         struct binding *binding = map_get(model->names, field->name);

@@ -180,11 +180,10 @@ void visible_names(struct unit *unit, struct file *file, name_list *out)
         list_add(unit->arena, *out, predefined[i]);
 }
 
-void suggest(struct diagnostics *d, struct arena *arena, const char *name, const name_list *candidates)
+void suggest(struct diagnostics *d, const char *name, const name_list *candidates)
 {
     const char *nearest = nearest_name(name, candidates->at, candidates->count);
 
-    (void)arena;
     if (nearest && strcmp(nearest, name))
         diagnose_help(d, "did you mean `%s`?", nearest);
 }
@@ -290,7 +289,7 @@ static void check_settings(struct unit *unit)
                 list_add(unit->arena, lets, unit->main->definitions.at[k]->name);
         diagnose(unit->diagnostics, "E0201", (struct span){0}, "--set %s=%s: there is no let `%s` in %s", name,
                  unit->settings.at[i].value, name, unit->main->source->path);
-        suggest(unit->diagnostics, unit->arena, name, &lets);
+        suggest(unit->diagnostics, name, &lets);
     }
 }
 

@@ -93,11 +93,6 @@ void free_indices(struct scope *scope, const struct value *v, ir_index_list *out
 
 /* ---- operators on numbers ---- */
 
-struct operator_row {
-    const char *symbol;
-    int arity;
-    int result;
-};
 enum { RESULT_REAL, RESULT_WHOLE, RESULT_TRUTH, RESULT_CHOICE };
 
 static int result_of(enum ir_op op)
