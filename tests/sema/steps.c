@@ -1,5 +1,6 @@
-/* steps.c: what train blocks compute, against numbers worked out here by plain loops. Everything is double arithmetic on a
-   few dozen terms, so 1e-12 (mixed absolute and relative) is rounding; what passes a `single` equation is f32: 1e-6. */
+/* steps.c: what train blocks compute, against numbers worked out here by plain loops. Everything is double arithmetic
+   on a few dozen terms, so 1e-12 (mixed absolute and relative) is rounding; what passes a `single` equation is f32:
+   1e-6. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -538,7 +539,7 @@ static void a_field_takes_the_shape_of_its_use(void **state)
 static void draws_of_one_layer_applied_twice_differ(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param s = 1\n f = |> dropout(0.5)\n a = "
-                                                   "s * x\n b = a |> f\n c = b |> f\n y = sum[i] c[i]\n}\n"
+                                  "s * x\n b = a |> f\n c = b |> f\n y = sum[i] c[i]\n}\n"
                                   "train m on d {\n loss = y\n optimizer = gd(rate = 0.5)\n batch = 5, steps = 1\n}\n");
     struct training *t = training_of(&p);
 
@@ -560,6 +561,37 @@ static void the_scope_of_a_draw_is_as_written(void **state)
     assert_int_equal(ir_find(program, "m.b")->scope, IR_PER_STEP);
     assert_int_equal(ir_find(program, "m.b")->rank, 1);
     assert_int_equal(ir_find(program, "m.c")->scope, IR_PER_RUN);
+    program_end(&p);
+}
+
+static void a_rule_in_two_slots_has_two_states(void **state)
+{
+    struct program p =
+        program_of("rule smooth(w[...], g[...]; by) {\n state s[...] = 0\n s <- by * s + g\n g <- s\n}\n" LINEAR(
+            "gradient = smooth(0.5)\n clip = smooth(0.25)\n optimizer = gd(rate = 1)"));
+    struct training *t = training_of(&p);
+
+    (void)state;
+    assert_non_null(ir_find(t->step, "m.w.smooth.s"));
+    assert_int_equal(ir_find(t->step, "m.w.smooth_2.s")->kind, IR_STATE);
+    assert_int_equal(t->step->updates.count, 3);
+    program_end(&p);
+}
+
+static void batch_is_the_whole_split_in_a_report(void **state)
+{
+    struct program p =
+        program_of("use std\n" DATA "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
+                   "train m on d {\n loss = y\n optimizer = gd(rate = 1)\n batch = 4, steps = 1\n"
+                   " report { root = (sum[batch] y) / sqrt(size(batch)) }\n}\n");
+    struct training *t = training_of(&p);
+    struct ir_values r = ir_values_new(p.arena, t->report->result);
+
+    (void)state;
+    at(t->report->result, &r, t->report->statistics.at[0].output)[0] = 12;
+    at(t->report->result, &r, "count")[0] = 9;
+    ir_evaluate(t->report->result, &r, run_one);
+    assert_near(output_at(t->report->result, &r, "root")[0], 4, 1e-12);
     program_end(&p);
 }
 
@@ -591,6 +623,8 @@ int main(void)
         cmocka_unit_test(a_field_takes_the_shape_of_its_use),
         cmocka_unit_test(draws_of_one_layer_applied_twice_differ),
         cmocka_unit_test(the_scope_of_a_draw_is_as_written),
+        cmocka_unit_test(a_rule_in_two_slots_has_two_states),
+        cmocka_unit_test(batch_is_the_whole_split_in_a_report),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
