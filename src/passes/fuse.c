@@ -25,26 +25,24 @@ bool is_product(const struct ir_program *p, const struct ir_tensor *e)
 }
 
 /* Does a larger equation read it back along its axes? (Through smaller ones too: mean, variance, 1 / deviation.) */
-static bool is_statistic(const struct fusion *f, const struct ir_tensor *e, const struct ir_tensor *t, bool *seen)
+static bool is_statistic(struct fusion *f, const struct ir_tensor *e, const struct ir_tensor *t)
 {
     const tensor_list *readers = &f->uses.readers[t->number];
 
-    seen[t->number] = true;
+    f->marks[t->number] = f->stamp;
     for (int i = 0; i < readers->count; i++) {
         const struct ir_tensor *r = readers->at[i];
 
-        if (seen[r->number] || f->groups[r->number].product)
+        if (f->marks[r->number] == f->stamp || f->groups[r->number].product)
             continue;
-        if (iteration_points(r) > ir_elements(e))
-            return true;
-        if (r->reduction == IR_MAP && is_statistic(f, e, r, seen))
+        if (iteration_points(r) > ir_elements(e) || (r->reduction == IR_MAP && is_statistic(f, e, r)))
             return true;
     }
     return false;
 }
 
 /* Reductions whose results nothing in their own kernel needs back. */
-static bool *find_ends(const struct fusion *f)
+static bool *find_ends(struct fusion *f)
 {
     int count = f->p->tensors.count;
     bool *ends = NEW_ARRAY(f->arena, bool, count + 1);
@@ -52,8 +50,9 @@ static bool *find_ends(const struct fusion *f)
     for (int i = 0; i < count; i++) {
         const struct ir_tensor *e = f->p->tensors.at[i];
 
+        f->stamp++;
         if (e->kind == IR_EQUATION && e->reduction != IR_MAP && !f->groups[i].product)
-            ends[i] = e->rank == 0 || !is_statistic(f, e, e, NEW_ARRAY(f->arena, bool, count + 1));
+            ends[i] = e->rank == 0 || !is_statistic(f, e, e);
     }
     return ends;
 }
@@ -95,29 +94,27 @@ static void join_chains(struct fusion *f, enum shrink shrink, const bool *ends)
 }
 
 /* Bytes of the tensors that both read. */
-static double shared_bytes(const struct fusion *f, int a, int b)
+static double shared_bytes(struct fusion *f, int a, int b)
 {
     const struct group *ga = &f->groups[a], *gb = &f->groups[b];
-    struct arena *scratch = arena_new();
-    bool *seen = NEW_ARRAY(scratch, bool, f->p->tensors.count + 1);
     double sum = 0;
 
+    f->stamp++;
     for (int i = 0; i < ga->equations.count; i++)
         for (int j = 0; j < f->uses.reads[ga->equations.at[i]->number].count; j++)
-            seen[f->uses.reads[ga->equations.at[i]->number].at[j]->tensor->number] = true;
+            f->marks[f->uses.reads[ga->equations.at[i]->number].at[j]->tensor->number] = f->stamp;
     for (int i = 0; i < gb->equations.count; i++)
         for (int j = 0; j < f->uses.reads[gb->equations.at[i]->number].count; j++) {
             const struct ir_tensor *t = f->uses.reads[gb->equations.at[i]->number].at[j]->tensor;
 
-            if (seen[t->number] && t->kind != IR_DRAW && t->kind != IR_SCALAR)
+            if (f->marks[t->number] == f->stamp && t->kind != IR_DRAW && t->kind != IR_SCALAR)
                 sum += (double)stored_bytes(f->p, t);
-            seen[t->number] = false;
+            f->marks[t->number] = 0;
         }
-    arena_free(scratch);
     return sum;
 }
 
-static double read_bytes(const struct fusion *f, int g)
+static double read_bytes(struct fusion *f, int g)
 {
     return shared_bytes(f, g, g);
 }
@@ -222,6 +219,7 @@ static void start(struct fusion *f, const number_list *before)
     f->after = NEW_ARRAY(f->arena, number_list, count + 1);
     f->overwrites = NEW_ARRAY(f->arena, const struct ir_tensor *, count + 1);
     f->guards = NEW_ARRAY(f->arena, bool, count + 1);
+    f->marks = NEW_ARRAY(f->arena, int, count + 1);
     f->members = NEW_ARRAY(f->arena, struct member, count + 1);
     f->groups = NEW_ARRAY(f->arena, struct group, count + 1);
     for (int i = 0; i < count; i++) {

@@ -170,36 +170,33 @@ static struct pairing shared_reads(const struct fusion *f, const struct group *a
     return best;
 }
 
-/* Is there a way from group a to group b through a third? */
-static bool way_outside(const struct fusion *f, int a, int b)
+/* Is there a way from group `from`, where `at` is now, to group `to` through a third? */
+static bool walk_outside(struct fusion *f, int from, int at, int to)
 {
-    struct arena *scratch = arena_new();
-    bool *seen = NEW_ARRAY(scratch, bool, f->p->tensors.count + 1), found = false;
-    number_list queue = {0};
+    const struct group *g = &f->groups[at];
 
-    list_add(scratch, queue, a);
-    for (int head = 0; head < queue.count && !found; head++) {
-        const struct group *g = &f->groups[queue.at[head]];
+    for (int i = 0; i < g->equations.count; i++) {
+        const number_list *after = &f->after[g->equations.at[i]->number];
 
-        for (int i = 0; i < g->equations.count && !found; i++) {
-            const number_list *after = &f->after[g->equations.at[i]->number];
+        for (int j = 0; j < after->count; j++) {
+            int next = f->members[after->at[j]].group;
 
-            for (int j = 0; j < after->count && !found; j++) {
-                int next = f->members[after->at[j]].group;
-
-                if (next == a || seen[next])
-                    continue;
-                if (next == b) {
-                    found = queue.at[head] != a;
-                    continue;
-                }
-                seen[next] = true;
-                list_add(scratch, queue, next);
-            }
+            if (next == to && at != from)
+                return true;
+            if (next == from || next == to || f->marks[next] == f->stamp)
+                continue;
+            f->marks[next] = f->stamp;
+            if (walk_outside(f, from, next, to))
+                return true;
         }
     }
-    arena_free(scratch);
-    return found;
+    return false;
+}
+
+static bool way_outside(struct fusion *f, int a, int b)
+{
+    f->stamp++;
+    return walk_outside(f, a, a, b);
 }
 
 /* The index that runs along memory in the equation with the most points: the last output, if something is read or written along

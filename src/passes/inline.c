@@ -164,7 +164,7 @@ static const struct ir_expr *replace(struct ir_program *p, const struct ir_expr 
     return read->tensor == context ? inlined_read(p, read) : read;
 }
 
-static bool repeat(struct inlining *in, struct ir_tensor *t)
+static void repeat(struct inlining *in, struct ir_tensor *t)
 {
     const tensor_list *readers = &in->uses.readers[t->number];
     const struct ir_expr **values = NEW_ARRAY(in->arena, const struct ir_expr *, readers->count + 1);
@@ -174,11 +174,13 @@ static bool repeat(struct inlining *in, struct ir_tensor *t)
 
         values[i] = rewrite(in->p, readers->at[i]->value, NULL, NULL, 0, replace, t);
         if (nodes_of(in->arena, values[i], &seen) > MOST_NODES)
-            return false;
+            return;
     }
-    for (int i = 0; i < readers->count; i++)
+    for (int i = 0; i < readers->count; i++) {
         readers->at[i]->value = values[i];
-    return true;
+        note_reads(in->arena, &in->uses, readers->at[i]);
+    }
+    in->uses.readers[t->number] = (tensor_list){0};
 }
 
 /* Is the value of a single equation the same in any precision? Its operands are rounded too. */
@@ -217,20 +219,21 @@ static bool may_be_part(const struct inlining *in, const struct ir_tensor *t)
 }
 
 /* Where the precision differs each reader gets an equation of its own, which joins the reader's kernel. */
-static bool repeat_as_equations(struct inlining *in, struct ir_tensor *t)
+static void repeat_as_equations(struct inlining *in, struct ir_tensor *t)
 {
     tensor_list readers = in->uses.readers[t->number];
 
     for (int i = 0; i < readers.count; i++)
         if (!read_in_place(in, readers.at[i], t))
-            return false;
+            return;
     for (int i = 1; i < readers.count; i++) {
         struct ir_tensor *again = ir_equation(in->p, t->name, t->axes, t->rank, IR_MAP, NULL, 0, t->value, t->single, t->origin);
 
         insert_before(in->p, readers.at[i], again);
         readers.at[i]->value = ir_retarget(in->p, readers.at[i]->value, &t, &again, 1);
     }
-    return readers.count > 1;
+    if (readers.count > 1)
+        in->uses = uses_of(in->arena, in->p);
 }
 
 void inline_producers(struct ir_program *p)
@@ -241,9 +244,12 @@ void inline_producers(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind == IR_EQUATION && worth_repeating(&in, t) &&
-            (may_be_part(&in, t) ? repeat(&in, t) : repeat_as_equations(&in, t)))
-            in.uses = uses_of(in.arena, p);
+        if (t->kind != IR_EQUATION || !worth_repeating(&in, t))
+            continue;
+        if (may_be_part(&in, t))
+            repeat(&in, t);
+        else
+            repeat_as_equations(&in, t);
     }
     drop_dead(p);
     arena_free(in.arena);

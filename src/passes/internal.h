@@ -21,6 +21,9 @@ struct uses {
     bool *kept;             /* an output or the value of an update */
 };
 struct uses uses_of(struct arena *arena, const struct ir_program *p);
+/* After the equation's value has changed: its reads, and it among the readers of what it reads (not out of those of what it no
+   longer reads). */
+void note_reads(struct arena *arena, struct uses *uses, struct ir_tensor *equation);
 
 /* e with the indices from[i] made to[i] and each read, its subscripts rewritten, given to replace. A read that leaves its axes
    by the substitution gets the else value 0: the caller selects it away. */
@@ -86,6 +89,7 @@ struct fusion {
     number_list *before, *after; /* equations that must run before, after an equation; by number; reads included */
     const struct ir_tensor **overwrites; /* by number: the leaf that this value of an update may be written over, or NULL */
     bool *guards;                /* by number: an output that must be finite before anything is overwritten */
+    int *marks, stamp;           /* by number: marked in the walk at hand if marks[i] == stamp */
     struct member *members;      /* by number */
     struct group *groups;        /* by number of the first equation; only equations have one */
 };

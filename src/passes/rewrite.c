@@ -59,6 +59,27 @@ struct uses uses_of(struct arena *arena, const struct ir_program *p)
     return uses;
 }
 
+void note_reads(struct arena *arena, struct uses *uses, struct ir_tensor *equation)
+{
+    expr_list *reads = &uses->reads[equation->number];
+
+    *reads = (expr_list){0};
+    collect_reads(arena, equation->value, reads);
+    for (int i = 0; i < reads->count; i++) {
+        tensor_list *readers = &uses->readers[reads->at[i]->tensor->number];
+        int j = readers->count;
+
+        while (j > 0 && readers->at[j - 1]->number > equation->number)
+            j--;
+        if (j > 0 && readers->at[j - 1] == equation)
+            continue;
+        list_add(arena, *readers, equation);
+        for (int k = readers->count - 1; k > j; k--)
+            readers->at[k] = readers->at[k - 1];
+        readers->at[j] = equation;
+    }
+}
+
 /* ---- rewriting ---- */
 
 struct rewritten {

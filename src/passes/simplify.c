@@ -52,7 +52,7 @@ static const struct ir_expr *through_copies(struct ir_program *p, const struct i
     if (!is_copy(t) || !reads_through(t, read))
         return read;
     if (inner->kind == IR_CONSTANT)
-        return inner;
+        return ((const struct ir_tensor *)context)->single ? read : inner; /* folding would compute in f64 */
     if (inner->tensor->rank > 16)
         return read;
     for (int i = 0; i < inner->tensor->rank; i++)
@@ -248,9 +248,9 @@ struct ir_program *simplify(struct ir_program *p)
 
             if (t->kind != IR_EQUATION)
                 continue;
-            changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_copies, NULL)) || changed;
+            changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_copies, t)) || changed;
             changed = drop_extents(p, t) || changed;
-            changed = expand_squares(p, t) || changed;
+            changed = (!t->single && expand_squares(p, t)) || changed;
             if (t->reduction == IR_SUM && t->rank == 0 && !t->single && reads_alone(t->value))
                 changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_scalings, NULL)) || changed;
             changed = take_factors_out(p, t) || changed;
