@@ -23,8 +23,8 @@ void ir_file_fail(const struct ir_file *file, int line, const char *format, ...)
 
 static bool is_statement(const char *word)
 {
-    static const char *const words[] = {"program", "input",  "parameter", "state",  "scalar", "draw",
-                                        "single",  "update", "output",    "kernel", "place",  "bytes"};
+    static const char *const words[] = {"program", "input",  "parameter", "state", "scalar", "draw",       "single",
+                                        "update",  "output", "kernel",    "place", "bytes",  "recurrence", "}"};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(word, words[i]))

@@ -1,9 +1,11 @@
-/* evaluate.c: the oracle. One equation after the other, plain loops, double precision. Every sum is taken in increasing
-   row-major order of what is reduced, whichever points are computed side by side.
+/* evaluate.c: the oracle. One equation after the other, plain loops, double precision; the equations of a recurrence
+   one after the other for each step of its time. Every sum is taken in increasing row-major order of what is reduced,
+   whichever points are computed side by side.
 
    requires: a verified program; the values of all leaves but draws. A subscript outside its axis without an `else` (a
    wrong value of a whole leaf) ends the process. */
 #include "evaluate.h"
+#include "internal.h"
 #include "rnet.h"
 
 #include <math.h>
@@ -114,19 +116,18 @@ static void evaluate_outputs(struct machine *m, double *out)
                 results.seen = 0;
                 do
                     include(m, &results, machine_run(m), m->count);
-                while (advance(m, t->rank, m->loop_count));
+                while (advance(m, m->outputs, m->last));
                 for (int lane = 0; lane < m->count; lane++)
                     out[lane] = reduced_value(m, &results, lane);
             }
             out += m->count;
         }
-    while (advance(m, 0, t->rank - 1));
+    while (advance(m, 0, m->outputs - 1));
 }
 
 /* Lanes along what is reduced last: all go into one result, in order. */
 static void evaluate_reductions(struct machine *m, double *out)
 {
-    const struct ir_tensor *t = m->equation;
     struct results result = results_new(m->arena, 1);
 
     do {
@@ -138,9 +139,9 @@ static void evaluate_reductions(struct machine *m, double *out)
                 for (int lane = 0; lane < m->count; lane++)
                     include(m, &result, values + lane, 1);
             }
-        while (advance(m, t->rank, m->loop_count - 1));
+        while (advance(m, m->outputs, m->last - 1));
         *out++ = reduced_value(m, &result, 0);
-    } while (advance(m, 0, t->rank));
+    } while (advance(m, 0, m->outputs));
 }
 
 /* How many reads jump through memory along the index. */
@@ -170,33 +171,131 @@ static int choose_lanes(const struct machine *m)
     const struct ir_tensor *t = m->equation;
     struct jumps along_output = {0}, along_reduced = {0};
 
-    if (!t->reduced_count || !t->rank)
-        return m->loop_count - 1;
-    along_output.along = m->loops[t->rank - 1];
-    along_reduced.along = m->loops[m->loop_count - 1];
+    if (!t->reduced_count || !m->outputs)
+        return m->last - 1;
+    along_output.along = m->loops[m->outputs - 1];
+    along_reduced.along = m->loops[m->last - 1];
     if (along_reduced.along->extent < FEW)
-        return t->rank - 1;
+        return m->outputs - 1;
     if (along_output.along->extent < FEW)
-        return m->loop_count - 1;
+        return m->last - 1;
     ir_reads(t->value, count_jump, &along_output);
     ir_reads(t->value, count_jump, &along_reduced);
-    return along_reduced.count < along_output.count ? m->loop_count - 1 : t->rank - 1;
+    return along_reduced.count < along_output.count ? m->last - 1 : m->outputs - 1;
 }
 
-static void evaluate_equation(struct arena *arena, const struct ir_tensor *t, const struct ir_values *values)
+static struct machine machine_new(struct arena *arena, const struct ir_tensor *t, const struct ir_values *values)
 {
     struct machine m = {.arena = arena, .equation = t, .values = values, .loop_count = t->rank + t->reduced_count};
 
     m.loops = NEW_ARRAY(arena, struct ir_index *, m.loop_count);
     m.at = NEW_ARRAY(arena, int64_t, m.loop_count);
-    for (int i = 0; i < m.loop_count; i++)
-        m.loops[i] = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
+    for (int i = 0; i < t->rank; i++)
+        if (!t->recurrence || i != t->time)
+            m.loops[m.outputs++] = t->axes[i];
+    m.last = m.outputs + t->reduced_count;
+    for (int i = 0; i < t->reduced_count; i++)
+        m.loops[m.outputs + i] = t->reduced[i];
+    if (t->recurrence)
+        m.loops[m.last] = t->axes[t->time];
     m.lane = choose_lanes(&m);
     machine_compile(&m);
-    if (m.lane >= t->rank)
-        evaluate_reductions(&m, values->at[t->number]);
+    return m;
+}
+
+static void evaluate_points(struct machine *m, double *out)
+{
+    if (m->lane >= m->outputs)
+        evaluate_reductions(m, out);
     else
-        evaluate_outputs(&m, values->at[t->number]);
+        evaluate_outputs(m, out);
+}
+
+static void evaluate_equation(struct arena *arena, const struct ir_tensor *t, const struct ir_values *values)
+{
+    struct machine m = machine_new(arena, t, values);
+
+    evaluate_points(&m, values->at[t->number]);
+}
+
+/* ---- recurrences ---- */
+
+/* What an equation has made of one step goes to its places: those before the time, the step, those after. */
+static void put_step(const struct ir_tensor *t, const double *made, double *out, int64_t step)
+{
+    int64_t before = ir_extent_product(t->axes, t->time), extent = t->axes[t->time]->extent;
+    int64_t after = ir_extent_product(t->axes + t->time + 1, t->rank - t->time - 1);
+
+    for (int64_t i = 0; i < before; i++)
+        memcpy(out + (i * extent + step) * after, made + i * after, sizeof *out * (size_t)after);
+}
+
+static void evaluate_recurrence(struct arena *arena, struct ir_tensor *const *equations, int count,
+                                const struct ir_values *values)
+{
+    const struct ir_recurrence *recurrence = equations[0]->recurrence;
+    struct machine *machines = NEW_ARRAY(arena, struct machine, count);
+    double **made = NEW_ARRAY(arena, double *, count);
+
+    for (int i = 0; i < count; i++) {
+        machines[i] = machine_new(arena, equations[i], values);
+        made[i] = NEW_ARRAY(arena, double, ir_elements(equations[i]) / recurrence->extent);
+    }
+    for (int64_t s = 0; s < recurrence->extent; s++) {
+        int64_t step = recurrence->down ? recurrence->extent - 1 - s : s;
+
+        for (int i = 0; i < count; i++) {
+            machines[i].at[machines[i].last] = step;
+            evaluate_points(&machines[i], made[i]);
+            put_step(equations[i], made[i], values->at[equations[i]->number], step);
+        }
+    }
+}
+
+/* ---- scatters ---- */
+
+/* A machine for an expression over the sources alone, one point at a time. */
+static struct machine source_machine(struct arena *arena, const struct ir_tensor *scatter, const struct ir_expr *e,
+                                     const struct ir_values *values, int64_t *at)
+{
+    struct ir_tensor *over = arena_copy(arena, scatter, sizeof *scatter);
+    struct machine m = {.arena = arena, .equation = over, .values = values, .loops = scatter->reduced, .lane = -1};
+
+    over->rank = 0;
+    over->value = e;
+    m.last = m.loop_count = scatter->reduced_count;
+    m.at = at;
+    m.count = 1;
+    machine_compile(&m);
+    return m;
+}
+
+static void evaluate_scatter(struct arena *arena, const struct ir_tensor *t, const struct ir_values *values)
+{
+    int64_t *at = NEW_ARRAY(arena, int64_t, t->reduced_count);
+    struct machine value = source_machine(arena, t, t->value, values, at);
+    struct machine *targets = NEW_ARRAY(arena, struct machine, t->rank);
+    struct ir_expr *forms = NEW_ARRAY(arena, struct ir_expr, t->rank);
+    double *out = values->at[t->number];
+
+    for (int i = 0; i < t->rank; i++) {
+        forms[i] = (struct ir_expr){.kind = IR_FORM, .whole = true, .form = t->targets[i]};
+        targets[i] = source_machine(arena, t, &forms[i], values, at);
+    }
+    memset(out, 0, sizeof *out * (size_t)ir_elements(t));
+    do {
+        int64_t address = 0;
+
+        for (int i = 0; i < t->rank; i++) {
+            double target = *machine_run(&targets[i]);
+
+            if (!(target >= 0 && target < (double)t->axes[i]->extent))
+                bug("%s: target %d is %g, expected 0 to %lld", t->name, i + 1, target,
+                    (long long)t->axes[i]->extent - 1);
+            address = address * t->axes[i]->extent + (int64_t)target;
+        }
+        out[address] += *machine_run(&value);
+    } while (advance(&value, 0, value.last));
 }
 
 /* ---- draws ---- */
@@ -241,21 +340,61 @@ static void want_read(const struct ir_expr *read, void *wanted)
     ((bool *)wanted)[read->tensor->number] = true;
 }
 
+/* Where the tensors that are evaluated together with tensor i end: those of its recurrence, or it alone. */
+static int end_of_group(const struct ir_program *p, int i)
+{
+    const struct ir_recurrence *recurrence = p->tensors.at[i++]->recurrence;
+
+    while (recurrence && i < p->tensors.count && p->tensors.at[i]->recurrence == recurrence)
+        i++;
+    return i;
+}
+
+/* Marks what the tensors from first up to end need, if one of them is needed: then all of them are. */
+static void need_group(const struct ir_program *p, int first, int end, bool *needed)
+{
+    bool any = false;
+
+    for (int i = first; i < end; i++)
+        any |= needed[i];
+    for (int i = first; i < end && any; i++) {
+        const struct ir_tensor *t = p->tensors.at[i];
+
+        needed[i] = true;
+        reads_of(t, want_read, needed);
+        for (int k = 0; k < 2 && t->operands[k]; k++)
+            needed[t->operands[k]->number] = true;
+    }
+}
+
 void ir_evaluate_some(const struct ir_program *p, struct ir_values *values, struct ir_run run, const bool *wanted)
 {
     struct arena *scratch = arena_new();
     bool *needed = NEW_ARRAY(scratch, bool, p->tensors.count);
 
-    for (int i = p->tensors.count - 1; i >= 0; i--) {
-        needed[i] |= !wanted || wanted[i];
-        if (needed[i] && p->tensors.at[i]->kind == IR_EQUATION)
-            ir_reads(p->tensors.at[i]->value, want_read, needed);
+    for (int i = 0; i < p->tensors.count; i++)
+        needed[i] = !wanted || wanted[i];
+    for (int end = p->tensors.count, first; end > 0; end = first) {
+        for (first = end - 1; first > 0 && end_of_group(p, first - 1) >= end; first--)
+            continue;
+        need_group(p, first, end, needed);
     }
-    for (int i = 0; i < p->tensors.count; i++) {
-        if (needed[i] && p->tensors.at[i]->kind == IR_DRAW)
-            evaluate_draw(p->tensors.at[i], values->at[i], run);
-        else if (needed[i] && p->tensors.at[i]->kind == IR_EQUATION)
-            evaluate_equation(scratch, p->tensors.at[i], values);
+    for (int i = 0, end; i < p->tensors.count; i = end) {
+        const struct ir_tensor *t = p->tensors.at[i];
+
+        end = end_of_group(p, i);
+        if (!needed[i] || (t->kind != IR_DRAW && t->kind != IR_EQUATION && t->kind != IR_OPAQUE))
+            continue;
+        if (t->kind == IR_DRAW)
+            evaluate_draw(t, values->at[i], run);
+        else if (t->kind == IR_OPAQUE)
+            evaluate_opaque(t, values);
+        else if (t->recurrence)
+            evaluate_recurrence(scratch, p->tensors.at + i, end - i, values);
+        else if (t->targets)
+            evaluate_scatter(scratch, t, values);
+        else
+            evaluate_equation(scratch, t, values);
     }
     arena_free(scratch);
 }

@@ -9,7 +9,8 @@ struct machine {
     struct arena *arena;
     const struct ir_tensor *equation;
     const struct ir_values *values;
-    struct ir_index **loops; /* outputs, then reduced */
+    struct ir_index **loops; /* outputs, then reduced, then the time if the equation is one of a recurrence */
+    int outputs, last;       /* how many are outputs; where what is reduced ends */
     int loop_count;
     int64_t *at; /* the loops' values; of the lanes' loop that of lane 0 */
     int lane;    /* which loop; -1: no lanes */
@@ -27,5 +28,9 @@ static inline double machine_round(const struct machine *m, double value)
 {
     return m->equation->single ? (double)(float)value : value;
 }
+
+
+/* evaluate_opaque.c */
+void evaluate_opaque(const struct ir_tensor *t, const struct ir_values *values);
 
 #endif

@@ -1,5 +1,5 @@
 /* operators.c: ops.def as a table and as arithmetic in double precision. */
-#include "ir.h"
+#include "internal.h"
 
 #include <math.h>
 
@@ -17,6 +17,13 @@ const struct ir_operator ir_operators[IR_OP_COUNT] = {
 #include "ops.def"
 #undef OP
 };
+
+const char *const opaque_names[4] = {
+    [IR_RANK] = "rank", [IR_SOLVE] = "solve", [IR_CHOLESKY] = "cholesky", [IR_ORTHOGONAL] = "orthogonal"};
+const char *const kernel_kinds[4] = {[IR_NEST] = "nest",
+                                     [IR_PRODUCT_KERNEL] = "product",
+                                     [IR_SCATTER_KERNEL] = "scatter",
+                                     [IR_OPAQUE_KERNEL] = "opaque"};
 
 double ir_operate(enum ir_op op, double a, double b, double c)
 {

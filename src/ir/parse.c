@@ -4,24 +4,32 @@
        statement  = ("input" | "parameter" | "state") name axes ["in" bound ".." bound] | "scalar" name
                   | "draw" name ("uniform16" | "uniform32" | "normal") axes
                            "per" ("sample" | "step" | "run" | "item") ["mapped" whole]
-                  | ["single"] name axes "=" [reduction "[" indices "]"] [lets] expression
+                  | ["single"] name axes [range] "=" [reduction "[" indices "]"] [lets] expression
+                  | name axes [range] "=" "scatter" "[" indices "]" "to" "[" expressions "]" [lets] expression
+                  | name axes "=" ("rank" | "solve" | "cholesky" | "orthogonal") "(" name ["," name] ")"
+                  | "recurrence" name "over" index ("up" | "down") "{" equations, a line each "}"
                   | "update" name "<-" name
                   | "output" name ["=" name] ["guard"]
-                  | "kernel" name ("nest" | "product") "[" names "]" "{" { stage } "}" ["stopped" string]
+                  | "kernel" name ("nest" | "product" | "scatter" | "opaque") ["over" name] "[" names "]" "{" { stage }
+   "}"
+                           ["stopped" string]
                   | "place" name region whole storage
                   | "bytes" "arena" whole "parameters" whole "state" whole "inputs" whole
        reduction  = "sum" | "prod" | "max" | "min" | "argmax" | "argmin"
        lets       = "let" name "=" expression { "," name "=" expression } "in"
        stage      = "stage" "[" names "]" "{" { name } "}"
        axes       = [ "[" indices "]" ]
-       indices    = index { "," index }                        index = name ["*"] ":" extent
+       indices    = index { "," index }                        index = ["time"] name ["*"] ":" extent
+       range      = "in" (bound ".." bound | "real")
        expression = "if" expression "then" expression "else" expression
                   | operands and operators of ops.def
        operand    = number | index's name | name [ "[" subscripts "]" ] | function "(" expressions ")"
                   | "(" expression ")" | "(" name "[" subscripts "]" "else" expression ")"
 
    The same name, extent and flag of an index are one object throughout. An equation sees the indices that it declares
-   itself. The first error leaves the parser at once; everything lives in the program's arena. */
+   itself. The equations of a recurrence are declared, all of them, before their values are parsed; the time of each is
+   the axis marked `time`, or the index named in the first line. Whole ones say their range. The first error leaves the
+   parser at once; everything lives in the program's arena. */
 #include "parse.h"
 
 #include <errno.h>
@@ -135,8 +143,13 @@ static struct ir_index *declared_index(struct parser *p)
 static void declared_indices(struct parser *p, ir_index_list *list)
 {
     do {
-        struct ir_index *index = declared_index(p);
+        bool time = p->at->kind == NAME && is(p->at, "time") && is_name(p->at + 1);
+        struct ir_index *index;
 
+        p->at += time;
+        index = declared_index(p);
+        if (time || (p->time_axis < 0 && index == p->time))
+            p->time_axis = list->count;
         for (int i = 0; i < list->count; i++)
             if (!strcmp(list->at[i]->name, index->name))
                 parse_fail(p, p->at->line, "the index `%s` stands here twice", index->name);
@@ -149,28 +162,31 @@ static ir_index_list axes(struct parser *p)
 {
     ir_index_list list = {0};
 
+    p->time_axis = -1;
     if (accept(p, "["))
         declared_indices(p, &list);
     return list;
+}
+
+static struct ir_index *index_named(struct parser *p)
+{
+    const char *text = name(p, "an index");
+    const struct named *named = map_get(p->by_name, text);
+
+    if (!named)
+        parse_fail(p, p->at->line, "no equation declares an index `%s`", text);
+    if (!named->index)
+        parse_fail(p, p->at->line, "several indices are named `%s`; give them distinct names to list them here", text);
+    return named->index;
 }
 
 static void index_names(struct parser *p, ir_index_list *list)
 {
     expect(p, "[");
     while (!accept(p, "]")) {
-        const char *text;
-        const struct named *named;
-
         if (list->count)
             expect(p, ",");
-        text = name(p, "an index");
-        named = map_get(p->by_name, text);
-        if (!named)
-            parse_fail(p, p->at->line, "no equation declares an index `%s`", text);
-        if (!named->index)
-            parse_fail(p, p->at->line, "several indices are named `%s`; give them distinct names to list them here",
-                       text);
-        list_add(p->arena, *list, named->index);
+        list_add(p->arena, *list, index_named(p));
     }
 }
 
@@ -410,6 +426,15 @@ static int64_t bound(struct parser *p)
     return negative ? -value : value;
 }
 
+static void bounds(struct parser *p, const char *of, int64_t *low, int64_t *high)
+{
+    *low = bound(p);
+    expect(p, "..");
+    *high = bound(p);
+    if (*low > *high)
+        parse_fail(p, p->at->line, "the range of `%s` is empty", of);
+}
+
 static void leaf(struct parser *p, enum ir_kind kind)
 {
     const char *text = new_name(p, "a name");
@@ -417,13 +442,8 @@ static void leaf(struct parser *p, enum ir_kind kind)
     bool is_whole = accept(p, "in");
     int64_t low = INT64_MIN, high = INT64_MAX;
 
-    if (is_whole) {
-        low = bound(p);
-        expect(p, "..");
-        high = bound(p);
-        if (low > high)
-            parse_fail(p, p->at->line, "the range of `%s` is empty", text);
-    }
+    if (is_whole)
+        bounds(p, text, &low, &high);
     if (kind == IR_SCALAR && list.count)
         parse_fail(p, p->at->line, "the scalar `%s` has axes", text);
     if (kind == IR_SCALAR && is_whole)
@@ -468,32 +488,241 @@ static void lets(struct parser *p)
     expect(p, "in");
 }
 
-static void equation(struct parser *p, bool single)
+/* An equation up to its `=`, or an opaque tensor. */
+struct head {
+    const char *name;
+    ir_index_list axes;
+    bool ranged, whole;
+    int64_t low, high;
+};
+
+static struct head head(struct parser *p, bool declared)
+{
+    struct head h = {.low = INT64_MIN, .high = INT64_MAX};
+
+    h.name = declared ? name(p, "a statement") : new_name(p, "a statement");
+    h.axes = axes(p);
+    h.ranged = accept(p, "in");
+    h.whole = h.ranged && !accept(p, "real");
+    if (h.whole)
+        bounds(p, h.name, &h.low, &h.high);
+    expect(p, "=");
+    return h;
+}
+
+/* What stands to the right of an equation's `=`. */
+struct body {
+    enum ir_reduction reduction;
+    ir_index_list reduced;
+    const struct ir_form **targets;
+    expr value;
+};
+
+static const struct ir_form **targets(struct parser *p, const struct head *h)
+{
+    const struct ir_form **list = NEW_ARRAY(p->arena, const struct ir_form *, h->axes.count + 1);
+    int count = 0;
+
+    p->lets = NULL;
+    expect(p, "to");
+    expect(p, "[");
+    while (!accept(p, "]")) {
+        int line = p->at->line;
+        expr target;
+
+        if (count)
+            expect(p, ",");
+        target = expression(p);
+        if (!target->whole)
+            parse_fail(p, line, "target %d of `%s` is not a whole number", count + 1, h->name);
+        if (count < h->axes.count) {
+            const struct ir_form *form = list[count] = ir_form_of(p->program, target);
+
+            if (form->low < 0 || form->high >= h->axes.at[count]->extent)
+                parse_fail(p, line,
+                           "target %d of `%s` reaches from %" PRId64 " to %" PRId64 ", the axis from 0 to %" PRId64,
+                           count + 1, h->name, form->low, form->high, h->axes.at[count]->extent - 1);
+        }
+        count++;
+    }
+    if (count != h->axes.count)
+        parse_fail(p, p->at->line, "`%s` has %d ax%s, found %d target%s", h->name, h->axes.count,
+                   h->axes.count == 1 ? "is" : "es", count, count == 1 ? "" : "s");
+    return list;
+}
+
+static struct body body(struct parser *p, const struct head *h)
 {
     static const char *const reductions[] = {"sum", "prod", "max", "min", "argmax", "argmin"};
-    const char *text = new_name(p, "a statement");
-    ir_index_list outputs = axes(p), reduced = {0}, all = outputs;
-    enum ir_reduction reduction = IR_MAP;
-    expr value;
+    ir_index_list all = h->axes;
+    struct body b = {0};
+    bool scatter = is(p->at, "scatter") && is(p->at + 1, "[");
 
-    expect(p, "=");
     /* a copy, so that adding reduced indices leaves the outputs' list alone */
-    all.at = arena_copy(p->arena, outputs.at, sizeof *outputs.at * (size_t)outputs.count);
-    all.capacity = outputs.count;
-    if (is(p->at + 1, "["))
-        for (int i = 0; i < 6 && reduction == IR_MAP; i++)
+    all.at = arena_copy(p->arena, all.at, sizeof *all.at * (size_t)all.count);
+    all.capacity = all.count;
+    if (scatter) {
+        b.reduction = IR_SUM;
+        p->at += 2;
+        declared_indices(p, &all);
+    } else if (is(p->at + 1, "[")) {
+        for (int i = 0; i < 6 && b.reduction == IR_MAP; i++)
             if (accept(p, reductions[i])) {
-                reduction = (enum ir_reduction)(i + 1);
+                b.reduction = (enum ir_reduction)(i + 1);
                 p->at++;
                 declared_indices(p, &all);
             }
-    for (int i = outputs.count; i < all.count; i++)
-        list_add(p->arena, reduced, all.at[i]);
-    p->visible = all;
+    }
+    for (int i = h->axes.count; i < all.count; i++)
+        list_add(p->arena, b.reduced, all.at[i]);
+    p->visible = scatter ? b.reduced : all;
+    if (scatter)
+        b.targets = targets(p, h);
     lets(p);
-    value = expression(p);
+    b.value = expression(p);
     p->visible = (ir_index_list){0};
-    ir_equation(p->program, text, outputs.at, outputs.count, reduction, reduced.at, reduced.count, value, single, NULL);
+    return b;
+}
+
+static void declare_range(struct parser *p, struct ir_tensor *t, const struct head *h, int line)
+{
+    if (h->whole && !t->whole)
+        parse_fail(p, line, "`%s` has a range, but its value is a real number", h->name);
+    if (h->ranged) {
+        t->whole = h->whole;
+        t->low = h->low;
+        t->high = h->high;
+    }
+}
+
+/* The name of an opaque operation with its opening bracket: which, or -1. */
+static int opaque_at(const struct token *token)
+{
+    for (int i = 0; i < 4 && is(token + 1, "("); i++)
+        if (is(token, opaque_names[i]))
+            return i;
+    return -1;
+}
+
+static void opaque(struct parser *p, const struct head *h)
+{
+    int line = p->at->line, kind = opaque_at(p->at);
+    struct ir_tensor *a, *b = NULL, *t;
+    const char *wrong;
+
+    p->at += 2;
+    a = tensor(p);
+    if (accept(p, ","))
+        b = tensor(p);
+    expect(p, ")");
+    wrong = opaque_misfit((enum ir_opaque)kind, a, b);
+    if (wrong)
+        parse_fail(p, line, "`%s`: %s", h->name, wrong);
+    t = ir_opaque_tensor(p->program, h->name, (enum ir_opaque)kind, a, b, NULL);
+    if (t->rank != h->axes.count)
+        parse_fail(p, line, "`%s` has %d ax%s; expected %d", h->name, h->axes.count, h->axes.count == 1 ? "is" : "es",
+                   t->rank);
+    for (int i = 0; i < t->rank; i++) {
+        if (t->axes[i]->extent != h->axes.at[i]->extent)
+            parse_fail(p, line, "axis %d of `%s` has the extent %" PRId64 "; expected %" PRId64, i + 1, h->name,
+                       h->axes.at[i]->extent, t->axes[i]->extent);
+        t->axes[i] = h->axes.at[i];
+    }
+    if (h->ranged)
+        parse_fail(p, line, "`%s` has a range; its operation says which", h->name);
+}
+
+static void equation(struct parser *p, bool single)
+{
+    int line = p->at->line;
+    struct head h = head(p, false);
+    struct ir_tensor *t;
+    struct body b;
+
+    if (!single && opaque_at(p->at) >= 0) {
+        opaque(p, &h);
+        return;
+    }
+    b = body(p, &h);
+    if (b.targets)
+        t = ir_scatter(p->program, h.name, h.axes.at, h.axes.count, b.targets, b.reduced.at, b.reduced.count, b.value,
+                       NULL);
+    else
+        t = ir_equation(p->program, h.name, h.axes.at, h.axes.count, b.reduction, b.reduced.at, b.reduced.count,
+                        b.value, single, NULL);
+    if (b.targets && single)
+        parse_fail(p, line, "a scatter is not single");
+    declare_range(p, t, &h, line);
+}
+
+static void skip_lines(struct parser *p)
+{
+    while (p->at->kind == NEWLINE)
+        p->at++;
+}
+
+/* Declares the equation of this line and goes to the line's end. */
+static void declare(struct parser *p)
+{
+    int line = p->at->line;
+    struct head h;
+
+    if (is(p->at, "single") && is_name(p->at + 1))
+        p->at++;
+    h = head(p, false);
+    if (p->time_axis < 0)
+        parse_fail(p, line, "`%s` has no axis `%s: %" PRId64 "`, nor another marked `time`", h.name, p->time->name,
+                   p->time->extent);
+    if (h.axes.at[p->time_axis]->extent != p->time->extent)
+        parse_fail(p, line, "the time of `%s` has the extent %" PRId64 "; expected %" PRId64, h.name,
+                   h.axes.at[p->time_axis]->extent, p->time->extent);
+    ir_declare(p->program, h.name, h.axes.at, h.axes.count, h.whole, h.low, h.high, p->recurrence, p->time_axis, NULL);
+    while (p->at->kind != NEWLINE)
+        p->at++;
+}
+
+static void define(struct parser *p)
+{
+    bool single = is(p->at, "single") && is_name(p->at + 1);
+    struct ir_tensor *t;
+    struct head h;
+    struct body b;
+
+    p->at += single;
+    h = head(p, true);
+    t = ir_find(p->program, h.name);
+    if (is(p->at, "scatter") || opaque_at(p->at) >= 0)
+        parse_fail(p, p->at->line, "`%s` stands in a recurrence; expected an equation", h.name);
+    b = body(p, &h);
+    if (h.whole && !b.value->whole && b.reduction != IR_ARGMAX && b.reduction != IR_ARGMIN)
+        parse_fail(p, p->at->line, "`%s` has a range, but its value is a real number", h.name);
+    ir_define(p->program, t, b.reduction, b.reduced.at, b.reduced.count, b.value, single);
+}
+
+static void recurrence(struct parser *p)
+{
+    const char *text = name(p, "a recurrence's name");
+    static const char *const directions[] = {"up", "down"};
+    const struct token *first;
+
+    expect(p, "over");
+    p->time = declared_index(p);
+    p->recurrence = ir_recurrence(p->program, text, p->time->extent, choice(p, directions, 2, "up or down"));
+    expect(p, "{");
+    first = p->at;
+    for (skip_lines(p); !is(p->at, "}"); skip_lines(p)) {
+        if (p->at->kind == END)
+            expected(p, "`}`");
+        declare(p);
+    }
+    p->at = first;
+    for (skip_lines(p); !accept(p, "}"); skip_lines(p)) {
+        define(p);
+        if (p->at->kind != NEWLINE)
+            expected(p, "the end of the line");
+    }
+    p->recurrence = NULL;
+    p->time = NULL;
 }
 
 static void update(struct parser *p)
@@ -536,12 +765,13 @@ static void output(struct parser *p)
 
 static void kernel(struct parser *p)
 {
-    static const char *const kinds[] = {"nest", "product"};
     struct ir_kernel *k = NEW(p->arena, struct ir_kernel);
     ir_index_list list = {0};
 
     k->name = name(p, "a kernel's name");
-    k->kind = choice(p, kinds, 2, "nest or product") ? IR_PRODUCT_KERNEL : IR_NEST;
+    k->kind = (enum ir_kernel_kind)choice(p, kernel_kinds, 4, "nest, product, scatter or opaque");
+    if (accept(p, "over"))
+        k->time = index_named(p);
     index_names(p, &list);
     for (int i = 0; i < list.count; i++)
         list_add(p->arena, k->parallel, list.at[i]);
@@ -557,7 +787,12 @@ static void kernel(struct parser *p)
         while (!accept(p, "}"))
             list_add(p->arena, stage->equations, tensor(p));
         list_add(p->arena, k->stages, stage);
+        if (k->time && stage->equations.count)
+            k->recurrence = stage->equations.at[0]->recurrence;
     }
+    if (k->time && !k->recurrence)
+        parse_fail(p, p->at->line, "the kernel `%s` runs over `%s`, but computes no equation of a recurrence", k->name,
+                   k->time->name);
     expect(p, "}");
     if (accept(p, "stopped")) {
         if (p->at->kind != STRING)
@@ -613,6 +848,8 @@ static void statement(struct parser *p)
         output(p);
     else if (begins(p, "kernel"))
         kernel(p);
+    else if (begins(p, "recurrence"))
+        recurrence(p);
     else if (begins(p, "place"))
         place(p);
     else if (begins(p, "bytes"))
@@ -621,12 +858,6 @@ static void statement(struct parser *p)
         equation(p, true);
     else
         equation(p, false);
-}
-
-static void skip_lines(struct parser *p)
-{
-    while (p->at->kind == NEWLINE)
-        p->at++;
 }
 
 static void parse(struct parser *p, const char *source)

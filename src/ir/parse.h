@@ -4,7 +4,7 @@
 
 #include <setjmp.h>
 
-#include "ir.h"
+#include "internal.h"
 
 enum token_kind { NAME, QUOTED, WHOLE, REAL, STRING, MARK, NEWLINE, END };
 struct token {
@@ -20,11 +20,14 @@ struct parser {
     jmp_buf failed;
     struct ir_program *program;
     const struct token *at;
-    struct map *updated;   /* leaves by name */
-    struct map *indices;   /* by "name*: extent" */
-    struct map *by_name;   /* struct named */
-    ir_index_list visible; /* to the equation */
-    struct map *lets;      /* of the equation, or NULL */
+    struct map *updated;                    /* leaves by name */
+    struct map *indices;                    /* by "name*: extent" */
+    struct map *by_name;                    /* struct named */
+    ir_index_list visible;                  /* to the equation */
+    struct map *lets;                       /* of the equation, or NULL */
+    const struct ir_recurrence *recurrence; /* the block that is parsed, or NULL */
+    const struct ir_index *time;            /* in its first line */
+    int time_axis;                          /* of the axes parsed last: which is the time; -1: none */
 };
 
 /* Leaves the parser with "line N: message". */

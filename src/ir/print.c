@@ -5,6 +5,13 @@
        draw keep uniform16[batch*: 128, c: 10] per sample mapped 1
        z[batch*: 128, o: 10] = sum[i: 4] x[batch, i] * W[i, o]
        single y[n: 4] = (x[n - 1] else 0)
+       count[t: 10] in 0..100 = last[t] + 1      a range that was declared, not inferred
+       recurrence r over t: 10 up {
+       h[batch*: 128, t: 10] = tanh((h[batch, t - 1] else 0.0) + z[batch, t])
+       g[batch*: 128, time s: 10] = h[batch, s]  the time, where its index is not the one named in the first line
+       }
+       dE[v: 20, d: 8] = scatter[n*: 4, d_2: 8] to [token[n], d_2] dy[n, d_2]
+       x[b: 3, j: 4] = solve(A, y)
        update W <- W_new
        output loss guard
        kernel k1 nest [batch] { stage [o] { z y } } stopped "why"
@@ -41,6 +48,7 @@ struct printer {
     struct map *taken;                 /* names of rank-0 tensors, and of indices as they are printed */
     LIST(const char *) index_names;    /* by index->number; NULL until the index is met */
     bool renamed;                      /* some index has not its own name */
+    const struct ir_index *time;       /* that the recurrence's first line names, or NULL */
     struct memo *uses;                 /* of the equation that is printed: expression -> struct use; NULL: none */
     LIST(const struct ir_expr *) used; /* operands first */
 };
@@ -64,8 +72,8 @@ static struct printer printer_new(struct text *out)
 
 static void print_name(struct text *out, const char *name)
 {
-    static const char *const reserved[] = {"if",  "then", "else", "and",  "or",  "not", "inf",    "nan",
-                                           "let", "in",   "sum",  "prod", "max", "min", "argmax", "argmin"};
+    static const char *const reserved[] = {"if", "then", "else", "and", "or",  "not",    "inf",    "nan",    "let",
+                                           "in", "sum",  "prod", "max", "min", "argmax", "argmin", "scatter"};
     bool plain = (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
 
     for (const char *c = name; *c; c++)
@@ -120,10 +128,11 @@ static void print_index(struct printer *p, const struct ir_index *index)
     print_name(p->out, index_name(p, index));
 }
 
-static void print_declarations(struct printer *p, struct ir_index *const *indices, int count)
+static void print_declarations(struct printer *p, struct ir_index *const *indices, int count, int time)
 {
     for (int i = 0; i < count; i++) {
         text_add(p->out, i ? ", " : "");
+        text_add(p->out, i == time && indices[i] != p->time ? "time " : "");
         print_index(p, indices[i]);
         text_addf(p->out, "%s: %" PRId64, indices[i]->batch ? "*" : "", indices[i]->extent);
     }
@@ -134,7 +143,7 @@ static void print_axes(struct printer *p, const struct ir_tensor *t)
     if (!t->rank)
         return;
     text_add(p->out, "[");
-    print_declarations(p, t->axes, t->rank);
+    print_declarations(p, t->axes, t->rank, p->time ? t->time : -1);
     text_add(p->out, "]");
 }
 
@@ -430,6 +439,14 @@ static void print_bound(struct text *out, int64_t bound)
         text_addf(out, "%" PRId64, bound);
 }
 
+static void print_range(struct text *out, const struct ir_tensor *t)
+{
+    text_add(out, " in ");
+    print_bound(out, t->low);
+    text_add(out, "..");
+    print_bound(out, t->high);
+}
+
 static void print_leaf(struct printer *p, const struct ir_tensor *t)
 {
     static const char *const kinds[] = {"input", "parameter", "state", "scalar"};
@@ -437,12 +454,8 @@ static void print_leaf(struct printer *p, const struct ir_tensor *t)
     text_addf(p->out, "%s ", kinds[t->kind]);
     print_name(p->out, t->name);
     print_axes(p, t);
-    if (t->whole) {
-        text_add(p->out, " in ");
-        print_bound(p->out, t->low);
-        text_add(p->out, "..");
-        print_bound(p->out, t->high);
-    }
+    if (t->whole)
+        print_range(p->out, t);
 }
 
 static void print_draw(struct printer *p, const struct ir_tensor *t)
@@ -459,6 +472,18 @@ static void print_draw(struct printer *p, const struct ir_tensor *t)
         text_addf(p->out, " mapped %d", t->mapped);
 }
 
+/* Of an equation of a recurrence always, of others if it is not what their values say. */
+static void print_declared_range(struct printer *p, const struct ir_tensor *t)
+{
+    struct interval range = {INT64_MIN, INT64_MAX};
+    bool whole = !t->recurrence && infer_equation(t, &range);
+
+    if (t->whole && !(whole && t->low == range.low && t->high == range.high))
+        print_range(p->out, t);
+    else if (!t->whole && whole)
+        text_add(p->out, " in real");
+}
+
 static void print_equation(struct printer *p, const struct ir_tensor *t)
 {
     static const char *const reductions[] = {"", "sum", "prod", "max", "min", "argmax", "argmin"};
@@ -466,23 +491,78 @@ static void print_equation(struct printer *p, const struct ir_tensor *t)
     text_add(p->out, t->single ? "single " : "");
     print_name(p->out, t->name);
     print_axes(p, t);
+    if (!t->value) {
+        text_add(p->out, " is declared");
+        return;
+    }
+    print_declared_range(p, t);
     text_add(p->out, " = ");
     if (t->reduction != IR_MAP) {
-        text_addf(p->out, "%s[", reductions[t->reduction]);
-        print_declarations(p, t->reduced, t->reduced_count);
+        text_addf(p->out, "%s[", t->targets ? "scatter" : reductions[t->reduction]);
+        print_declarations(p, t->reduced, t->reduced_count, -1);
+        text_add(p->out, "] ");
+    }
+    if (t->targets) {
+        text_add(p->out, "to [");
+        for (int i = 0; i < t->rank; i++) {
+            text_add(p->out, i ? ", " : "");
+            print_form_at(p, t->targets[i], LEVEL_SELECT);
+        }
         text_add(p->out, "] ");
     }
     print_whole(p, t->value);
+}
+
+static void print_opaque(struct printer *p, const struct ir_tensor *t)
+{
+    print_name(p->out, t->name);
+    print_axes(p, t);
+    text_addf(p->out, " = %s(", opaque_names[t->opaque]);
+    for (int i = 0; i < 2 && t->operands[i]; i++) {
+        text_add(p->out, i ? ", " : "");
+        print_name(p->out, t->operands[i]->name);
+    }
+    text_add(p->out, ")");
 }
 
 static void print_tensor(struct printer *p, const struct ir_tensor *t)
 {
     if (t->kind == IR_EQUATION)
         print_equation(p, t);
+    else if (t->kind == IR_OPAQUE)
+        print_opaque(p, t);
     else if (t->kind == IR_DRAW)
         print_draw(p, t);
     else
         print_leaf(p, t);
+}
+
+/* Each run of equations of one recurrence stands in a block. */
+static void print_tensors(struct printer *p, const struct ir_program *program)
+{
+    const struct ir_recurrence *recurrence = NULL;
+
+    for (int i = 0; i < program->tensors.count; i++) {
+        const struct ir_tensor *t = program->tensors.at[i];
+
+        if (t->recurrence != recurrence) {
+            text_add(p->out, recurrence ? "}\n" : "");
+            recurrence = t->recurrence;
+            p->time = recurrence ? t->axes[t->time] : NULL;
+            if (recurrence) {
+                text_add(p->out, "recurrence ");
+                print_name(p->out, recurrence->name);
+                text_add(p->out, " over ");
+                print_declarations(p, &t->axes[t->time], 1, -1);
+                text_add(p->out, recurrence->down ? " down {\n" : " up {\n");
+            }
+        }
+        text_add(p->out, recurrence ? "  " : "");
+        print_tensor(p, t);
+        text_add(p->out, "\n");
+    }
+    text_add(p->out, recurrence ? "}\n" : "");
+    p->time = NULL;
 }
 
 static void print_index_list(struct printer *p, struct ir_index *const *indices, int count)
@@ -499,7 +579,11 @@ static void print_kernel(struct printer *p, const struct ir_kernel *k)
 {
     text_add(p->out, "kernel ");
     print_name(p->out, k->name);
-    text_add(p->out, k->kind == IR_NEST ? " nest" : " product");
+    text_addf(p->out, " %s", kernel_kinds[k->kind]);
+    if (k->recurrence) {
+        text_add(p->out, " over ");
+        print_index(p, k->time);
+    }
     print_index_list(p, k->parallel.at, k->parallel.count);
     for (int i = 0; i < k->stages.count; i++) {
         const struct ir_stage *stage = k->stages.at[i];
@@ -536,10 +620,7 @@ static void print_statements(struct printer *p, const struct ir_program *program
 {
     struct text *out = p->out;
 
-    for (int i = 0; i < program->tensors.count; i++) {
-        print_tensor(p, program->tensors.at[i]);
-        text_add(out, "\n");
-    }
+    print_tensors(p, program);
     for (int i = 0; i < program->updates.count; i++) {
         text_add(out, "update ");
         print_name(out, program->updates.at[i].leaf->name);

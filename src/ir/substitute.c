@@ -248,6 +248,27 @@ void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read,
     memo_end(&w.memo);
 }
 
+void reads_of(const struct ir_tensor *t, void (*visit)(const struct ir_expr *read, void *context), void *context)
+{
+    struct walk w = {.read = visit, .context = context};
+
+    memo_begin(&w.memo);
+    if (t->value)
+        walk(&w, t->value);
+    for (int i = 0; t->targets && i < t->rank; i++)
+        walk_form(&w, t->targets[i]);
+    memo_end(&w.memo);
+}
+
+bool time_shift(const struct ir_tensor *reader, const struct ir_expr *read, int64_t *shift)
+{
+    const struct ir_form *at = read->subscripts[read->tensor->time];
+
+    *shift = at->constant;
+    return at->count == 1 && at->terms[0].coefficient == 1 && at->terms[0].atom->kind == IR_ATOM_INDEX &&
+           at->terms[0].atom->index == reader->axes[reader->time];
+}
+
 struct mention {
     const struct ir_index *wanted;
     bool found;

@@ -3,10 +3,14 @@
    Tensors      numbered by place; names unique; axes distinct; whole ones have an interval
    Leaves       no value; scalars of rank 0 and real; a draw per sample has the batch first; mapped axes exist
    Equations    reduce over something unless maps; reduced indices distinct from outputs; every index of the value is
-   one of these; a whole result only from what infer_reduction says, inside the tensor's interval Expressions  the arity
-   of ops.def; // and % take whole numbers; reads are of tensors that stand before, inside or with an otherwise Updates
-   of parameters and states, each once, by a value of the same extents, whole in the leaf's interval if it is Outputs
-   unique names; a guard has rank 0 */
+   one of these; a whole result only from what infer_equation says, inside the tensor's interval Scatters     sums;
+   value and targets mention reduced indices only; a target for each axis, inside it; in no recurrence Recurrences their
+   equations stand together, each with a time of the recurrence's extent; one reads another at its own time if that
+   stands before it, or one step earlier, with an otherwise; each depends on itself so Opaques      operands that stand
+   before, of shapes that fit; a rank is whole, the others are real Expressions  the arity of ops.def; // and % take
+   whole numbers; reads are of tensors that stand before (or are of the same recurrence), inside or with an otherwise
+   Updates      of parameters and states, each once, by a value of the same extents, whole in the leaf's interval if it
+   is Outputs      unique names; a guard has rank 0 */
 #include "verify.h"
 
 #include <stdarg.h>
@@ -62,9 +66,12 @@ static bool check_form(struct expression *x, const struct ir_form *f)
 
         if (!f->terms[i].coefficient)
             return broken(x->v, "equation %s: a form has a term with the coefficient 0", q->name);
-        if (atom->kind == IR_ATOM_INDEX && !index_in(q->axes, q->rank, atom->index) &&
+        if (atom->kind == IR_ATOM_INDEX && (q->targets || !index_in(q->axes, q->rank, atom->index)) &&
             !index_in(q->reduced, q->reduced_count, atom->index))
-            return broken(x->v, "equation %s: index %s is neither an output nor reduced", q->name, atom->index->name);
+            return broken(x->v,
+                          q->targets ? "scatter %s: index %s is not reduced"
+                                     : "equation %s: index %s is neither an output nor reduced",
+                          q->name, atom->index->name);
         if (atom->form && atom->divisor < 2)
             return broken(x->v, "equation %s: a form is divided by %lld", q->name, (long long)atom->divisor);
         if (atom->form && !check_form(x, atom->form))
@@ -77,14 +84,35 @@ static bool check_form(struct expression *x, const struct ir_form *f)
     return true;
 }
 
+/* A read of an equation of the same recurrence: of its own step, or of the one before. */
+static bool check_step(struct expression *x, const struct ir_expr *e)
+{
+    const struct ir_tensor *q = x->equation, *t = e->tensor;
+    const char *time = q->axes[q->time]->name, *sign = q->recurrence->down ? "+" : "-";
+    int64_t shift;
+
+    if (!time_shift(q, e, &shift) || (shift && shift != (q->recurrence->down ? 1 : -1)))
+        return broken(x->v, "equation %s reads %s of its recurrence elsewhere than at %s or %s %s 1", q->name, t->name,
+                      time, time, sign);
+    if (!shift && t->number >= q->number)
+        return broken(x->v, "equation %s reads %s of the same step, which does not stand before it", q->name, t->name);
+    if (shift && !e->otherwise)
+        return broken(x->v, "equation %s reads %s at %s %s 1 without an otherwise", q->name, t->name, time, sign);
+    return true;
+}
+
 static bool check_read(struct expression *x, const struct ir_expr *e)
 {
     const struct ir_tensor *q = x->equation, *t = e->tensor;
 
     if (!listed(x->v->p, t))
         return broken(x->v, "equation %s reads %s, which is not in the program", q->name, t->name);
-    if (t->number >= q->number)
+    if (q->recurrence && t->recurrence == q->recurrence) {
+        if (!check_step(x, e))
+            return false;
+    } else if (t->number >= q->number) {
         return broken(x->v, "equation %s reads %s, which does not stand before it", q->name, t->name);
+    }
     for (int i = 0; i < t->rank; i++) {
         if (!check_form(x, e->subscripts[i]))
             return false;
@@ -144,6 +172,28 @@ static bool check_expr(struct expression *x, const struct ir_expr *e)
 
 /* ---- tensors ---- */
 
+static bool check_scatter(struct expression *x)
+{
+    struct verifier *v = x->v;
+    const struct ir_tensor *t = x->equation;
+
+    if (t->reduction != IR_SUM)
+        return broken(v, "scatter %s is not a sum", t->name);
+    if (t->recurrence)
+        return broken(v, "scatter %s stands in a recurrence", t->name);
+    if (t->single)
+        return broken(v, "scatter %s is single", t->name);
+    for (int i = 0; i < t->rank; i++) {
+        if (!check_form(x, t->targets[i]))
+            return false;
+        if (subscript_place(t->targets[i], t->axes[i]) != INSIDE)
+            return broken(v, "scatter %s: target %d is in %lld .. %lld; expected 0 .. %lld", t->name, i + 1,
+                          (long long)t->targets[i]->low, (long long)t->targets[i]->high,
+                          (long long)t->axes[i]->extent - 1);
+    }
+    return true;
+}
+
 static bool check_equation(struct verifier *v, const struct ir_tensor *t)
 {
     struct expression x = {.v = v, .equation = t};
@@ -157,12 +207,15 @@ static bool check_equation(struct verifier *v, const struct ir_tensor *t)
     for (int i = 0; i < t->reduced_count; i++)
         if (index_in(t->reduced, i, t->reduced[i]) || index_in(t->axes, t->rank, t->reduced[i]))
             return broken(v, "equation %s: the reduced index %s occurs twice", t->name, t->reduced[i]->name);
+    if (t->recurrence && (t->time < 0 || t->time >= t->rank || t->axes[t->time]->extent != t->recurrence->extent))
+        return broken(v, "equation %s: axis %d is not the time of the recurrence %s", t->name, t->time + 1,
+                      t->recurrence->name);
     memo_begin(&x.met);
-    good = check_expr(&x, t->value);
+    good = check_expr(&x, t->value) && (!t->targets || check_scatter(&x));
     memo_end(&x.met);
     if (!good)
         return false;
-    whole = infer_reduction(t->reduction, t->reduced, t->reduced_count, t->value, &range);
+    whole = infer_equation(t, &range);
     if (t->whole && !whole)
         return broken(v, "equation %s is said to be whole; its value is real", t->name);
     if (t->whole && (range.low < t->low || range.high > t->high))
@@ -171,11 +224,111 @@ static bool check_equation(struct verifier *v, const struct ir_tensor *t)
     return true;
 }
 
+static bool check_opaque(struct verifier *v, const struct ir_tensor *t)
+{
+    const char *misfit;
+
+    for (int i = 0; i < 2; i++)
+        if (t->operands[i] && (!listed(v->p, t->operands[i]) || t->operands[i]->number >= t->number))
+            return broken(v, "the operand %s of %s does not stand before it", t->operands[i]->name, t->name);
+    misfit = opaque_misfit(t->opaque, t->operands[0], t->operands[1]);
+    if (misfit)
+        return broken(v, "%s: %s", t->name, misfit);
+    if (t->value || t->reduced_count || t->recurrence)
+        return broken(v, "%s is an opaque tensor with a value or in a recurrence", t->name);
+    if (t->rank != t->operands[0]->rank - (t->opaque == IR_SOLVE))
+        return broken(v, "%s has the rank %d, which its operation does not give", t->name, t->rank);
+    for (int i = 0; i < t->rank; i++) {
+        bool last = t->opaque == IR_SOLVE && i == t->rank - 1;
+
+        if (t->axes[i]->extent != t->operands[0]->axes[i + last]->extent)
+            return broken(v, "%s differs from its operand in the extent of axis %d", t->name, i + 1);
+    }
+    if (t->whole != (t->opaque == IR_RANK))
+        return broken(v, "%s is said to be %s", t->name, t->whole ? "whole" : "real");
+    if (t->whole && (t->low > 0 || t->high < t->axes[t->rank - 1]->extent - 1))
+        return broken(v, "the interval of %s is too small", t->name);
+    return true;
+}
+
+/* ---- recurrences ---- */
+
+/* Which equations of a recurrence each of them reaches through its reads: one bit a pair. */
+struct reach {
+    const struct ir_recurrence *recurrence;
+    int first, count;
+    bool *reads; /* [reader][read] */
+    int reader;
+};
+
+static void note_reach(const struct ir_expr *read, void *context)
+{
+    struct reach *reach = context;
+
+    if (read->tensor->recurrence == reach->recurrence)
+        reach->reads[reach->reader * reach->count + read->tensor->number - reach->first] = true;
+}
+
+static bool reaches(const struct reach *reach, int from, int to, bool *met)
+{
+    for (int i = 0; i < reach->count; i++) {
+        if (!reach->reads[from * reach->count + i] || met[i])
+            continue;
+        met[i] = true;
+        if (i == to || reaches(reach, i, to, met))
+            return true;
+    }
+    return false;
+}
+
+/* Each depends on itself, and all on each other: from the first one can reach all, and from all the first. */
+static bool check_knot(struct verifier *v, int first, int end)
+{
+    const struct ir_program *p = v->p;
+    struct reach reach = {p->tensors.at[first]->recurrence, first, end - first, NULL, 0};
+
+    reach.reads = NEW_ARRAY(p->arena, bool, reach.count *reach.count);
+    for (reach.reader = 0; reach.reader < reach.count; reach.reader++)
+        ir_reads(p->tensors.at[first + reach.reader]->value, note_reach, &reach);
+    for (int i = 0; i < reach.count; i++) {
+        const char *name = p->tensors.at[first + i]->name;
+
+        if (!reaches(&reach, i, i, NEW_ARRAY(p->arena, bool, reach.count)))
+            return broken(v, "equation %s of the recurrence %s does not depend on itself", name,
+                          reach.recurrence->name);
+        if (!reaches(&reach, i, 0, NEW_ARRAY(p->arena, bool, reach.count)) ||
+            !reaches(&reach, 0, i, NEW_ARRAY(p->arena, bool, reach.count)))
+            return broken(v, "the recurrence %s is several: %s and %s do not depend on each other",
+                          reach.recurrence->name, p->tensors.at[first]->name, name);
+    }
+    return true;
+}
+
+static bool check_recurrences(struct verifier *v)
+{
+    const struct ir_program *p = v->p;
+
+    for (int i = 0, end; i < p->tensors.count; i = end) {
+        const struct ir_recurrence *recurrence = p->tensors.at[i]->recurrence;
+
+        for (end = i + 1; recurrence && end < p->tensors.count; end++)
+            if (p->tensors.at[end]->recurrence != recurrence)
+                break;
+        for (int j = end; recurrence && j < p->tensors.count; j++)
+            if (p->tensors.at[j]->recurrence == recurrence)
+                return broken(v, "the equations %s and %s of the recurrence %s do not stand together",
+                              p->tensors.at[end - 1]->name, p->tensors.at[j]->name, recurrence->name);
+        if (recurrence && !check_knot(v, i, end))
+            return false;
+    }
+    return true;
+}
+
 static bool check_leaf(struct verifier *v, const struct ir_tensor *t)
 {
     bool batch = t->rank && t->axes[0]->batch;
 
-    if (t->value || t->reduced_count)
+    if (t->value || t->reduced_count || t->targets || t->recurrence)
         return broken(v, "the leaf %s has a value", t->name);
     if (t->kind == IR_SCALAR && (t->rank || t->whole))
         return broken(v, "the scalar %s has rank %d and is %s; expected rank 0 and real", t->name, t->rank,
@@ -210,6 +363,8 @@ static bool check_tensor(struct verifier *v, struct map *names, int place)
     if (t->whole && t->low > t->high)
         return broken(v, "tensor %s has the empty interval %lld .. %lld", t->name, (long long)t->low,
                       (long long)t->high);
+    if (t->kind == IR_OPAQUE)
+        return check_opaque(v, t);
     return t->kind == IR_EQUATION ? check_equation(v, t) : check_leaf(v, t);
 }
 
@@ -267,7 +422,7 @@ const char *ir_verify(const struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++)
         if (!check_tensor(&v, names, i))
             return v.message;
-    if (check_updates(&v) && check_outputs(&v) && p->kernels.count)
+    if (check_recurrences(&v) && check_updates(&v) && check_outputs(&v) && p->kernels.count)
         verify_kernels(&v);
     return v.message;
 }
