@@ -16,7 +16,7 @@ struct program program_of(const char *text)
     FILE *file;
     int handle;
 
-    strcpy(p.path, "/tmp/rnet_test_XXXXXX");
+    snprintf(p.path, sizeof p.path, "%s/rnet_test_XXXXXX", P_tmpdir);
     handle = mkstemp(p.path);
     assert_true(handle >= 0);
     file = fdopen(handle, "w");
