@@ -1,7 +1,7 @@
 /* address.c: forms to whole numbers, subscripts to addresses, loads and stores.
 
-   A read is uniform (one element for all lanes: a scalar load), contiguous (its element's number grows by one a lane) or
-   gathered. Lanes that do not exist, and lanes whose guard fails, touch no memory. */
+   A read is uniform (one element for all lanes: a scalar load), contiguous (its element's number grows by one a lane)
+   or gathered. Lanes that do not exist, and lanes whose guard fails, touch no memory. */
 #include <string.h>
 
 #include "emit.h"
@@ -47,8 +47,8 @@ static struct value emit_atom(struct emitter *e, const struct ir_atom *atom)
         LLVMValueRef divisor = whole_like(type, atom->divisor);
         bool quotient = atom->kind == IR_ATOM_QUOTIENT;
         if (atom->form->low >= 0) {
-            v.at = quotient ? LLVMBuildUDiv(e->builder, v.at, divisor, "")
-                            : LLVMBuildURem(e->builder, v.at, divisor, "");
+            v.at =
+                quotient ? LLVMBuildUDiv(e->builder, v.at, divisor, "") : LLVMBuildURem(e->builder, v.at, divisor, "");
             return v;
         }
         LLVMValueRef rest = LLVMBuildSRem(e->builder, v.at, divisor, "");
@@ -132,8 +132,8 @@ struct value emit_form(struct emitter *e, const struct ir_form *form)
     return sum;
 }
 
-const struct ir_form *linear_form(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts,
-                                  const int64_t *strides)
+const struct ir_form *linear_form(struct emitter *e, const struct ir_tensor *tensor,
+                                  const struct ir_form *const *subscripts, const int64_t *strides)
 {
     const struct ir_form *sum = ir_form_constant(e->program, 0);
 
@@ -169,7 +169,8 @@ static bool is_parallel(const struct ir_kernel *kernel, const struct ir_index *i
     return false;
 }
 
-static struct access access_of(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts)
+static struct access access_of(struct emitter *e, const struct ir_tensor *tensor,
+                               const struct ir_form *const *subscripts)
 {
     int64_t *strides = NEW_ARRAY(e->arena, int64_t, tensor->rank + 1);
     int64_t bytes = storage_bytes(tensor->storage), stride = 1;
@@ -286,12 +287,10 @@ static bool emit_guard(struct emitter *e, const struct ir_expr *read, struct val
         at_level(e, v.level);
         LLVMTypeRef type = LLVMTypeOf(v.at);
         struct value here = {NULL, TRUTH, v.level};
-        LLVMValueRef above = form->low >= 0
-                                 ? NULL
-                                 : LLVMBuildICmp(e->builder, LLVMIntSGE, v.at, LLVMConstNull(type), "");
-        LLVMValueRef below = form->high < extent
-                                 ? NULL
-                                 : LLVMBuildICmp(e->builder, LLVMIntSLT, v.at, whole_like(type, extent), "");
+        LLVMValueRef above =
+            form->low >= 0 ? NULL : LLVMBuildICmp(e->builder, LLVMIntSGE, v.at, LLVMConstNull(type), "");
+        LLVMValueRef below =
+            form->high < extent ? NULL : LLVMBuildICmp(e->builder, LLVMIntSLT, v.at, whole_like(type, extent), "");
         here.at = above && below ? LLVMBuildAnd(e->builder, above, below, "") : above ? above : below;
         if (guarded) {
             bool vector = is_vector(here.at) || is_vector(inside->at);
@@ -331,7 +330,8 @@ static bool at_axes(const struct ir_expr *read)
 }
 
 /* Loads what access reaches; inside: the guard (TRUTH), or NULL. */
-static struct value load(struct emitter *e, const struct ir_tensor *tensor, struct access access, const struct value *inside)
+static struct value load(struct emitter *e, const struct ir_tensor *tensor, struct access access,
+                         const struct value *inside)
 {
     LLVMTypeRef element = storage_type(e, tensor->storage);
     int64_t bytes = storage_bytes(tensor->storage);

@@ -1,8 +1,9 @@
-/* build.c: the small things from which code is built: types, constants, vectors, functions, and the levels of a loop nest.
+/* build.c: the small things from which code is built: types, constants, vectors, functions, and the levels of a loop
+   nest.
 
-   A level is a loop (or a condition) that is open. A value belongs to the innermost level that it depends on and is built at
-   that level's end, before the next level begins: so it stands where it dominates all that may use it and is computed as seldom
-   as can be. What has been built is known under a key until its level closes. */
+   A level is a loop (or a condition) that is open. A value belongs to the innermost level that it depends on and is
+   built at that level's end, before the next level begins: so it stands where it dominates all that may use it and is
+   computed as seldom as can be. What has been built is known under a key until its level closes. */
 #include <string.h>
 
 #include "emit.h"
@@ -210,7 +211,8 @@ struct value to_whole(struct emitter *e, struct value v, LLVMTypeRef element)
     else if (v.kind == REAL)
         v.at = LLVMBuildFPToSI(e->builder, v.at, type, "");
     else if (LLVMTypeOf(v.at) != type)
-        v.at = element == e->i64 ? LLVMBuildSExt(e->builder, v.at, type, "") : LLVMBuildTrunc(e->builder, v.at, type, "");
+        v.at =
+            element == e->i64 ? LLVMBuildSExt(e->builder, v.at, type, "") : LLVMBuildTrunc(e->builder, v.at, type, "");
     v.kind = WHOLE;
     return v;
 }
@@ -282,8 +284,8 @@ void known_put(struct emitter *e, const void *key, struct value value)
 
 static void function_attribute(struct emitter *e, const char *key, const char *value)
 {
-    LLVMAttributeRef attribute = LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value,
-                                                           (unsigned)strlen(value));
+    LLVMAttributeRef attribute =
+        LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, attribute);
 }
 
@@ -411,7 +413,8 @@ void loop_close(struct emitter *e)
     int level = e->depth;
 
     at_level(e, level);
-    LLVMValueRef next = LLVMBuildNSWAdd(e->builder, e->levels[level].counter, whole_like(e->i64, e->levels[level].by), "");
+    LLVMValueRef next =
+        LLVMBuildNSWAdd(e->builder, e->levels[level].counter, whole_like(e->i64, e->levels[level].by), "");
     LLVMAddIncoming(e->levels[level].counter, &next, &e->block, 1);
     LLVMBuildBr(e->builder, e->levels[level].header);
     e->block = e->levels[level].exit;

@@ -1,8 +1,10 @@
-/* layout.c: how a kernel lies on lanes and parts: which index is the vector index, which neighbours run as one loop, how the
-   outer loops are cut. Everything here is a function of shapes and subscripts, never of the machine: so are the numbers.
+/* layout.c: how a kernel lies on lanes and parts: which index is the vector index, which neighbours run as one loop,
+   how the outer loops are cut. Everything here is a function of shapes and subscripts, never of the machine: so are the
+   numbers.
 
-   Two ways to use the lanes. Columns: the last parallel index is the vector index; all stages run for LANES of its values side by
-   side. Rows: each stage has a vector index of its own among its inner indices. The cheaper one by memory accesses is taken.
+   Two ways to use the lanes. Columns: the last parallel index is the vector index; all stages run for LANES of its
+   values side by side. Rows: each stage has a vector index of its own among its inner indices. The cheaper one by
+   memory accesses is taken.
 
    requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
 #include "emit.h"
@@ -81,7 +83,8 @@ static expr_list reads_of(struct emitter *e, const struct ir_stage *stage)
 
 /* ---- addresses in elements ---- */
 
-static const struct ir_form *row_major(struct emitter *e, const struct ir_tensor *t, const struct ir_form *const *subscripts)
+static const struct ir_form *row_major(struct emitter *e, const struct ir_tensor *t,
+                                       const struct ir_form *const *subscripts)
 {
     int64_t *strides = NEW_ARRAY(e->arena, int64_t, t->rank + 1), stride = 1;
 
@@ -115,7 +118,8 @@ static bool at_hand(const struct ir_kernel *kernel, const struct ir_expr *read)
 /* ---- collapsing: two loops as one ---- */
 
 /* Is the form the same function of (outer * extent of inner + inner)? */
-static bool one_loop(const struct ir_form *form, const struct ir_index *outer, const struct ir_index *inner, int64_t extent)
+static bool one_loop(const struct ir_form *form, const struct ir_index *outer, const struct ir_index *inner,
+                     int64_t extent)
 {
     for (int i = 0; i < form->count; i++) {
         const struct ir_atom *atom = form->terms[i].atom;
@@ -329,7 +333,8 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     eq->memory = take_scratch(e, plan->parts * eq->partial_elements * storage_bytes(eq->partial->storage));
 }
 
-static void plan_stage(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage, struct stage_plan *out)
+static void plan_stage(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage,
+                       struct stage_plan *out)
 {
     double cost;
 
@@ -378,8 +383,8 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
         pointwise &= kernel->stages.at[i]->inner.count == 0;
     plan->columns = choose_columns(e, kernel);
     if (plan->columns && pointwise)
-        collapse(e, kernel, (const struct ir_stage *const *)kernel->stages.at, kernel->stages.count, kernel->parallel.at,
-                 extents, parallel);
+        collapse(e, kernel, (const struct ir_stage *const *)kernel->stages.at, kernel->stages.count,
+                 kernel->parallel.at, extents, parallel);
     plan->outer_count = plan->columns ? parallel - 1 : parallel;
     plan->outer = kernel->parallel.at;
     plan->outer_extents = extents;

@@ -1,6 +1,6 @@
-/* llvm.c: the module's interface: a program to an object file in memory, and that to a function that can be called. What is
-   loaded is the very object that would be written: position independent, without addresses or globals of its own; what it
-   calls of the runtime is defined by name when it is loaded. */
+/* llvm.c: the module's interface: a program to an object file in memory, and that to a function that can be called.
+   What is loaded is the very object that would be written: position independent, without addresses or globals of its
+   own; what it calls of the runtime is defined by name when it is loaded. */
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -82,13 +82,20 @@ static const struct {
     const char *name;
     void *address;
 } runtime_symbols[] = {
-    {"rnet_pool_run", (void *)rnet_pool_run}, {"rnet_gemm_f32", (void *)rnet_gemm_f32},
-    {"rnet_gemm_f64", (void *)rnet_gemm_f64}, {"rnet_erf_f32", (void *)rnet_erf_f32},
-    {"rnet_erf_f64", (void *)rnet_erf_f64},   {"rnet_sin_f32", (void *)rnet_sin_f32},
-    {"rnet_sin_f64", (void *)rnet_sin_f64},   {"rnet_cos_f32", (void *)rnet_cos_f32},
-    {"rnet_cos_f64", (void *)rnet_cos_f64},   {"rnet_pow_f32", (void *)rnet_pow_f32},
-    {"rnet_pow_f64", (void *)rnet_pow_f64},   {"memcpy", (void *)memcpy},
-    {"memset", (void *)memset},               {"memmove", (void *)memmove},
+    {"rnet_pool_run", (void *)rnet_pool_run},
+    {"rnet_gemm_f32", (void *)rnet_gemm_f32},
+    {"rnet_gemm_f64", (void *)rnet_gemm_f64},
+    {"rnet_erf_f32", (void *)rnet_erf_f32},
+    {"rnet_erf_f64", (void *)rnet_erf_f64},
+    {"rnet_sin_f32", (void *)rnet_sin_f32},
+    {"rnet_sin_f64", (void *)rnet_sin_f64},
+    {"rnet_cos_f32", (void *)rnet_cos_f32},
+    {"rnet_cos_f64", (void *)rnet_cos_f64},
+    {"rnet_pow_f32", (void *)rnet_pow_f32},
+    {"rnet_pow_f64", (void *)rnet_pow_f64},
+    {"memcpy", (void *)memcpy},
+    {"memset", (void *)memset},
+    {"memmove", (void *)memmove},
 };
 enum { SYMBOL_COUNT = sizeof runtime_symbols / sizeof *runtime_symbols };
 
@@ -172,7 +179,8 @@ static void emitter_close(struct emitter *e)
 static const char *optimize(struct emitter *e, struct arena *arena)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(e->module, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)", e->machine, options);
+    LLVMErrorRef error = LLVMRunPasses(e->module, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)",
+                                       e->machine, options);
 
     LLVMDisposePassBuilderOptions(options);
     return error ? failed(arena, "LLVM's passes failed", error) : NULL;
@@ -300,7 +308,11 @@ static const void *object(const struct code *code, size_t *bytes)
 
 __attribute__((visibility("default"))) const struct code_api *rnet_code_api(void)
 {
-    static const struct code_api api = {
-        .compile = compile, .entry = entry, .scratch = scratch, .object = object, .release = release, .host = host_name};
+    static const struct code_api api = {.compile = compile,
+                                        .entry = entry,
+                                        .scratch = scratch,
+                                        .object = object,
+                                        .release = release,
+                                        .host = host_name};
     return &api;
 }

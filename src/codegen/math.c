@@ -1,5 +1,6 @@
-/* math.c: exp, log and what follows from them as vector code, in f32 and f64, for every argument: infinities, NaN, overflow.
-   Denormal numbers count as 0. Errors are below 2 units in the last place, of tanh, sigmoid and softplus below 4.
+/* math.c: exp, log and what follows from them as vector code, in f32 and f64, for every argument: infinities, NaN,
+   overflow. Denormal numbers count as 0. Errors are below 2 units in the last place, of tanh, sigmoid and softplus
+   below 4.
 
    The polynomials are Chebyshev fits (near minimax) on the interval that the reduction leaves:
      exp(r)     = 1 + r + r^2 P(r),                    |r| <= log(2) / 2
@@ -28,8 +29,9 @@ static const double exp_f64[] = {0x1.0p-1,
 static const double log_f32[] = {0x1.5555539232086p-2,  -0x1.0000cf126655ap-2, 0x1.999f1d1172824p-3,
                                  -0x1.54cf95fe487d3p-3, 0x1.231b4be9f8f9ep-3,  -0x1.0a3b3872be4eap-3,
                                  0x1.0292e04a6473dp-3,  -0x1.43af43d020a54p-4};
-static const double log_f64[] = {0x1.5555555555555p-1, 0x1.9999999999a3ep-2, 0x1.2492492475dbcp-2, 0x1.c71c720302bd8p-3,
-                                 0x1.745cf85360411p-3, 0x1.3b1c5ae500a38p-3, 0x1.0fbaab3c72fc6p-3, 0x1.0c2c748b6f13cp-3};
+static const double log_f64[] = {0x1.5555555555555p-1, 0x1.9999999999a3ep-2, 0x1.2492492475dbcp-2,
+                                 0x1.c71c720302bd8p-3, 0x1.745cf85360411p-3, 0x1.3b1c5ae500a38p-3,
+                                 0x1.0fbaab3c72fc6p-3, 0x1.0c2c748b6f13cp-3};
 
 /* What differs between the two formats. */
 struct format {

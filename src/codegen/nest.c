@@ -4,8 +4,9 @@
        for each vector of the block (columns)
            for each stage: its loops, its equations at each point
 
-   A reduction's accumulator is a variable of the function (a register once variables are promoted), begun where its home loop's
-   body begins and finished where that ends. One made in parts lies in memory of its part while outer loops go round. */
+   A reduction's accumulator is a variable of the function (a register once variables are promoted), begun where its
+   home loop's body begins and finished where that ends. One made in parts lies in memory of its part while outer loops
+   go round. */
 #include <math.h>
 
 #include "emit.h"
@@ -352,7 +353,8 @@ struct memory_wanted {
     const struct ir_stage *stage;
 };
 
-/* A local tensor has memory if it is read at other subscripts than its own, or in another stage than its own after loops. */
+/* A local tensor has memory if it is read at other subscripts than its own, or in another stage than its own after
+ * loops. */
 static void want_memory(const struct ir_expr *read, void *context)
 {
     struct memory_wanted *wanted = context;
@@ -452,8 +454,8 @@ static struct value load_partial(struct emitter *e, const struct equation_plan *
 }
 
 /* Parts first .. first + count - 1 pairwise, in index order: the left side has the largest power of two below count. */
-static struct value join_parts(struct emitter *e, const struct equation_plan *eq, V memory, V at, int64_t first, int64_t count,
-                               bool vector)
+static struct value join_parts(struct emitter *e, const struct equation_plan *eq, V memory, V at, int64_t first,
+                               int64_t count, bool vector)
 {
     int64_t half = 1;
 
@@ -546,7 +548,8 @@ static void bind_outer(struct emitter *e, const struct kernel_plan *plan, V numb
         bool first = true;
         for (int k = 0; k < i; k++)
             first &= plan->outer_extents[k] == 1;
-        bind(e, plan->outer[i], first ? number : LLVMBuildURem(e->builder, number, whole_like(e->i64, extent), ""), false);
+        bind(e, plan->outer[i], first ? number : LLVMBuildURem(e->builder, number, whole_like(e->i64, extent), ""),
+             false);
         if (!first)
             number = LLVMBuildUDiv(e->builder, number, whole_like(e->i64, extent), "");
     }

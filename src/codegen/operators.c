@@ -1,5 +1,6 @@
-/* operators.c: expressions to values; one function an operator of ops.def. Whole operands give whole results in integers where
-   ops.def says so; everything else is computed in the equation's real type, each operation rounded on its own. */
+/* operators.c: expressions to values; one function an operator of ops.def. Whole operands give whole results in
+   integers where ops.def says so; everything else is computed in the equation's real type, each operation rounded on
+   its own. */
 #include <math.h>
 
 #include "emit.h"
@@ -104,7 +105,8 @@ V better_of(struct emitter *e, bool larger, V a, V b)
     LLVMTypeRef element = is_vector(a) ? LLVMGetElementType(type) : type;
 
     if (element == e->i32 || element == e->i64)
-        return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, larger ? LLVMIntSGT : LLVMIntSLT, a, b, ""), a, b, "");
+        return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, larger ? LLVMIntSGT : LLVMIntSLT, a, b, ""), a, b,
+                               "");
     V better = LLVMBuildFCmp(e->builder, larger ? LLVMRealOGT : LLVMRealOLT, a, b, "");
     V nan = LLVMBuildFCmp(e->builder, LLVMRealUNO, a, a, "");
     return LLVMBuildSelect(e->builder, LLVMBuildOr(e->builder, better, nan, ""), a, b, "");
@@ -121,7 +123,8 @@ static V sign_of_whole(struct emitter *e, V a)
 static V sign_of_real(struct emitter *e, V a)
 {
     V one = number_like(LLVMTypeOf(a), 1), minus = number_like(LLVMTypeOf(a), -1);
-    V negative = LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOLT, a, zero(a), ""), minus, zero(a), "");
+    V negative =
+        LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOLT, a, zero(a), ""), minus, zero(a), "");
     V sign = LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, a, zero(a), ""), one, negative, "");
     return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealUNO, a, a, ""), a, sign, "");
 }

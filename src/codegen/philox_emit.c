@@ -1,8 +1,10 @@
-/* philox_emit.c: draws as code: the functions of runtime/philox.h, operation by operation, so that every bit is the same.
+/* philox_emit.c: draws as code: the functions of runtime/philox.h, operation by operation, so that every bit is the
+   same.
 
-   Along a vector loop the numbers are made beforehand, sixteen blocks of Philox at a time, into a row that the loop then loads:
-   all four output words of a block are used. Where a draw is read in another way, each lane works out its own block and takes
-   the one number that it wants. Either is a function of the module, one for each kind of draw that is wanted. */
+   Along a vector loop the numbers are made beforehand, sixteen blocks of Philox at a time, into a row that the loop
+   then loads: all four output words of a block are used. Where a draw is read in another way, each lane works out its
+   own block and takes the one number that it wants. Either is a function of the module, one for each kind of draw that
+   is wanted. */
 #include <string.h>
 
 #include "emit.h"
@@ -45,9 +47,9 @@ static void philox_round(struct emitter *e, V c[4], V k0, V k1)
     c[3] = product0;
 }
 
-/* Counter words (all as wide as word 0) and key in i64, of which the low half counts; words[0 .. 3] in i32. On 64-bit lanes the
-   multiplication is one instruction and what stands in the upper half never matters. A loop of rounds, two at a time: as fast
-   as all of them in a row, and a fifth of the code. */
+/* Counter words (all as wide as word 0) and key in i64, of which the low half counts; words[0 .. 3] in i32. On 64-bit
+   lanes the multiplication is one instruction and what stands in the upper half never matters. A loop of rounds, two at
+   a time: as fast as all of them in a row, and a fifth of the code. */
 static void philox(struct emitter *e, V counter[4], V key, V words[4])
 {
     LLVMTypeRef wide = LLVMTypeOf(counter[0]);
@@ -77,7 +79,8 @@ static void philox(struct emitter *e, V counter[4], V key, V words[4])
         LLVMBuildStore(e->builder, k[i], keys[i]);
     loop_close(e);
     for (int i = 0; i < 4; i++)
-        words[i] = LLVMBuildTrunc(e->builder, LLVMBuildLoad2(e->builder, wide, at[i], ""), as_wide(e->i32, counter[0]), "");
+        words[i] =
+            LLVMBuildTrunc(e->builder, LLVMBuildLoad2(e->builder, wide, at[i], ""), as_wide(e->i32, counter[0]), "");
 }
 
 /* ---- numbers: philox.h ---- */
@@ -145,8 +148,10 @@ static void normal_pair(struct emitter *e, V a, V b, V out[2])
     V sine = LLVMBuildBitCast(build, LLVMBuildSelect(build, odd, c, s, ""), whole, "");
     V cosine_sign = shift_left(e, mask_with(e, LLVMBuildAdd(build, quadrant, whole_like(whole, 1), ""), 2), 30);
     V sine_sign = shift_left(e, mask_with(e, quadrant, 2), 30);
-    out[0] = LLVMBuildFMul(build, radius, LLVMBuildBitCast(build, LLVMBuildXor(build, cosine, cosine_sign, ""), real, ""), "");
-    out[1] = LLVMBuildFMul(build, radius, LLVMBuildBitCast(build, LLVMBuildXor(build, sine, sine_sign, ""), real, ""), "");
+    out[0] = LLVMBuildFMul(build, radius,
+                           LLVMBuildBitCast(build, LLVMBuildXor(build, cosine, cosine_sign, ""), real, ""), "");
+    out[1] =
+        LLVMBuildFMul(build, radius, LLVMBuildBitCast(build, LLVMBuildXor(build, sine, sine_sign, ""), real, ""), "");
 }
 
 /* ---- which numbers ---- */
@@ -243,14 +248,16 @@ static void emit_lane(struct emitter *e, enum ir_draw draw, V function)
     bool half = draw == IR_UNIFORM16;
 
     body_open(e, function);
-    V block = LLVMBuildOr(e->builder, shift_left(e, shift_right(e, element, half ? 7 : 6), 4), mask_with(e, element, 15), "");
+    V block =
+        LLVMBuildOr(e->builder, shift_left(e, shift_right(e, element, half ? 7 : 6), 4), mask_with(e, element, 15), "");
     counter[0] = LLVMBuildZExt(e->builder, block, as_wide(e->i64, block), "");
     philox(e, counter, LLVMGetParam(function, 4), words);
     V place = mask_with(e, shift_right(e, element, 4), half ? 7 : 3);
     if (half) {
         V word = choose_word(e, shift_right(e, place, 1), words, 4);
         V upper = LLVMBuildICmp(e->builder, LLVMIntNE, mask_with(e, place, 1), LLVMConstNull(LLVMTypeOf(place)), "");
-        result = uniform16(e, LLVMBuildSelect(e->builder, upper, shift_right(e, word, 16), mask_with(e, word, 0xFFFF), ""));
+        result =
+            uniform16(e, LLVMBuildSelect(e->builder, upper, shift_right(e, word, 16), mask_with(e, word, 0xFFFF), ""));
     } else if (draw == IR_UNIFORM32) {
         result = uniform32(e, choose_word(e, place, words, 4));
     } else {
@@ -292,7 +299,8 @@ static bool without(struct emitter *e, const struct ir_form *form, const struct 
     return only_indices(e, form) && !ir_form_mentions(form, index);
 }
 
-static const struct ir_form *rest_of_element(struct emitter *e, const struct draw_forms *forms, const struct ir_index *index)
+static const struct ir_form *rest_of_element(struct emitter *e, const struct draw_forms *forms,
+                                             const struct ir_index *index)
 {
     const struct ir_form *bare = ir_form_index(e->program, (struct ir_index *)index);
     return ir_form_add(e->program, forms->element, ir_form_scale(e->program, bare, -1));
@@ -341,7 +349,8 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
         int64_t offset = take_scratch(e, room * bytes * MAX_PARTS);
         at_level(e, 0);
         V of_part = LLVMBuildMul(e->builder, e->part, whole_like(e->i64, room * bytes), "");
-        numbers = offset_pointer(e, offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset), of_part);
+        numbers =
+            offset_pointer(e, offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset), of_part);
     }
     struct counter counter = emit_counter(e, t, &forms);
     struct value start = emit_form(e, rest);
@@ -351,13 +360,14 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
     V first_group = shift_right(e, begin, bits);
     V end_group = shift_right(e, LLVMBuildAdd(e->builder, limit, whole_like(e->i64, group_size - 1), ""), bits);
     struct row row = {read, numbers, shift_left(e, first_group, bits), e->depth};
-    V arguments[] = {numbers,           first_group,      end_group, counter.key, counter.words[1],
-                     counter.words[2], counter.words[3]};
+    V arguments[] = {numbers,          first_group,      end_group,       counter.key,
+                     counter.words[1], counter.words[2], counter.words[3]};
     LLVMBuildCall2(e->builder, fill_type(e), runtime_function(e, fill_names[t->draw], fill_type(e)), arguments, 7, "");
     list_add(e->arena, e->rows, row);
 }
 
-/* void fill(numbers, first group, end group, key, counter words 1 to 3): one for each kind of draw, whoever wants it. */
+/* void fill(numbers, first group, end group, key, counter words 1 to 3): one for each kind of draw, whoever wants it.
+ */
 static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
 {
     bool half = draw == IR_UNIFORM16;
@@ -369,7 +379,8 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
     V group = loop_open(e, first, LLVMGetParam(function, 2), 1);
     counter[0] = LLVMBuildAdd(e->builder, splat(e, shift_left(e, group, 4)), lane_numbers(e, e->i64), "");
     philox(e, counter, LLVMGetParam(function, 3), words);
-    V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""), whole_like(e->i64, group_size * bytes), "");
+    V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""),
+                           whole_like(e->i64, group_size * bytes), "");
     V out = offset_pointer(e, numbers, place);
     for (int i = 0; i < 4; i++) {
         V here[2] = {0};

@@ -1,5 +1,6 @@
-/* product.c: a product kernel as calls into BLAS, cut into parts by its shape alone: batches whole, else columns (or rows, if
-   there are more of them) in multiples of 32. Each part is one call with one thread, so the numbers do not depend on threads. */
+/* product.c: a product kernel as calls into BLAS, cut into parts by its shape alone: batches whole, else columns (or
+   rows, if there are more of them) in multiples of 32. Each part is one call with one thread, so the numbers do not
+   depend on threads. */
 #include "emit.h"
 
 typedef LLVMValueRef V;
@@ -48,8 +49,8 @@ static V operand(struct emitter *e, const struct ir_tensor *t, int64_t element)
 static void call_gemm(struct emitter *e, const struct product *product, bool single, V m, V n, V a, V b, V c)
 {
     LLVMTypeRef real = single ? e->f32 : e->f64;
-    LLVMTypeRef types[] = {e->i32, e->i32,     e->i64, e->i64,     e->i64, real, e->pointer,
-                           e->i64, e->pointer, e->i64, real,       e->pointer, e->i64};
+    LLVMTypeRef types[] = {e->i32, e->i32,     e->i64, e->i64, e->i64,     real,  e->pointer,
+                           e->i64, e->pointer, e->i64, real,   e->pointer, e->i64};
     LLVMTypeRef type = LLVMFunctionType(e->nothing, types, 13, false);
     V function = runtime_function(e, single ? "rnet_gemm_f32" : "rnet_gemm_f64", type);
     V arguments[] = {whole_like(e->i32, product->a_transposed),
@@ -81,7 +82,8 @@ static int64_t emit_batches(struct emitter *e, const struct product *product, bo
     if (each < 1)
         each = 1;
     V first = scaled(e, e->part, each);
-    V wanted = LLVMBuildNSWAdd(e->builder, first, whole_like(e->i64, each), ""), all = whole_like(e->i64, product->batches);
+    V wanted = LLVMBuildNSWAdd(e->builder, first, whole_like(e->i64, each), ""),
+      all = whole_like(e->i64, product->batches);
     V end = LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, wanted, all, ""), wanted, all, "");
     V batch = loop_open(e, first, end, 1);
     for (int i = product->batched_count - 1; i >= 0; i--) {
@@ -106,7 +108,8 @@ static int64_t emit_strip(struct emitter *e, const struct product *product, bool
 
     if (cut.parts > 1) {
         V first = scaled(e, e->part, cut.size);
-        V left = LLVMBuildNSWSub(e->builder, whole_like(e->i64, longer), first, ""), size = whole_like(e->i64, cut.size);
+        V left = LLVMBuildNSWSub(e->builder, whole_like(e->i64, longer), first, ""),
+          size = whole_like(e->i64, cut.size);
         V here = LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, left, size, ""), left, size, "");
         if (cut.columns) {
             n = here;
@@ -135,8 +138,8 @@ bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functi
     e->kernel = kernel;
     function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
     V a = operand(e, product.a->tensor, 0), b = operand(e, product.b->tensor, 0), c = operand(e, t, 0);
-    int64_t parts = product.batches > 1 ? emit_batches(e, &product, single, a, b, c)
-                                        : emit_strip(e, &product, single, a, b, c);
+    int64_t parts =
+        product.batches > 1 ? emit_batches(e, &product, single, a, b, c) : emit_strip(e, &product, single, a, b, c);
     function_close(e);
     list_add(e->arena, *functions, (struct part_function){e->function, parts});
     e->kernel = NULL;

@@ -1,5 +1,5 @@
-/* step.c: the function that is called: kernels in order, the check of the guards before anything of the run is written, then
-   the updates that are not made in place. */
+/* step.c: the function that is called: kernels in order, the check of the guards before anything of the run is written,
+   then the updates that are not made in place. */
 #include "emit.h"
 
 typedef LLVMValueRef V;

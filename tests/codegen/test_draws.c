@@ -1,5 +1,5 @@
-/* test_draws.c: compiled draws against rnet_draw_fill, bit for bit: along rows, a number a lane, in scalars; every kind, scope and
-   alignment. */
+/* test_draws.c: compiled draws against rnet_draw_fill, bit for bit: along rows, a number a lane, in scalars; every
+   kind, scope and alignment. */
 #include "harness.h"
 
 #include <setjmp.h>
@@ -28,7 +28,8 @@ static void rows_of_samples(void **state)
     (void)state;
     for (int kind = 0; kind < 3; kind++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            snprintf(source, sizeof source, "program rows f32\ndraw u %s [n*: 3, o: %d] per sample\ny[n*: 3, o: %d] = u[n, o]\noutput y\n",
+            snprintf(source, sizeof source,
+                     "program rows f32\ndraw u %s [n*: 3, o: %d] per sample\ny[n*: 3, o: %d] = u[n, o]\noutput y\n",
                      kinds[kind], sizes[i], sizes[i]);
             check(source, runs[i % 2]);
         }

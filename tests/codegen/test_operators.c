@@ -1,5 +1,5 @@
-/* test_operators.c: every operator of ops.def, compiled, on a sweep of arguments, against libm in double precision. The measure
-   is the error in units of the last place of the exact result; numbers below the normal ones count as 0. */
+/* test_operators.c: every operator of ops.def, compiled, on a sweep of arguments, against libm in double precision. The
+   measure is the error in units of the last place of the exact result; numbers below the normal ones count as 0. */
 #include "harness.h"
 
 #include <float.h>
@@ -21,10 +21,11 @@ static double flush(double x, bool single)
 /* Specials first, then magnitudes of all sizes, then a dense stretch where functions bend. */
 static void sweep(double *x, bool single, double low, double high)
 {
-    static const double specials[] = {0.0,     -0.0,     INFINITY, -INFINITY, NAN,   1,     -1,    0.5,  -0.5,  2,
-                                      -2,      1e-10,    -1e-10,   88.7,      -87.3, 88.73, 89,    -104, 709.7, -708.3,
-                                      710,     -746,     1e30,     -1e30,     3e38,  -3e38, 1e300, 10,   -10,   20,
-                                      M_SQRT2, M_SQRT1_2, 1e-30,   -1e-30,    0.999999, 1.000001, -0.999999, 4, 0.75, 3};
+    static const double specials[] = {0.0,   -0.0,   INFINITY, -INFINITY, NAN,       1,    -1,      0.5,
+                                      -0.5,  2,      -2,       1e-10,     -1e-10,    88.7, -87.3,   88.73,
+                                      89,    -104,   709.7,    -708.3,    710,       -746, 1e30,    -1e30,
+                                      3e38,  -3e38,  1e300,    10,        -10,       20,   M_SQRT2, M_SQRT1_2,
+                                      1e-30, -1e-30, 0.999999, 1.000001,  -0.999999, 4,    0.75,    3};
     int specials_count = sizeof specials / sizeof *specials;
 
     srand(7);
@@ -52,7 +53,8 @@ static double ulps(double found, double exact, bool single)
     if (isinf(exact) || isinf(found)) {
         /* within half a unit of the largest number either is right */
         double largest = single ? (double)FLT_MAX : DBL_MAX;
-        return found == exact || (isinf(exact) && fabs(found) >= largest * (1 - 1e-6) && signbit(found) == signbit(exact))
+        return found == exact ||
+                       (isinf(exact) && fabs(found) >= largest * (1 - 1e-6) && signbit(found) == signbit(exact))
                    ? 0
                    : INFINITY;
     }
@@ -71,9 +73,8 @@ static double worst_ulps(const char *text, bool single, const double *x, const d
     char source[500];
     double worst = 0;
 
-    snprintf(source, sizeof source,
-             "program operators %s\ninput x[i: %d]\ninput w[i: %d]\ny[i: %d] = %s\noutput y\n", single ? "f32" : "f64", COUNT,
-             COUNT, COUNT, text);
+    snprintf(source, sizeof source, "program operators %s\ninput x[i: %d]\ninput w[i: %d]\ny[i: %d] = %s\noutput y\n",
+             single ? "f32" : "f64", COUNT, COUNT, COUNT, text);
     struct ir_program *p = parse_program(arena, source);
     fuse(p, true);
     plan_memory(p, layout_new(arena), true);
@@ -115,7 +116,7 @@ struct operator_case {
         return value;                                                                                                  \
     }
 #define OP(name, arity, form, symbol, level, result, laws, value)                                                      \
-    __attribute__((unused)) static double exact_##name(const double *v)                                                                        \
+    __attribute__((unused)) static double exact_##name(const double *v)                                                \
     {                                                                                                                  \
         double a = v[0], b = v[1], c = v[0];                                                                           \
         (void)a, (void)b, (void)c;                                                                                     \

@@ -111,10 +111,8 @@ static void guards_leave_the_run_untouched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tails_of_every_length),
-        cmocka_unit_test(reductions_of_every_kind),
-        cmocka_unit_test(large_enough_for_many_parts),
-        cmocka_unit_test(products_in_strips_and_batches),
+        cmocka_unit_test(tails_of_every_length),          cmocka_unit_test(reductions_of_every_kind),
+        cmocka_unit_test(large_enough_for_many_parts),    cmocka_unit_test(products_in_strips_and_batches),
         cmocka_unit_test(guards_leave_the_run_untouched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
