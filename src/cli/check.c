@@ -8,7 +8,7 @@ int run_check(struct options *options)
     struct diagnostics *d = diagnostics_new(options->arena);
     struct unit *unit = unit_read(options->arena, options->files.at[0], options->settings.at, options->settings.count, d);
 
-    if (unit && !diagnostics_errors(d))
+    if (unit)
         check_unit(unit, d);
     if (program_wrong(options, d))
         return RNET_SOURCE;
