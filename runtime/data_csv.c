@@ -1,7 +1,7 @@
-/* data_csv.c: tables of numbers as text (RFC 4180): fields between commas, quotes around any of them, lines ended by LF
-   or CRLF. Every line has as many fields as the first; empty lines are passed over. Numbers are decimal; nan, inf and
+/* data_csv.c: tables as text (RFC 4180): fields between commas, quotes around any of them, lines ended by LF or CRLF.
+   Every line has as many fields as the first; empty lines are passed over. Numbers are decimal; nan, inf and
    hexadecimal are not. */
-#include "file.h"
+#include "text.h"
 
 #include <locale.h>
 #include <math.h>
@@ -13,13 +13,16 @@ struct table {
     const char *path;
     struct rnet_error *error;
     const char *at, *end;
-    int64_t line; /* from 1 */
-    int columns;  /* of the first line; 0: not known yet */
-    int first, count;
-    double *values; /* the wanted columns, line by line */
+    int64_t line;      /* from 1 */
+    int columns;       /* of the first line; 0: not known yet */
+    int first, width;  /* wanted: columns first .. first + width - 1 */
+    const int *places; /* or, where this is not NULL, those with a place in the row of values; -1: not wanted */
+    double *values;    /* the wanted columns, line by line */
     int64_t size, capacity;
     bool all_whole;
     locale_t locale;
+    struct rnet_vocabulary *labels; /* the wanted column is text */
+    bool labels_fixed;
 };
 
 /* A field without its quotes: doubled quotes inside stay doubled, numbers have none. */
@@ -27,7 +30,8 @@ struct field {
     const char *text;
     size_t length;
     int64_t line; /* of its beginning: quotes may hold line ends */
-    bool last;    /* of its line */
+    bool quoted;
+    bool last; /* of its line */
 };
 
 static bool fail_at_column(const struct table *table, int64_t line, int column, const char *expected, const char *text,
@@ -58,7 +62,8 @@ static void skip_line_end(struct table *table)
 static bool take_field(struct table *table, int column, struct field *field)
 {
     field->line = table->line;
-    if (table->at < table->end && *table->at == '"') {
+    field->quoted = table->at < table->end && *table->at == '"';
+    if (field->quoted) {
         field->text = ++table->at;
         for (;; table->at++) {
             if (table->at == table->end)
@@ -149,45 +154,108 @@ static bool parse_number(const struct table *table, const struct field *field, d
     return stopped == end && isfinite(*out);
 }
 
-static bool keep(struct table *table, double value)
+/* Room for the values of one line more. */
+static bool reserve_row(struct table *table)
 {
-    if (table->size == table->capacity) {
-        table->capacity = table->capacity ? 2 * table->capacity : 1024;
-        double *larger = realloc(table->values, (size_t)table->capacity * sizeof *larger);
-        if (!larger)
-            return rnet_fail(table->error, RNET_FAILED, "%s: out of memory for %lld numbers", table->path,
-                             (long long)table->capacity);
-        table->values = larger;
+    if (table->size + table->width <= table->capacity)
+        return true;
+    int64_t capacity = 2 * table->capacity + table->width + 1024;
+    double *larger = realloc(table->values, (size_t)capacity * sizeof *larger);
+    if (!larger)
+        return rnet_fail(table->error, RNET_FAILED, "%s: out of memory for %lld numbers", table->path,
+                         (long long)capacity);
+    table->values = larger;
+    table->capacity = capacity;
+    return true;
+}
+
+/* Place of a column in a row of values; -1: it is not wanted. */
+static int place_of(const struct table *table, int column)
+{
+    if (table->places)
+        return column < table->columns ? table->places[column] : -1;
+    return column >= table->first && column < table->first + table->width ? column - table->first : -1;
+}
+
+/* The text of a field: without the spaces around it, or without its quotes and with "" as ". Shortens it where it lies.
+ */
+static bool settle_text(const struct table *table, int column, struct field *field)
+{
+    char *text = (char *)field->text;
+    size_t length = 0;
+    if (field->quoted) {
+        for (size_t i = 0; i < field->length; i++) {
+            text[length++] = text[i];
+            i += text[i] == '"';
+        }
+    } else {
+        const char *end = field->text + field->length;
+        while (field->text < end && (*field->text == ' ' || *field->text == '\t'))
+            field->text++;
+        while (field->text < end && (end[-1] == ' ' || end[-1] == '\t'))
+            end--;
+        length = (size_t)(end - field->text);
     }
-    table->values[table->size++] = value;
+    field->length = length;
+    for (size_t i = 0; i < length;) {
+        int bytes = rnet_utf8_length(field->text + i, field->text + length);
+        if (bytes == 0)
+            return rnet_fail(table->error, RNET_DATA,
+                             "%s: line %lld, column %d: expected text in UTF-8, found the byte %02x", table->path,
+                             (long long)field->line, column + 1, (unsigned)(unsigned char)field->text[i]);
+        i += (size_t)bytes;
+    }
+    return true;
+}
+
+static bool take_label(struct table *table, int column, struct field *field, double *out)
+{
+    if (!settle_text(table, column, field))
+        return false;
+    if (field->length == 0)
+        return fail_at_column(table, field->line, column + 1, "a label", field->text, 0);
+    int entry = table->labels_fixed ? rnet_vocabulary_find(table->labels, field->text, field->length)
+                                    : rnet_vocabulary_add(table->labels, field->text, field->length);
+    if (entry < 0 && table->labels_fixed)
+        return fail_at_column(table, field->line, column + 1, "one of the labels of the data before", field->text,
+                              field->length);
+    if (entry < 0)
+        return rnet_fail(table->error, RNET_FAILED, "%s: out of memory for its labels", table->path);
+    *out = entry;
+    return true;
+}
+
+static bool take_value(struct table *table, int column, int place, struct field *field)
+{
+    double value = 0;
+    if (table->labels) {
+        if (!take_label(table, column, field, &value))
+            return false;
+    } else if (!parse_number(table, field, &value)) {
+        return fail_at_column(table, field->line, column + 1, "a finite decimal number", field->text, field->length);
+    }
+    table->values[table->size + place] = value;
     table->all_whole = table->all_whole && value == trunc(value) && fabs(value) <= INT32_MAX;
     return true;
 }
 
-static bool wanted(const struct table *table, int column)
-{
-    return column >= table->first && column < table->first + (table->count ? table->count : 1);
-}
-
-/* Reads one line. In the first, a field that is no number is what a header has: *numbers counts those that are. */
+/* Reads one line: its values, or, of a line that may be a header, only how many of its fields are numbers. */
 static bool take_line(struct table *table, bool may_be_header, int *numbers)
 {
     struct field field = {0};
     int column = 0;
     *numbers = 0;
+    if (!may_be_header && !reserve_row(table))
+        return false;
     do {
         if (!take_field(table, column + 1, &field))
             return false;
         double value;
-        if (may_be_header) {
+        int place = may_be_header ? -1 : place_of(table, column);
+        if (may_be_header)
             *numbers += parse_number(table, &field, &value);
-        } else if (wanted(table, column)) {
-            if (!parse_number(table, &field, &value))
-                return fail_at_column(table, field.line, column + 1, "a finite decimal number", field.text,
-                                      field.length);
-            if (!keep(table, value))
-                return false;
-        }
+        if (place >= 0 && !take_value(table, column, place, &field))
+            return false;
         column++;
     } while (!field.last);
     if (table->columns == 0)
@@ -195,6 +263,8 @@ static bool take_line(struct table *table, bool may_be_header, int *numbers)
     if (column != table->columns)
         return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected %d fields as in the first line, found %d",
                          table->path, (long long)field.line, table->columns, column);
+    if (!may_be_header)
+        table->size += table->width;
     return true;
 }
 
@@ -204,73 +274,154 @@ static void skip_empty_lines(struct table *table)
         skip_line_end(table);
 }
 
-static bool take_table(struct table *table)
+/* To the first line that is not empty. */
+static bool begin_table(struct table *table, const char *expected)
 {
     enum { BYTE_ORDER_MARK = 3 };
     if (table->end - table->at >= BYTE_ORDER_MARK && memcmp(table->at, "\xEF\xBB\xBF", BYTE_ORDER_MARK) == 0)
         table->at += BYTE_ORDER_MARK;
     skip_empty_lines(table);
-    const char *first_line = table->at;
-    int64_t first_number = table->line;
-    int numbers;
     if (table->at == table->end)
-        return rnet_fail(table->error, RNET_DATA,
-                         "%s: line %lld: expected a line of numbers, found the end of the file", table->path,
-                         (long long)table->line);
-    if (!take_line(table, true, &numbers))
-        return false;
-    int last = table->first + (table->count ? table->count : 1);
-    if (last > table->columns)
-        return rnet_fail(table->error, RNET_DATA,
-                         "%s: line %lld: expected at least %d fields (columns %d to %d are wanted), found %d",
-                         table->path, (long long)first_number, last, table->first, last - 1, table->columns);
-    if (numbers > 0) {
-        table->at = first_line;
-        table->line = first_number;
-    }
+        return rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected %s, found the end of the file", table->path,
+                         (long long)table->line, expected);
+    return true;
+}
+
+static bool take_lines(struct table *table)
+{
+    int numbers;
     for (skip_empty_lines(table); table->at < table->end; skip_empty_lines(table))
         if (!take_line(table, false, &numbers))
             return false;
     if (table->size == 0)
         return rnet_fail(table->error, RNET_DATA,
-                         "%s: line %lld: expected numbers after the header, found the end of the file", table->path,
-                         (long long)table->line);
+                         "%s: line %lld: expected %s after the header, found the end of the file", table->path,
+                         (long long)table->line, table->labels ? "labels" : "numbers");
     return true;
 }
 
-bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *out, struct rnet_error *error)
+/* A first line without a number is a header; of labels, if the second line has one: else there would be no telling. */
+static bool pass_header(struct table *table)
 {
-    *out = (struct rnet_array){0};
+    const char *first_line = table->at;
+    int64_t first_number = table->line;
+    int numbers, more_numbers = 1;
+    if (!take_line(table, true, &numbers))
+        return false;
+    int last = table->first + table->width;
+    if (last > table->columns)
+        return rnet_fail(table->error, RNET_DATA,
+                         "%s: line %lld: expected at least %d fields (columns %d to %d are wanted), found %d",
+                         table->path, (long long)first_number, last, table->first, last - 1, table->columns);
+    if (table->labels && numbers == 0) {
+        struct table second = *table;
+        skip_empty_lines(&second);
+        if (second.at == second.end)
+            more_numbers = 0;
+        else if (!take_line(&second, true, &more_numbers))
+            return false;
+    }
+    if (numbers > 0 || more_numbers == 0) {
+        table->at = first_line;
+        table->line = first_number;
+    }
+    return true;
+}
+
+/* The columns of those names, by the first line: places[column], malloc. */
+static bool find_columns(struct table *table, const char *const *names, int **places)
+{
+    struct field field = {0};
+    char found[600] = "";
+    size_t shown = 0;
+    int *places_of = NULL, capacity = 0, seen = 0;
+    int64_t line = table->line;
+    for (table->columns = 0; !field.last; table->columns++) {
+        int column = table->columns;
+        if (!take_field(table, column + 1, &field) || !settle_text(table, column, &field))
+            goto failed;
+        if (column == capacity) {
+            int *larger = realloc(places_of, (size_t)(capacity = 2 * capacity + 16) * sizeof *larger);
+            if (!larger) {
+                rnet_fail(table->error, RNET_FAILED, "%s: out of memory for %d columns", table->path, capacity);
+                goto failed;
+            }
+            places_of = larger;
+        }
+        places_of[column] = -1;
+        for (int i = 0; i < table->width; i++) {
+            if (strlen(names[i]) != field.length || memcmp(names[i], field.text, field.length) != 0)
+                continue;
+            for (int before = 0; before < column; before++)
+                if (places_of[before] == i) {
+                    rnet_fail(table->error, RNET_DATA,
+                              "%s: line %lld: expected one column \"%s\", found columns %d and %d", table->path,
+                              (long long)line, names[i], before + 1, column + 1);
+                    goto failed;
+                }
+            if (places_of[column] >= 0) {
+                rnet_fail(table->error, RNET_USAGE, "%s: the column \"%s\" is wanted twice", table->path, names[i]);
+                goto failed;
+            }
+            places_of[column] = i;
+            seen++;
+        }
+        if (shown < sizeof found - 1)
+            shown += (size_t)snprintf(found + shown, sizeof found - shown, "%s%.*s", column ? ", " : "",
+                                      (int)(field.length < sizeof found ? field.length : sizeof found), field.text);
+    }
+    for (int i = 0; i < table->width && seen < table->width; i++) {
+        bool there = false;
+        for (int column = 0; column < table->columns; column++)
+            there = there || places_of[column] == i;
+        if (!there) {
+            rnet_fail(table->error, RNET_DATA, "%s: line %lld: expected a column \"%s\", found %s", table->path,
+                      (long long)line, names[i], found);
+            goto failed;
+        }
+    }
+    *places = places_of;
+    return true;
+failed:
+    free(places_of);
+    return false;
+}
+
+/* Reads the columns that `table` wants, those of `names` if it is not NULL, into an array of `rank`. */
+static bool read_table(const char *path, struct table table, const char *const *names, int rank, struct rnet_array *out,
+                       struct rnet_error *error)
+{
     struct rnet_bytes bytes = {0};
-    if (first < 0 || count < 0)
-        return rnet_fail(error, RNET_USAGE, "%s: expected columns from 0 on, found first %d, count %d", path, first,
-                         count);
+    int *places = NULL;
+    *out = (struct rnet_array){0};
     if (!rnet_file_read(path, &bytes, error))
         return false;
-    struct table table = {.path = path,
-                          .error = error,
-                          .at = (char *)bytes.data,
-                          .end = (char *)bytes.data + bytes.size,
-                          .line = 1,
-                          .first = first,
-                          .count = count,
-                          .all_whole = true,
-                          .locale = newlocale(LC_ALL_MASK, "C", (locale_t)0)};
-    bool done = table.locale ? take_table(&table) : rnet_fail(error, RNET_FAILED, "%s: out of memory", path);
+    table.path = path;
+    table.error = error;
+    table.at = (char *)bytes.data;
+    table.end = table.at + bytes.size;
+    table.line = 1;
+    table.all_whole = true;
+    table.locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    bool done = table.locale ? begin_table(&table, names          ? "a line of names"
+                                                   : table.labels ? "a line of labels"
+                                                                  : "a line of numbers")
+                             : rnet_fail(error, RNET_FAILED, "%s: out of memory", path);
+    done = done && (names ? find_columns(&table, names, &places) : pass_header(&table));
+    table.places = places;
+    done = done && take_lines(&table);
     if (table.locale)
         freelocale(table.locale);
+    free(places);
     free(bytes.data);
     if (!done) {
         free(table.values);
         return false;
     }
-    int width = count ? count : 1;
     *out = (struct rnet_array){.type = table.all_whole ? RNET_I32 : RNET_F64,
-                               .rank = count ? 2 : 1,
-                               .shape = {table.size / width, count},
+                               .rank = rank,
+                               .shape = {table.size / table.width, rank == 2 ? table.width : 0},
                                .data = table.values};
-    if (!count)
-        out->shape[1] = 0;
     /* Narrowed where it lies: element i of the result ends before element i of the numbers. */
     if (table.all_whole)
         for (int64_t i = 0; i < table.size; i++) {
@@ -278,4 +429,37 @@ bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *ou
             memcpy((char *)table.values + 4 * i, &whole, 4);
         }
     return true;
+}
+
+bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *out, struct rnet_error *error)
+{
+    *out = (struct rnet_array){0};
+    if (first < 0 || count < 0)
+        return rnet_fail(error, RNET_USAGE, "%s: expected columns from 0 on, found first %d, count %d", path, first,
+                         count);
+    struct table table = {.first = first, .width = count ? count : 1};
+    return read_table(path, table, NULL, count ? 2 : 1, out, error);
+}
+
+bool rnet_read_csv_named(const char *path, const char *const *names, int count, struct rnet_array *out,
+                         struct rnet_error *error)
+{
+    *out = (struct rnet_array){0};
+    if (count < 0)
+        return rnet_fail(error, RNET_USAGE, "%s: expected names of columns, found %d of them", path, count);
+    struct table table = {.width = count ? count : 1};
+    return read_table(path, table, names, count ? 2 : 1, out, error);
+}
+
+bool rnet_read_csv_labels(const char *path, const char *name, int column, struct rnet_vocabulary *labels,
+                          struct rnet_array *out, struct rnet_error *error)
+{
+    *out = (struct rnet_array){0};
+    if (labels->unit != RNET_LABELS || (!name && column < 0))
+        return rnet_fail(error, RNET_USAGE, "%s: expected a column from 0 on and a vocabulary of labels", path);
+    struct table table = {.first = column, .width = 1, .labels = labels, .labels_fixed = labels->count > 0};
+    bool done = read_table(path, table, name ? &name : NULL, 1, out, error);
+    if (!done && !table.labels_fixed)
+        rnet_vocabulary_free(labels);
+    return done;
 }

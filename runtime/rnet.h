@@ -108,6 +108,82 @@ bool rnet_write_npy(const char *path, const struct rnet_array *array, struct rne
 /* Columns first .. first + count - 1 (count 0: one column, rank 1). A first line that holds no number is a header.
    I32 if every value is a whole number, else F64. */
 bool rnet_read_csv(const char *path, int first, int count, struct rnet_array *out, struct rnet_error *error);
+/* Columns by the names that the first line gives them, in the order asked for: [rows, count], or rank 1 if count is 0 (of
+   names[0]). A name that is not there, or is there twice, is an error. */
+bool rnet_read_csv_named(const char *path, const char *const *names, int count, struct rnet_array *out,
+                         struct rnet_error *error);
+/* A column of text as whole numbers: I32, rank 1. `labels`: of no entries and then filled, in the order of first appearance;
+   or filled before (by training data), and then a text that it lacks is an error. Spaces around an unquoted text are not
+   part of it; an empty one is an error. `name`: of the column, in a first line that names them; NULL: by number, and then
+   the first line is a header if it holds no number and the second does. */
+struct rnet_vocabulary;
+bool rnet_read_csv_labels(const char *path, const char *name, int column, struct rnet_vocabulary *labels,
+                          struct rnet_array *out, struct rnet_error *error);
+
+/* ---- vocabulary.c: which text each whole number stands for ---- */
+
+enum rnet_unit {
+    RNET_LABELS,     /* names of categories: nothing is unknown, the order is that of appearance */
+    RNET_CHARACTERS, /* code points of a text, a line end (LF or CRLF) among them as "\n" */
+    RNET_WORDS,      /* what stands between white space; each line ends with the word <eos> */
+    RNET_LINES       /* code points of lines, without their ends */
+};
+/* Entries 0 .. count - 1. But for labels, entry 0 is what stands for all that has no entry: U+FFFD among characters, <unk>
+   among words (a text that holds these means the same by them); the others go from the most frequent to the least, equally
+   frequent ones by code point. All zeros: no entries. */
+struct rnet_vocabulary {
+    enum rnet_unit unit;
+    int count;
+    char *text;     /* the entries in UTF-8, each ended by a 0 */
+    size_t *starts; /* count + 1: entry i is text[starts[i] .. starts[i + 1] - 2] */
+    uint32_t *slots;
+    size_t text_capacity, entry_capacity, slot_count;
+};
+void rnet_vocabulary_free(struct rnet_vocabulary *vocabulary);
+/* Valid as long as the vocabulary. *length in bytes; length may be NULL, but an entry of characters may be U+0000. */
+const char *rnet_vocabulary_entry(const struct rnet_vocabulary *vocabulary, int entry, size_t *length);
+/* -1: it has no entry of its own. */
+int rnet_vocabulary_find(const struct rnet_vocabulary *vocabulary, const char *text, size_t length);
+/* From a text: at most `limit` entries, the unknown one counted, so that every number is in 0 .. limit - 1. For labels
+   there is rnet_read_csv_labels. */
+bool rnet_vocabulary_build(enum rnet_unit unit, const char *path, int limit, struct rnet_vocabulary *out,
+                           struct rnet_error *error);
+/* As one string of UTF-8 without 0 bytes, for a checkpoint: "rnet vocabulary 1", the unit, the count, then an entry a line
+   with \\, \n, \r and \0 for what would end it. malloc; NULL: out of memory. */
+char *rnet_vocabulary_pack(const struct rnet_vocabulary *vocabulary);
+/* `bytes` need no 0 at the end; `from` is what messages name. Anything that pack does not write is an error. */
+bool rnet_vocabulary_unpack(const char *bytes, size_t size, const char *from, struct rnet_vocabulary *out,
+                            struct rnet_error *error);
+
+/* ---- data_text.c: texts in UTF-8 as whole numbers. Bytes that are no UTF-8 are an error that names them; a byte order mark
+   at the beginning is passed over; an empty file is an error. White space: that of ASCII. ---- */
+
+/* A file as one stream of entries of `vocabulary` (characters or words): I32, rank 1. *unknown: how many stand for what has
+   no entry. */
+bool rnet_read_text(const char *path, const struct rnet_vocabulary *vocabulary, struct rnet_array *out, int64_t *unknown,
+                    struct rnet_error *error);
+/* Each line as a row (`vocabulary` of lines): rows I32 [lines, longest], 0 behind the line's end; lengths I32 [lines], in
+   0 .. longest: an empty line is a row too, as rows belong to those of other files. A line that is longer is an error that
+   names it and says how long the longest is. */
+bool rnet_read_lines(const char *path, const struct rnet_vocabulary *vocabulary, int longest, struct rnet_array *rows,
+                     struct rnet_array *lengths, int64_t *unknown, struct rnet_error *error);
+/* Rows of `length` neighbours in a stream: row r is stream[r * stride .. r * stride + length - 1]; symbols at the end that
+   fill no row are left out. For a model that predicts each symbol from those before, stride = length - 1: the last symbol
+   of a row, which is predicted, is the first of the next, which it is predicted from; every symbol but the first is
+   predicted once. I32 [rows, length]; a stream shorter than `length` is an error that names `from`. */
+bool rnet_sequence(const struct rnet_array *stream, int64_t length, int64_t stride, const char *from,
+                   struct rnet_array *out, struct rnet_error *error);
+
+/* ---- data_png.c ---- */
+
+/* Images of equal size, all gray or all RGB, 8 bits or fewer a channel: pixels U8 [items, height, width, 1 or 3]; gray of
+   fewer bits is spread over 0 .. 255, palettes become RGB. An alpha channel and 16 bits are errors: neither can be left out
+   unseen. `pattern`: a folder, meaning its files *.png, or as glob(7). Order: by folder, then by name, byte by byte.
+   `labels` NULL: no labels (`label` is not used). Else the folder that an image stands in is its label, I32 [items], and
+   of a folder as pattern the images in its sub-folders are read: FOLDER/LABEL/NAME.png. labels of no entries is filled, in
+   the order of the names; filled before, a folder that it lacks is an error. */
+bool rnet_read_images(const char *pattern, struct rnet_vocabulary *labels, struct rnet_array *pixels,
+                      struct rnet_array *label, struct rnet_error *error);
 
 /* ---- shuffle.c: the order in which samples are seen. The stream of training is permutations end to end. ---- */
 
@@ -118,6 +194,56 @@ struct rnet_stream;
 struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, bool sequential);
 void rnet_stream_free(struct rnet_stream *stream);
 int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position);
+
+/* Rows of one text in `lanes` lanes, each contiguous: place `position` of the stream is lane position % lanes in step
+   position / lanes. Lane b begins with item floor(b * items / lanes) and goes on from there, item by item, round the end:
+   what a lane carries from one step to the next fits, but for one lane an epoch that goes from the last item to the first,
+   and no item is left out. Requires items >= 1, lanes >= 1. */
+int64_t rnet_lane_item(int64_t items, int64_t lanes, uint64_t position);
+/* Whether that visit is the first of its item. The first ceil(items / lanes) steps have one first visit of each item, so
+   that a report over them weighs the other visits 0. */
+bool rnet_lane_first(int64_t items, int64_t lanes, uint64_t position);
+
+/* ---- divide.c: random parts of one data set, the same in every run ---- */
+
+/* parts[i], of counts[i] places, is filled with rows of 0 .. rows - 1, ascending; no row is in two parts. Depends only on
+   (name, seed, rows, counts), and part i not on the counts behind it. More rows wanted than there are: an error. */
+bool rnet_divide(const char *name, uint64_t seed, int64_t rows, const int64_t *counts, int part_count, int64_t *const *parts,
+                 struct rnet_error *error);
+/* Rows `rows` of `from` along the first axis, in that order. */
+bool rnet_array_gather(const struct rnet_array *from, const int64_t *rows, int64_t count, struct rnet_array *out,
+                       struct rnet_error *error);
+
+/* ---- loader.c: a thread that gathers batches ahead of the training loop ---- */
+
+struct rnet_loader_column {
+    const void *rows; /* row i: row_bytes from rows + i * row_bytes on */
+    int64_t row_bytes;
+    int64_t offset; /* of the column in a slot: sample s of the batch lies at offset + s * row_bytes */
+};
+struct rnet_loader_setup {
+    const struct rnet_loader_column *columns;
+    int column_count;
+    int64_t items; /* rows of every column */
+    int64_t batch;
+    void *const *slots; /* where batches are put in turn: 2 or 3 keep it ahead; with 1 it loads while the caller waits */
+    int slot_count;
+    /* The item at a place of the stream, in 0 .. items - 1. Called by the loader's thread alone, places ascending. */
+    int64_t (*item)(void *context, uint64_t position);
+    void *context;
+    uint64_t position; /* of the first batch's first sample */
+    uint64_t batches;  /* after which it ends; 0: never */
+};
+struct rnet_loader;
+/* Copies the setup and its arrays; rows, slots' memory and context stay the caller's and must stay until rnet_loader_free.
+   NULL with an error: a setup that cannot be, or no memory or thread. */
+struct rnet_loader *rnet_loader_new(const struct rnet_loader_setup *setup, struct rnet_error *error);
+/* The slot that holds the next batch, as if it were gathered now; waits for it. The slot is the caller's until the next
+   call, which gives it back. NULL with an error: an item outside 0 .. items - 1 in this batch (those before it were given
+   out), or all `batches` were taken. Never allocates. One thread calls it. */
+void *rnet_loader_next(struct rnet_loader *loader, struct rnet_error *error);
+/* Stops the thread, at the latest when the batch at hand is gathered, and waits for it. */
+void rnet_loader_free(struct rnet_loader *loader);
 
 /* ---- safetensors.c: https://github.com/huggingface/safetensors. Written to a temporary file, synced, renamed. ---- */
 

@@ -103,3 +103,25 @@ int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position)
         permute(stream, position / items);
     return stream->permutation[position % items];
 }
+
+/* ---- lanes ---- */
+
+/* The item that a lane begins with. */
+static int64_t lane_start(int64_t items, int64_t lanes, int64_t lane)
+{
+    return (int64_t)((__int128)lane * items / lanes);
+}
+
+int64_t rnet_lane_item(int64_t items, int64_t lanes, uint64_t position)
+{
+    int64_t lane = (int64_t)(position % (uint64_t)lanes);
+    int64_t steps = (int64_t)(position / (uint64_t)lanes % (uint64_t)items);
+    int64_t item = lane_start(items, lanes, lane) + steps;
+    return item < items ? item : item - items;
+}
+
+bool rnet_lane_first(int64_t items, int64_t lanes, uint64_t position)
+{
+    int64_t lane = (int64_t)(position % (uint64_t)lanes);
+    return position / (uint64_t)lanes < (uint64_t)(lane_start(items, lanes, lane + 1) - lane_start(items, lanes, lane));
+}
