@@ -73,7 +73,7 @@ bool expression_rounds(const struct ir_expr *e)
 
 int64_t iteration_points(const struct ir_tensor *t)
 {
-    return ir_elements(t) * ir_extent_product(t->reduced, t->reduced_count);
+    return (t->targets ? 1 : ir_elements(t)) * ir_extent_product(t->reduced, t->reduced_count);
 }
 
 enum ir_storage storage_of(const struct ir_program *p, const struct ir_tensor *t)
@@ -131,10 +131,11 @@ void kernel_cost(const struct ir_program *p, const struct ir_kernel *kernel, dou
         for (int j = 0; j < kernel->stages.at[i]->equations.count; j++) {
             const struct ir_tensor *e = kernel->stages.at[i]->equations.at[j];
 
-            *flops += (double)iteration_points(e) * (expression_flops(e->value) + (e->reduction != IR_MAP));
+            if (e->kind == IR_EQUATION)
+                *flops += (double)iteration_points(e) * (expression_flops(e->value) + (e->reduction != IR_MAP));
             if (e->region != IR_LOCAL)
                 *bytes += (double)stored_bytes(p, e);
-            ir_reads(e->value, touch, &t);
+            for_reads(e, touch, &t);
         }
     for (int i = 0; i < t.read.count; i++)
         *bytes += (double)stored_bytes(p, t.read.at[i]);

@@ -44,6 +44,21 @@ static const char *region_name(const struct ir_tensor *t)
     return "?";
 }
 
+static const char *kind_name(const struct ir_kernel *k)
+{
+    switch (k->kind) {
+    case IR_NEST:
+        return "nest";
+    case IR_PRODUCT_KERNEL:
+        return "matrix product";
+    case IR_SCATTER_KERNEL:
+        return "scatter";
+    case IR_OPAQUE_KERNEL:
+        return "opaque";
+    }
+    return "?";
+}
+
 static void add_shape(struct text *out, const struct ir_tensor *t)
 {
     for (int i = 0; i < t->rank; i++)
@@ -87,7 +102,7 @@ static tensor_list reads_of(struct arena *arena, const struct ir_kernel *k)
 
     for (int i = 0; i < k->stages.count; i++)
         for (int j = 0; j < k->stages.at[i]->equations.count; j++)
-            ir_reads(k->stages.at[i]->equations.at[j]->value, note_outside, &o);
+            for_reads(k->stages.at[i]->equations.at[j], note_outside, &o);
     return o.read;
 }
 
@@ -107,8 +122,8 @@ static bool *find_forward(const struct ir_program *p, struct arena *arena)
         if (!strcmp(p->outputs.at[i].name, "loss"))
             any = forward[p->outputs.at[i].tensor->number] = true;
     for (int i = p->tensors.count - 1; i >= 0; i--)
-        if (forward[i] && p->tensors.at[i]->kind == IR_EQUATION)
-            ir_reads(p->tensors.at[i]->value, mark, forward);
+        if (forward[i] && is_made(p->tensors.at[i]))
+            for_reads(p->tensors.at[i], mark, forward);
     return any ? forward : NULL;
 }
 
@@ -131,7 +146,7 @@ static tensor_list stored_for_backward(const struct ir_program *p, struct arena 
         const struct ir_tensor *t = p->tensors.at[i];
         bool read = false;
 
-        if (t->kind != IR_EQUATION || !forward[i] || t->region == IR_LOCAL)
+        if (!is_made(t) || !forward[i] || t->region == IR_LOCAL)
             continue;
         for (int k = 0; k < p->kernels.count && !read; k++) {
             tensor_list reads = {0};
@@ -186,11 +201,13 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
     double flops, bytes;
 
     kernel_cost(p, k, &flops, &bytes);
-    text_addf(out, "%d. %s, %s, ", number, k->name, k->kind == IR_NEST ? "nest" : "matrix product");
+    text_addf(out, "%d. %s, %s, ", number, k->name, kind_name(k));
     add_flops(out, flops);
     text_add(out, ", ");
     add_bytes(out, bytes);
     text_add(out, "\n");
+    if (k->recurrence)
+        text_addf(out, "  for each step of %s: %lld\n", k->recurrence->name, (long long)k->recurrence->extent);
     if (k->kind == IR_PRODUCT_KERNEL) {
         struct product product;
 
@@ -200,7 +217,7 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
                 text_addf(out, ", %lld times", (long long)product.batches);
             text_add(out, "\n");
         }
-    } else {
+    } else if (k->kind == IR_NEST) {
         add_loops(out, k);
     }
     for (int s = 0; s < k->stages.count; s++) {
@@ -318,7 +335,7 @@ static void add_json_kernel(struct text *out, const struct ir_program *p, const 
 
     kernel_cost(p, k, &flops, &bytes);
     add_json_field(out, "    {", "name", k->name);
-    add_json_field(out, ", ", "kind", k->kind == IR_NEST ? "nest" : "product");
+    add_json_field(out, ", ", "kind", kind_name(k));
     text_addf(out, ", \"flops\": %.0f, \"bytes\": %.0f", flops, bytes);
     add_json_indices(out, "parallel", k->parallel.at, k->parallel.count);
     text_add(out, ", \"stages\": [");

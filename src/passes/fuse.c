@@ -33,7 +33,7 @@ static bool is_statistic(struct fusion *f, const struct ir_tensor *e, const stru
     for (int i = 0; i < readers->count; i++) {
         const struct ir_tensor *r = readers->at[i];
 
-        if (f->marks[r->number] == f->stamp || f->groups[r->number].product)
+        if (f->marks[r->number] == f->stamp || f->groups[r->number].alone)
             continue;
         if (iteration_points(r) > ir_elements(e) || (r->reduction == IR_MAP && is_statistic(f, e, r)))
             return true;
@@ -51,7 +51,7 @@ static bool *find_ends(struct fusion *f)
         const struct ir_tensor *e = f->p->tensors.at[i];
 
         f->stamp++;
-        if (e->kind == IR_EQUATION && e->reduction != IR_MAP && !f->groups[i].product)
+        if (e->kind == IR_EQUATION && e->reduction != IR_MAP && !f->groups[i].alone)
             ends[i] = e->rank == 0 || !is_statistic(f, e, e);
     }
     return ends;
@@ -77,13 +77,13 @@ static void join_chains(struct fusion *f, enum shrink shrink, const bool *ends)
     while (changed) {
         changed = false;
         for (int i = 0; i < f->p->tensors.count; i++) {
-            if (f->p->tensors.at[i]->kind != IR_EQUATION)
+            if (!is_made(f->p->tensors.at[i]))
                 continue;
             for (int j = 0; j < f->uses.reads[i].count; j++) {
                 const struct ir_tensor *t = f->uses.reads[i].at[j]->tensor;
                 int a, b = f->members[i].group;
 
-                if (t->kind != IR_EQUATION || (a = f->members[t->number].group) == b)
+                if (!is_made(t) || (a = f->members[t->number].group) == b)
                     continue;
                 if (ends && (holds_end(f, a, ends) || holds_end(f, b, ends)))
                     continue;
@@ -127,7 +127,7 @@ static void join_end(struct fusion *f, const struct ir_tensor *e)
     for (int i = 0; i < f->uses.reads[e->number].count; i++) {
         const struct ir_tensor *t = f->uses.reads[e->number].at[i]->tensor;
 
-        if (t->kind == IR_EQUATION && f->members[t->number].group != f->members[e->number].group &&
+        if (is_made(t) && f->members[t->number].group != f->members[e->number].group &&
             8 * ir_elements(t) >= iteration_points(e))
             join_groups(f, f->members[t->number].group, f->members[e->number].group, SHRINK_LOOPS, &why);
     }
@@ -143,8 +143,7 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
             double shared;
             int a = j, b = i;
 
-            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].product ||
-                f->groups[b].product || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
+            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].alone || f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
             if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
@@ -172,11 +171,20 @@ static void explain_stops(struct fusion *f)
     }
 }
 
+/* Of two kernels that may run: a recurrence that has begun is ended first, else the earlier equation decides. */
+static bool runs_before(const struct ir_tensor *a, const struct ir_tensor *b, const struct ir_recurrence *last)
+{
+    bool in = last && a->recurrence == last, other = last && b->recurrence == last;
+
+    return in != other ? in : a->number < b->number;
+}
+
 static void order_kernels(struct fusion *f)
 {
     int count = f->p->tensors.count;
     int *waiting = NEW_ARRAY(f->arena, int, count + 1);
     bool *done = NEW_ARRAY(f->arena, bool, count + 1);
+    const struct ir_recurrence *last = NULL;
 
     for (int i = 0; i < count; i++)
         for (int j = 0; j < f->after[i].count; j++)
@@ -189,11 +197,12 @@ static void order_kernels(struct fusion *f)
 
         for (int i = 0; i < count; i++)
             if (f->groups[i].equations.count && !done[i] && !waiting[i] &&
-                (g < 0 || f->groups[i].equations.at[0]->number < f->groups[g].equations.at[0]->number))
+                (g < 0 || runs_before(f->groups[i].equations.at[0], f->groups[g].equations.at[0], last)))
                 g = i;
         if (g < 0)
             break;
         done[g] = true;
+        last = f->groups[g].equations.at[0]->recurrence;
         equations = f->groups[g].equations;
         kernel = make_kernel(f, &f->groups[g]);
         list_add(f->p->arena, f->p->kernels, kernel);
@@ -208,6 +217,32 @@ static void order_kernels(struct fusion *f)
     for (int i = 0; i < count; i++)
         if (f->groups[i].equations.count && !done[i])
             bug("program %s: kernels wait for each other", f->p->name);
+}
+
+/* What a recurrence reads runs before all of it, and what reads of it after all of it. */
+static void surround_recurrences(struct fusion *f)
+{
+    int count = f->p->tensors.count;
+
+    for (int i = 0; i < count; i++) {
+        const struct ir_tensor *t = f->p->tensors.at[i];
+        int known = f->after[i].count;
+
+        for (int j = 0; j < known; j++) {
+            const struct ir_tensor *next = f->p->tensors.at[f->after[i].at[j]];
+
+            for (int k = 0; k < count; k++) {
+                const struct ir_tensor *other = f->p->tensors.at[k];
+
+                if (t->recurrence == next->recurrence || other == t || other == next || !other->recurrence)
+                    continue;
+                if (other->recurrence == next->recurrence)
+                    list_add(f->arena, f->after[i], k);
+                if (other->recurrence == t->recurrence)
+                    list_add(f->arena, f->after[k], next->number);
+            }
+        }
+    }
 }
 
 static void start(struct fusion *f, const number_list *before)
@@ -225,19 +260,27 @@ static void start(struct fusion *f, const number_list *before)
     for (int i = 0; i < count; i++) {
         struct ir_tensor *e = p->tensors.at[i];
 
-        if (e->kind != IR_EQUATION)
+        if (!is_made(e))
             continue;
         for (int j = 0; j < f->uses.readers[i].count; j++)
-            list_add(f->arena, f->after[i], f->uses.readers[i].at[j]->number);
+            if (!is_carried(e, f->uses.readers[i].at[j]))
+                list_add(f->arena, f->after[i], f->uses.readers[i].at[j]->number);
         for (int j = 0; j < before[i].count; j++)
             list_add(f->arena, f->after[before[i].at[j]], i);
         f->members[i].group = i;
         list_add(f->arena, f->groups[i].equations, e);
         f->groups[i].product = is_product(p, e);
+        f->groups[i].alone = e->kind == IR_OPAQUE     ? "an operation that is no equation"
+                             : e->targets             ? "a scatter"
+                             : e->recurrence          ? "a step of a recurrence"
+                             : f->groups[i].product   ? "a matrix product"
+                                                      : NULL;
         choose_loops(p, e, &f->members[i], &f->groups[i].depth);
     }
     for (int i = 0; i < p->updates.count; i++)
-        f->overwrites[p->updates.at[i].value->number] = p->updates.at[i].leaf;
+        if (is_plain(p->updates.at[i].value))
+            f->overwrites[p->updates.at[i].value->number] = p->updates.at[i].leaf;
+    surround_recurrences(f);
     for (int i = 0; i < p->outputs.count; i++)
         f->guards[p->outputs.at[i].tensor->number] = p->outputs.at[i].guard;
 }
@@ -249,7 +292,7 @@ static void copy_leaves(struct ir_program *p)
         struct ir_update *u = &p->updates.at[i];
         const struct ir_form **subscripts = NEW_ARRAY(p->arena, const struct ir_form *, u->leaf->rank + 1);
 
-        if (u->value->kind == IR_EQUATION)
+        if (is_made(u->value))
             continue;
         for (int j = 0; j < u->leaf->rank; j++)
             subscripts[j] = ir_form_index(p, u->leaf->axes[j]);

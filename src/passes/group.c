@@ -37,6 +37,17 @@ void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct 
     int64_t outputs = ir_elements(e), reduced = ir_extent_product(e->reduced, e->reduced_count);
     bool few = outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
 
+    if (e->kind == IR_OPAQUE || e->targets) {
+        *depth = 0;
+        return;
+    }
+    if (e->recurrence) {
+        set_loops(e, false, member, depth);
+        for (int i = e->time; i + 1 < *depth; i++)
+            member->slot[i] = member->slot[i + 1];
+        --*depth;
+        return;
+    }
     set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || few), member, depth);
 }
 
@@ -110,14 +121,14 @@ static bool demands(const struct fusion *f, int w, int r, bool writer_is_a, stru
             const struct ir_tensor *t = reads->at[j]->tensor;
             struct pairing to;
 
-            if (t->kind == IR_EQUATION && f->members[t->number].group == w) {
+            if (is_made(t) && f->members[t->number].group == w) {
                 *culprit = t;
                 if (f->members[t->number].in_parts)
                     return false;
                 to = aligned(f, t, reader, reads->at[j], writer_is_a);
                 restrict_pairs(p, &to);
             }
-            for (int k = 0; t->kind != IR_EQUATION && k < writers->equations.count; k++) {
+            for (int k = 0; !is_made(t) && k < writers->equations.count; k++) {
                 const struct ir_tensor *writer = writers->equations.at[k];
 
                 if (f->overwrites[writer->number] != t)
@@ -386,9 +397,9 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
 {
     const struct group *ga = &f->groups[a], *gb = &f->groups[b];
 
-    if (ga->product || gb->product) {
-        *why = ga->product ? "a matrix product is a kernel of its own"
-                           : "the next kernel is a matrix product, which is a kernel of its own";
+    if (ga->alone || gb->alone) {
+        *why = ga->alone ? arena_printf(f->arena, "%s is a kernel of its own", ga->alone)
+                         : arena_printf(f->arena, "the next kernel is %s, which is a kernel of its own", gb->alone);
         return false;
     }
     if ((holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true))) {
@@ -424,7 +435,7 @@ static int alternatives(const struct fusion *f, int g)
 {
     const struct ir_tensor *e = f->groups[g].equations.at[0];
 
-    return f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
+    return !f->groups[g].alone && f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
 }
 
 static void take_alternative(struct fusion *f, int g, int alternative)

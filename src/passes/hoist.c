@@ -76,7 +76,7 @@ void hoist_parts(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct hoisting h = {p, p->tensors.at[i], NULL, {0}, {0}};
 
-        if (h.equation->kind != IR_EQUATION)
+        if (!is_plain(h.equation))
             continue;
         h.scratch = arena_new();
         h.equation->value = take_out(&h, h.equation->value);

@@ -80,11 +80,11 @@ static bool may_go_further(const struct inlining *in, const struct ir_tensor *r,
 {
     const tensor_list *readers = &in->uses.readers[r->number];
 
-    if (r->reduction != IR_MAP || in->uses.kept[r->number] || readers->count < 2 || r->single ||
+    if (!is_plain(r) || r->reduction != IR_MAP || in->uses.kept[r->number] || readers->count < 2 || r->single ||
         expression_flops(r->value) + flops > CHEAP)
         return false;
     for (int i = 0; i < readers->count; i++)
-        if (is_product(in->p, readers->at[i]))
+        if (is_product(in->p, readers->at[i]) || !is_plain(readers->at[i]))
             return false;
     return true;
 }
@@ -123,7 +123,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count)
         return false;
     for (int i = 0; i < readers->count; i++) {
-        if (is_product(in->p, readers->at[i]))
+        if (is_product(in->p, readers->at[i]) || readers->at[i]->kind == IR_OPAQUE || readers->at[i]->targets)
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
             return false;
@@ -224,7 +224,7 @@ static void repeat_as_equations(struct inlining *in, struct ir_tensor *t)
     tensor_list readers = in->uses.readers[t->number];
 
     for (int i = 0; i < readers.count; i++)
-        if (!read_in_place(in, readers.at[i], t))
+        if (!read_in_place(in, readers.at[i], t) || !is_plain(readers.at[i]))
             return;
     for (int i = 1; i < readers.count; i++) {
         struct ir_tensor *again = ir_equation(in->p, t->name, t->axes, t->rank, IR_MAP, NULL, 0, t->value, t->single, t->origin);
@@ -244,7 +244,7 @@ void inline_producers(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind != IR_EQUATION || !worth_repeating(&in, t))
+        if (!is_plain(t) || !worth_repeating(&in, t))
             continue;
         if (may_be_part(&in, t))
             repeat(&in, t);

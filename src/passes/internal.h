@@ -9,8 +9,26 @@ typedef LIST(const struct ir_expr *) expr_list;
 
 /* ---- rewrite.c: reading and rebuilding programs ---- */
 
+/* Does the program compute it? */
+static inline bool is_made(const struct ir_tensor *t)
+{
+    return t->kind == IR_EQUATION || t->kind == IR_OPAQUE;
+}
+/* An equation that is no scatter and stands outside of recurrences: what most rules are about. */
+static inline bool is_plain(const struct ir_tensor *t)
+{
+    return t->kind == IR_EQUATION && !t->targets && !t->recurrence;
+}
+/* Is what the reader reads of t carried (made before the reader in time, though perhaps listed after it)? */
+static inline bool is_carried(const struct ir_tensor *t, const struct ir_tensor *reader)
+{
+    return t->recurrence && t->recurrence == reader->recurrence && t->number >= reader->number;
+}
 /* Number of the element that a read reads, row-major, as a form. */
 const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *read);
+/* Calls visit for every tensor read: a scatter's targets and an opaque operation's operands (as a read that has the tensor alone)
+   included. */
+void for_reads(const struct ir_tensor *t, void (*visit)(const struct ir_expr *read, void *context), void *context);
 /* The distinct reads of an equation, in order of first occurrence. */
 void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out);
 
@@ -73,6 +91,7 @@ enum { MOST_LOOPS = 16, MOST_EQUATIONS = 40 };
 struct group {
     tensor_list equations; /* in program order; empty: joined into another */
     bool product;
+    const char *alone;     /* why it is never joined with another, or NULL */
     int depth;             /* how many indices the kernel's parallel loop has */
     const char *stopped;
 };
@@ -81,6 +100,10 @@ struct member {
     int group;
     struct ir_index *slot[MOST_LOOPS];
     bool in_parts;         /* the parallel loops are among what it reduces */
+};
+struct time_index {
+    const struct ir_recurrence *recurrence;
+    struct ir_index *index;
 };
 struct fusion {
     struct ir_program *p;
@@ -91,6 +114,7 @@ struct fusion {
     bool *guards;                /* by number: an output that must be finite before anything is overwritten */
     int *marks, stamp;           /* by number: marked in the walk at hand if marks[i] == stamp */
     struct member *members;      /* by number */
+    LIST(struct time_index) times; /* of the recurrences met so far */
     struct group *groups;        /* by number of the first equation; only equations have one */
 };
 /* Whether joins may shorten the parallel loops. */

@@ -44,7 +44,7 @@ static void collect_earlier(const struct ir_program *p, const struct uses *uses,
         if (readers->at[i] != u->value)
             list_add(arena, *out, readers->at[i]->number);
     for (int i = 0; i < p->outputs.count; i++)
-        if (p->outputs.at[i].guard && p->outputs.at[i].tensor->kind == IR_EQUATION && p->outputs.at[i].tensor != u->value)
+        if (p->outputs.at[i].guard && is_made(p->outputs.at[i].tensor) && p->outputs.at[i].tensor != u->value)
             list_add(arena, *out, p->outputs.at[i].tensor->number);
 }
 
@@ -58,7 +58,7 @@ static bool reads_leaf_elsewhere(const struct uses *uses, const struct ir_update
     return false;
 }
 
-/* The order itself: always the earliest equation that may run. */
+/* The order itself: always the earliest equation that may run; a recurrence that has begun is ended first. */
 static void sort(struct ir_program *p, const struct order *o)
 {
     int *waiting = NEW_ARRAY(o->arena, int, o->count + 1), placed = 0;
@@ -69,8 +69,13 @@ static void sort(struct ir_program *p, const struct order *o)
         for (int j = 0; j < o->after[i].count; j++)
             waiting[o->after[i].at[j]]++;
     while (placed < o->count) {
+        const struct ir_recurrence *r = placed ? sorted[placed - 1]->recurrence : NULL;
         int i = 0;
 
+        while (r && i < o->count && (done[i] || waiting[i] || p->tensors.at[i]->recurrence != r))
+            i++;
+        if (!r || i == o->count)
+            i = 0;
         while (i < o->count && (done[i] || waiting[i]))
             i++;
         if (i == o->count)
@@ -94,12 +99,13 @@ number_list *order_updates(struct ir_program *p, struct arena *arena)
     for (int i = 0; i < count; i++) {
         old[i] = p->tensors.at[i];
         for (int j = 0; j < uses.readers[i].count; j++)
-            list_add(arena, o.after[i], uses.readers[i].at[j]->number);
+            if (!is_carried(old[i], uses.readers[i].at[j]))
+                list_add(arena, o.after[i], uses.readers[i].at[j]->number);
     }
     for (int i = 0; i < p->updates.count; i++) {
         const struct ir_update *u = &p->updates.at[i];
         number_list earlier = {0};
-        bool possible = u->value->kind == IR_EQUATION && !reads_leaf_elsewhere(&uses, u);
+        bool possible = is_plain(u->value) && !reads_leaf_elsewhere(&uses, u);
 
         if (!possible)
             continue;

@@ -172,7 +172,7 @@ static bool in_place(const struct planning *plan, const struct ir_update *u)
     const struct ir_tensor *value = u->value;
     const tensor_list *readers = &plan->uses.readers[u->leaf->number];
 
-    if (value->kind != IR_EQUATION || value->reduction != IR_MAP || plan->made[value->number].kernel <= plan->last_guard)
+    if (!is_plain(value) || value->reduction != IR_MAP || plan->made[value->number].kernel <= plan->last_guard)
         return false;
     if (!is_first_update(p, u) || is_output(p, u->leaf))
         return false;
@@ -238,6 +238,22 @@ static void place_lives(struct planning *plan, struct life *lives, int count)
     }
 }
 
+/* The kernels of a recurrence run again and again: what one of them makes or reads lives as long as all of them. */
+static int first_of_run(const struct ir_program *p, int k)
+{
+    while (k > 0 && p->kernels.at[k]->recurrence && p->kernels.at[k - 1]->recurrence == p->kernels.at[k]->recurrence)
+        k--;
+    return k;
+}
+
+static int last_of_run(const struct ir_program *p, int k)
+{
+    while (k + 1 < p->kernels.count && p->kernels.at[k]->recurrence &&
+           p->kernels.at[k + 1]->recurrence == p->kernels.at[k]->recurrence)
+        k++;
+    return k;
+}
+
 void plan_memory(struct ir_program *p, struct layout *layout, bool keep_all)
 {
     struct planning plan = {.p = p, .arena = arena_new()};
@@ -281,11 +297,13 @@ void plan_memory(struct ir_program *p, struct layout *layout, bool keep_all)
         struct ir_tensor *t = p->tensors.at[i];
         struct life life = {t, plan.made[i].kernel, plan.made[i].kernel, aligned(bytes_as(t, t->storage)), 0};
 
-        if (t->kind != IR_EQUATION || placed[i] || t->region == IR_LOCAL)
+        if (!is_made(t) || placed[i] || t->region == IR_LOCAL)
             continue;
         for (int j = 0; j < plan.uses.readers[i].count; j++)
             if (plan.made[plan.uses.readers[i].at[j]->number].kernel > life.last)
                 life.last = plan.made[plan.uses.readers[i].at[j]->number].kernel;
+        life.first = first_of_run(p, life.first);
+        life.last = last_of_run(p, life.last);
         if (keep_all || plan.uses.kept[i])
             life.last = p->kernels.count;
         if (keep_all)

@@ -145,7 +145,7 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
     int64_t c = 1;
 
     *out = (struct product){.scale = 1, .batches = 1};
-    if (q->kind != IR_EQUATION || q->reduction != IR_SUM || q->whole || q->single)
+    if (!is_plain(q) || q->reduction != IR_SUM || q->whole || q->single)
         return false;
     if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(reads[0]) || !stored_real(reads[1]))
         return false;

@@ -33,6 +33,45 @@ void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out)
     ir_reads(e, collect, &(struct collector){arena, out});
 }
 
+static void form_reads(const struct ir_form *form, void (*visit)(const struct ir_expr *read, void *context), void *context)
+{
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+
+        if (atom->kind == IR_ATOM_VALUE)
+            ir_reads(atom->value, visit, context);
+        else if (atom->kind != IR_ATOM_INDEX)
+            form_reads(atom->form, visit, context);
+    }
+}
+
+void for_reads(const struct ir_tensor *t, void (*visit)(const struct ir_expr *read, void *context), void *context)
+{
+    if (t->kind == IR_EQUATION)
+        ir_reads(t->value, visit, context);
+    for (int i = 0; t->targets && i < t->rank; i++)
+        form_reads(t->targets[i], visit, context);
+    for (int i = 0; t->kind == IR_OPAQUE && i < 2 && t->operands[i]; i++)
+        visit(&(struct ir_expr){.kind = IR_READ, .tensor = t->operands[i]}, context);
+}
+
+/* The reads of an equation, a scatter's targets included; an opaque operation reads its operands at all their points. */
+static void collect_all(struct arena *arena, struct ir_program *p, const struct ir_tensor *t, expr_list *out)
+{
+    if (t->kind == IR_EQUATION)
+        collect_reads(arena, t->value, out);
+    for (int i = 0; t->targets && i < t->rank; i++)
+        form_reads(t->targets[i], collect, &(struct collector){arena, out});
+    for (int i = 0; t->kind == IR_OPAQUE && i < 2 && t->operands[i]; i++) {
+        const struct ir_tensor *operand = t->operands[i];
+        const struct ir_form **own = NEW_ARRAY(arena, const struct ir_form *, operand->rank + 1);
+
+        for (int j = 0; j < operand->rank; j++)
+            own[j] = ir_form_index(p, operand->axes[j]);
+        list_add(arena, *out, ir_read(p, t->operands[i], own, operand->rank, NULL));
+    }
+}
+
 struct uses uses_of(struct arena *arena, const struct ir_program *p)
 {
     int count = p->tensors.count;
@@ -42,9 +81,9 @@ struct uses uses_of(struct arena *arena, const struct ir_program *p)
     for (int i = 0; i < count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind != IR_EQUATION)
+        if (!is_made(t))
             continue;
-        collect_reads(arena, t->value, &uses.reads[i]);
+        collect_all(arena, (struct ir_program *)p, t, &uses.reads[i]);
         for (int j = 0; j < uses.reads[i].count; j++) {
             tensor_list *readers = &uses.readers[uses.reads[i].at[j]->tensor->number];
 
@@ -64,7 +103,7 @@ void note_reads(struct arena *arena, struct uses *uses, struct ir_tensor *equati
     expr_list *reads = &uses->reads[equation->number];
 
     *reads = (expr_list){0};
-    collect_reads(arena, equation->value, reads);
+    collect_all(arena, NULL, equation, reads);
     for (int i = 0; i < reads->count; i++) {
         tensor_list *readers = &uses->readers[reads->at[i]->tensor->number];
         int j = readers->count;
@@ -222,31 +261,31 @@ void insert_before(struct ir_program *p, struct ir_tensor *t, struct ir_tensor *
     ir_renumber(p);
 }
 
-static void need(const struct ir_expr *read, void *context)
-{
-    bool *needed = context;
-
-    needed[read->tensor->number] = true;
-}
-
 void drop_dead(struct ir_program *p)
 {
     struct arena *scratch = arena_new();
+    struct uses uses = uses_of(scratch, p);
     bool *needed = NEW_ARRAY(scratch, bool, p->tensors.count + 1);
-    tensor_list kept = {0};
+    tensor_list kept = {0}, queue = {0};
 
     for (int i = 0; i < p->tensors.count; i++) {
         enum ir_kind kind = p->tensors.at[i]->kind;
 
-        needed[i] = kind == IR_INPUT || kind == IR_PARAMETER || kind == IR_STATE || kind == IR_SCALAR;
+        needed[i] = uses.kept[i] || kind == IR_INPUT || kind == IR_PARAMETER || kind == IR_STATE || kind == IR_SCALAR;
+        if (needed[i])
+            list_add(scratch, queue, p->tensors.at[i]);
     }
-    for (int i = 0; i < p->updates.count; i++)
-        needed[p->updates.at[i].value->number] = true;
-    for (int i = 0; i < p->outputs.count; i++)
-        needed[p->outputs.at[i].tensor->number] = true;
-    for (int i = p->tensors.count - 1; i >= 0; i--)
-        if (needed[i] && p->tensors.at[i]->kind == IR_EQUATION)
-            ir_reads(p->tensors.at[i]->value, need, needed);
+    for (int head = 0; head < queue.count; head++) {
+        const expr_list *reads = &uses.reads[queue.at[head]->number];
+
+        for (int i = 0; i < reads->count; i++) {
+            struct ir_tensor *t = reads->at[i]->tensor;
+
+            if (!needed[t->number])
+                list_add(scratch, queue, t);
+            needed[t->number] = true;
+        }
+    }
     for (int i = 0; i < p->tensors.count; i++)
         if (needed[i])
             list_add(scratch, kept, p->tensors.at[i]);

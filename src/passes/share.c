@@ -2,7 +2,7 @@
 
    requires: a verified program without kernels. maintains: values, bit for bit; names of what is kept.
    Two equations are equal if they have the same outputs and reduced indices up to renaming (extents and places decide), the same
-   reduction, the same precision, and the same value under that renaming. Draws are leaves and never merged: two sites give
+   reduction, the same precision, and the same value under that renaming. Scatters and recurrences stay as they are. Draws are leaves and never merged: two sites give
    different numbers. */
 #include "internal.h"
 
@@ -70,10 +70,18 @@ struct ir_program *share(struct ir_program *p)
         struct ir_tensor *t = p->tensors.at[i];
         int slot, other;
 
+        for (int k = 0; t->kind == IR_OPAQUE && k < 2 && t->operands[k]; k++)
+            for (int j = 0; j < merged; j++)
+                if (t->operands[k] == from[j])
+                    t->operands[k] = to[j];
         if (t->kind != IR_EQUATION)
             continue;
         if (merged)
             t->value = ir_retarget(p, t->value, from, to, merged);
+        for (int k = 0; merged && t->targets && k < t->rank; k++)
+            t->targets[k] = ir_form_of(p, ir_retarget(p, ir_of_form(p, t->targets[k]), from, to, merged));
+        if (!is_plain(t))
+            continue;
         values[i] = canonical_value(&c, t);
         slot = (int)(values[i]->hash % (uint64_t)slots);
         for (other = buckets[slot]; other; other = next[other])

@@ -39,7 +39,7 @@ static bool reads_through(const struct ir_tensor *copy, const struct ir_expr *re
 
 static bool is_copy(const struct ir_tensor *t)
 {
-    return t->kind == IR_EQUATION && t->reduction == IR_MAP && !t->single &&
+    return is_plain(t) && t->reduction == IR_MAP && !t->single &&
            ((t->value->kind == IR_READ && !t->value->otherwise) || t->value->kind == IR_CONSTANT);
 }
 
@@ -145,7 +145,7 @@ static const struct ir_expr *through_scalings(struct ir_program *p, const struct
     const struct ir_tensor *t = read->tensor;
     int reads = 0;
 
-    if (t->kind != IR_EQUATION || t->reduction != IR_MAP || t->single || t->whole || read->otherwise || !t->rank ||
+    if (!is_plain(t) || t->reduction != IR_MAP || t->single || t->whole || read->otherwise || !t->rank ||
         !scales(t->value, &reads) || reads != 1)
         return read;
     return inlined_read(p, read);
@@ -249,8 +249,10 @@ struct ir_program *simplify(struct ir_program *p)
             if (t->kind != IR_EQUATION)
                 continue;
             changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_copies, t)) || changed;
-            changed = drop_extents(p, t) || changed;
+            changed = (is_plain(t) && drop_extents(p, t)) || changed;
             changed = (!t->single && expand_squares(p, t)) || changed;
+            if (!is_plain(t))
+                continue;
             if (t->reduction == IR_SUM && t->rank == 0 && !t->single && reads_alone(t->value))
                 changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_scalings, NULL)) || changed;
             changed = take_factors_out(p, t) || changed;

@@ -232,6 +232,8 @@ static void place(struct build *b, struct ir_tensor *e)
 
     for (int i = 0; i < b->group->depth; i++)
         add_index(&start, m->slot[i], b->parallel[i]);
+    if (e->recurrence)
+        add_index(&start, e->axes[e->time], b->kernel->time);
     start.fixed = start.count;
     for (int i = 0; i < e->rank; i++)
         if (!renamed(&start, e->axes[i]))
@@ -269,7 +271,7 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     int64_t scratch = 1;
     bool later = false;
 
-    if (f->uses.kept[e->number] || f->members[e->number].in_parts || b->group->product || !readers->count)
+    if (f->uses.kept[e->number] || f->members[e->number].in_parts || b->group->alone || !readers->count)
         return;
     for (int i = 0; i < readers->count; i++) {
         if (!b->stage_of[readers->at[i]->number])
@@ -307,6 +309,29 @@ static const char *kernel_name(struct ir_program *p, const struct ir_kernel *ker
     return name;
 }
 
+/* The index object that all equations of a recurrence have for its time. */
+static struct ir_index *time_of(struct fusion *f, const struct ir_tensor *e)
+{
+    struct ir_index *index;
+
+    for (int i = 0; i < f->times.count; i++)
+        if (f->times.at[i].recurrence == e->recurrence)
+            return f->times.at[i].index;
+    index = fresh(f->p, e->axes[e->time]);
+    list_add(f->arena, f->times, (struct time_index){e->recurrence, index});
+    return index;
+}
+
+/* Scatters and opaque operations stand in their kernel as they are. */
+static void place_alone(struct ir_program *p, struct ir_kernel *kernel, struct ir_tensor *t)
+{
+    struct ir_stage *stage = NEW(p->arena, struct ir_stage);
+
+    kernel->kind = t->kind == IR_OPAQUE ? IR_OPAQUE_KERNEL : IR_SCATTER_KERNEL;
+    list_add(p->arena, stage->equations, t);
+    list_add(p->arena, kernel->stages, stage);
+}
+
 struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
 {
     struct ir_program *p = f->p;
@@ -319,8 +344,15 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
         b.parallel[i] = fresh(p, f->members[group->equations.at[0]->number].slot[i]);
         list_add(p->arena, b.kernel->parallel, b.parallel[i]);
     }
+    if (group->equations.at[0]->recurrence) {
+        b.kernel->recurrence = group->equations.at[0]->recurrence;
+        b.kernel->time = time_of(f, group->equations.at[0]);
+    }
     for (int i = 0; i < group->equations.count; i++)
-        place(&b, group->equations.at[i]);
+        if (is_plain(group->equations.at[i]) || group->equations.at[i]->recurrence)
+            place(&b, group->equations.at[i]);
+        else
+            place_alone(p, b.kernel, group->equations.at[i]);
     for (int i = 0; i < group->equations.count; i++)
         mark_local(&b, group->equations.at[i]);
     b.kernel->name = kernel_name(p, b.kernel);
