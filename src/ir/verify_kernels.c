@@ -2,8 +2,8 @@
    of what its kernel makes, what may be local, and what may be written in place. */
 #include "verify.h"
 
-/* What ir.h calls a map, an inner reduction, a reduction in parts. */
-enum role { NOT_PLACED, A_MAP, INNER_REDUCTION, REDUCTION_IN_PARTS };
+/* What ir.h calls a map, an inner reduction, a reduction in parts; a scatter or an opaque tensor. */
+enum role { NOT_PLACED, A_MAP, INNER_REDUCTION, REDUCTION_IN_PARTS, ALONE };
 struct placed {
     enum role role;
     int kernel, stage, position;
@@ -34,8 +34,9 @@ static enum role role_of(const struct ir_kernel *kernel, const struct ir_stage *
     int outer_reduced = count_in(t->reduced, t->reduced_count, kernel->parallel.at, parallel);
     int inner_reduced = count_in(t->reduced, t->reduced_count, stage->inner.at, inner);
 
-    if (outer_outputs + inner_outputs != t->rank || outer_reduced + inner_reduced != t->reduced_count ||
-        outer_outputs + outer_reduced != parallel || inner_outputs + inner_reduced != inner)
+    if (t->targets || t->kind == IR_OPAQUE || outer_outputs + inner_outputs + (t->recurrence != NULL) != t->rank ||
+        outer_reduced + inner_reduced != t->reduced_count || outer_outputs + outer_reduced != parallel ||
+        inner_outputs + inner_reduced != inner)
         return NOT_PLACED;
     if (t->reduction == IR_MAP)
         return A_MAP;
@@ -68,10 +69,48 @@ static bool check_loops(struct verifier *v, const struct ir_kernel *kernel, cons
     return true;
 }
 
+static bool made_by_kernels(const struct ir_tensor *t)
+{
+    return t->kind == IR_EQUATION || t->kind == IR_OPAQUE;
+}
+
+/* The kernel that computes a scatter or an opaque tensor computes nothing else and loops over nothing. */
+static bool check_alone(struct verifier *v, const struct ir_kernel *kernel)
+{
+    bool opaque = kernel->kind == IR_OPAQUE_KERNEL;
+    const struct ir_tensor *t;
+
+    if (kernel->parallel.count || kernel->stages.count != 1 || kernel->stages.at[0]->inner.count ||
+        kernel->stages.at[0]->equations.count != 1)
+        return broken(v, "kernel %s is not one %s alone, without indices", kernel->name,
+                      opaque ? "opaque tensor" : "scatter");
+    t = kernel->stages.at[0]->equations.at[0];
+    return (opaque ? t->kind == IR_OPAQUE : t->targets != NULL) ||
+           broken(v, "kernel %s: %s is no %s", kernel->name, t->name, opaque ? "opaque tensor" : "scatter");
+}
+
+/* All equations of a kernel are of its recurrence, or of none, and have its time, over which it does not loop. */
+static bool check_time(struct verifier *v, const struct ir_kernel *kernel, const struct ir_tensor *t)
+{
+    if (t->recurrence != kernel->recurrence)
+        return broken(v, "kernel %s and its equation %s are not of the same recurrence", kernel->name, t->name);
+    if ((kernel->recurrence != NULL) != (kernel->time != NULL))
+        return broken(v, "kernel %s has a recurrence or a time, but not both", kernel->name);
+    if (t->recurrence && t->axes[t->time] != kernel->time)
+        return broken(v, "kernel %s runs over %s; the time of its equation %s is another index", kernel->name,
+                      kernel->time->name, t->name);
+    if (kernel->time && index_in(t->reduced, t->reduced_count, kernel->time))
+        return broken(v, "kernel %s: equation %s reduces over its time", kernel->name, t->name);
+    return true;
+}
+
 static bool place_kernel(struct kernels *k, int number)
 {
     const struct ir_kernel *kernel = k->v->p->kernels.at[number];
+    bool alone = kernel->kind == IR_SCATTER_KERNEL || kernel->kind == IR_OPAQUE_KERNEL;
 
+    if (alone && !check_alone(k->v, kernel))
+        return false;
     for (int i = 0; i < kernel->parallel.count; i++)
         if (index_in(kernel->parallel.at, i, kernel->parallel.at[i]))
             return broken(k->v, "kernel %s loops over %s twice", kernel->name, kernel->parallel.at[i]->name);
@@ -84,13 +123,15 @@ static bool place_kernel(struct kernels *k, int number)
             const struct ir_tensor *t = stage->equations.at[i];
             struct placed *placed;
 
-            if (!listed(k->v->p, t) || t->kind != IR_EQUATION)
+            if (!listed(k->v->p, t) || !made_by_kernels(t))
                 return broken(k->v, "kernel %s computes %s, which is no equation of the program", kernel->name,
                               t->name);
+            if (!check_time(k->v, kernel, t))
+                return false;
             placed = &k->of[t->number];
             if (placed->role != NOT_PLACED)
                 return broken(k->v, "equation %s is computed twice", t->name);
-            *placed = (struct placed){role_of(kernel, stage, t), number, s, i};
+            *placed = (struct placed){alone ? ALONE : role_of(kernel, stage, t), number, s, i};
             if (placed->role == NOT_PLACED)
                 return broken(
                     k->v,
@@ -102,9 +143,10 @@ static bool place_kernel(struct kernels *k, int number)
                               kernel->name, t->name);
         }
     }
-    if (kernel->kind == IR_PRODUCT_KERNEL && (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
-                                              kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
-                                              kernel->parallel.count != kernel->stages.at[0]->equations.at[0]->rank))
+    if (kernel->kind == IR_PRODUCT_KERNEL &&
+        (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
+         kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
+         kernel->parallel.count + (kernel->recurrence != NULL) != kernel->stages.at[0]->equations.at[0]->rank))
         return broken(k->v, "the product kernel %s is not one sum, parallel over its outputs", kernel->name);
     return true;
 }
@@ -126,13 +168,31 @@ static bool at_own_indices(const struct ir_expr *read, struct ir_index *const *a
     return true;
 }
 
+/* What the step before has made: all of it is there, but what was local is gone. */
+static void check_carried_read(struct reader *reader, const struct ir_tensor *t)
+{
+    const struct placed *made = &reader->k->of[t->number];
+
+    if (made->role == NOT_PLACED)
+        broken(reader->k->v, "%s reads %s of the step before, which no kernel computes", reader->equation->name,
+               t->name);
+    else if (t->region == IR_LOCAL)
+        broken(reader->k->v, "%s reads %s of the step before, which is local to kernel %s", reader->equation->name,
+               t->name, reader->k->v->p->kernels.at[made->kernel]->name);
+}
+
 static void check_equation_read(struct reader *reader, const struct ir_expr *read)
 {
     const struct ir_program *p = reader->k->v->p;
     const struct ir_tensor *t = read->tensor, *q = reader->equation;
     const struct placed *made = &reader->k->of[t->number], *here = &reader->k->of[q->number];
     const struct ir_kernel *kernel = p->kernels.at[here->kernel];
+    int64_t shift;
 
+    if (q->recurrence && q->recurrence == t->recurrence && time_shift(q, read, &shift) && shift) {
+        check_carried_read(reader, t);
+        return;
+    }
     if (made->role == NOT_PLACED)
         broken(reader->k->v, "kernel %s: %s reads %s, which no kernel computes", kernel->name, q->name, t->name);
     else if (made->kernel > here->kernel)
@@ -142,7 +202,7 @@ static void check_equation_read(struct reader *reader, const struct ir_expr *rea
                t->name);
     else if (made->kernel < here->kernel)
         return;
-    else if (made->role == REDUCTION_IN_PARTS)
+    else if (made->role == REDUCTION_IN_PARTS || made->role == ALONE)
         broken(reader->k->v, "kernel %s: %s reads %s, which is complete only when the kernel ends", kernel->name,
                q->name, t->name);
     else if (made->stage > here->stage || (made->stage == here->stage && made->position >= here->position))
@@ -186,7 +246,7 @@ static void check_one_read(const struct ir_expr *read, void *context)
 {
     struct reader *reader = context;
 
-    if (read->tensor->kind == IR_EQUATION)
+    if (made_by_kernels(read->tensor))
         check_equation_read(reader, read);
     else if (read->tensor->kind == IR_PARAMETER || read->tensor->kind == IR_STATE)
         check_leaf_read(reader, read);
@@ -204,7 +264,7 @@ static void note_stage(const struct ir_expr *read, void *context)
 {
     const struct local_read *local = context;
 
-    if (read->tensor->kind == IR_EQUATION &&
+    if (made_by_kernels(read->tensor) &&
         local->k->of[read->tensor->number].stage != local->k->of[local->equation->number].stage)
         local->outside[read->tensor->number] = true;
 }
@@ -217,7 +277,7 @@ static bool check_locals(struct kernels *k)
     for (int i = 0; i < p->tensors.count; i++)
         if (k->of[i].role != NOT_PLACED) {
             local.equation = p->tensors.at[i];
-            ir_reads(local.equation->value, note_stage, &local);
+            reads_of(local.equation, note_stage, &local);
         }
     for (int i = 0; i < p->tensors.count; i++) {
         const struct ir_tensor *t = p->tensors.at[i];
@@ -225,10 +285,12 @@ static bool check_locals(struct kernels *k)
 
         if (k->of[i].role == NOT_PLACED || t->region != IR_LOCAL)
             continue;
-        if (k->of[i].role == REDUCTION_IN_PARTS)
-            return broken(k->v, "%s is local and a reduction in parts", t->name);
+        if (k->of[i].role == REDUCTION_IN_PARTS || k->of[i].role == ALONE)
+            return broken(k->v, "%s is local and %s", t->name,
+                          k->of[i].role == ALONE ? "no map or reduction" : "a reduction in parts");
         for (int a = 0; a < t->rank; a++)
-            if (!index_in(p->kernels.at[k->of[i].kernel]->parallel.at, p->kernels.at[k->of[i].kernel]->parallel.count,
+            if (!(t->recurrence && a == t->time) &&
+                !index_in(p->kernels.at[k->of[i].kernel]->parallel.at, p->kernels.at[k->of[i].kernel]->parallel.count,
                           t->axes[a]))
                 scratch = saturating_multiply(scratch, t->axes[a]->extent);
         if (local.outside[i] && scratch > SCRATCH_ELEMENTS)
@@ -246,11 +308,39 @@ static bool check_needed(struct kernels *k)
         const struct ir_tensor *t =
             i < p->updates.count ? p->updates.at[i].value : p->outputs.at[i - p->updates.count].tensor;
 
-        if (t->kind == IR_EQUATION && k->of[t->number].role == NOT_PLACED)
+        if (made_by_kernels(t) && k->of[t->number].role == NOT_PLACED)
             return broken(k->v, "%s is an output or an update, but no kernel computes it", t->name);
         if (t->region == IR_LOCAL)
             return broken(k->v, "%s is an output or an update, but local to its kernel", t->name);
     }
+    return true;
+}
+
+/* Of an opaque tensor: earlier kernels have made them, in memory. */
+static void check_operands(struct kernels *k, const struct ir_tensor *t)
+{
+    for (int i = 0; i < 2 && t->operands[i]; i++) {
+        const struct ir_tensor *operand = t->operands[i];
+        const struct placed *made = &k->of[operand->number];
+
+        if (made_by_kernels(operand) && (made->role == NOT_PLACED || made->kernel >= k->of[t->number].kernel))
+            broken(k->v, "%s has the operand %s, which no earlier kernel computes", t->name, operand->name);
+        else if (operand->region == IR_LOCAL)
+            broken(k->v, "%s has the operand %s, which is local to another kernel", t->name, operand->name);
+    }
+}
+
+/* The kernels of a recurrence stand together. */
+static bool check_runs(struct verifier *v)
+{
+    const struct ir_program *p = v->p;
+
+    for (int i = 1; i < p->kernels.count; i++)
+        for (int j = 0; j < i - 1; j++)
+            if (p->kernels.at[i]->recurrence && p->kernels.at[i]->recurrence == p->kernels.at[j]->recurrence &&
+                p->kernels.at[i - 1]->recurrence != p->kernels.at[i]->recurrence)
+                return broken(v, "the kernels %s and %s of the recurrence %s do not stand together",
+                              p->kernels.at[j]->name, p->kernels.at[i]->name, p->kernels.at[i]->recurrence->name);
     return true;
 }
 
@@ -271,7 +361,8 @@ bool verify_kernels(struct verifier *v)
         if (k.of[i].role != NOT_PLACED) {
             struct reader reader = {&k, p->tensors.at[i]};
 
-            ir_reads(reader.equation->value, check_one_read, &reader);
+            reads_of(reader.equation, check_one_read, &reader);
+            check_operands(&k, reader.equation);
         }
-    return !v->message && check_needed(&k) && check_locals(&k);
+    return !v->message && check_runs(v) && check_needed(&k) && check_locals(&k);
 }
