@@ -221,12 +221,14 @@ static const char *build_object(struct emitter *e, struct code *code, const stru
     now = rnet_seconds();
     timing->emit = now - start;
     start = now;
+#ifdef RNET_VERIFY
     if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        if (options && options->dump_llvm)
-            dump(e, options, arena);
+        dump(e, options, arena);
         bug("codegen: the module is not valid: %s", message);
     }
     LLVMDisposeMessage(message);
+    message = NULL;
+#endif
     if ((error = optimize(e, arena)) || (error = dump(e, options, arena)))
         return error;
     now = rnet_seconds();

@@ -628,8 +628,9 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
         emit_block(e, &plan, whole_like(e->i64, 0));
     } else {
         V blocks = whole_like(e->i64, plan.blocks);
-        V block = LLVMBuildURem(e->builder, item, blocks, "");
-        bind_outer(e, &plan, LLVMBuildUDiv(e->builder, item, blocks, ""));
+        bool one_row = plan.items == plan.blocks;
+        V block = one_row ? item : LLVMBuildURem(e->builder, item, blocks, "");
+        bind_outer(e, &plan, one_row ? whole_like(e->i64, 0) : LLVMBuildUDiv(e->builder, item, blocks, ""));
         emit_block(e, &plan, LLVMBuildNSWMul(e->builder, block, whole_like(e->i64, plan.block), ""));
     }
     loop_close(e);
