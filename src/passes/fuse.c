@@ -270,9 +270,9 @@ static void start(struct fusion *f, const number_list *before)
         f->members[i].group = i;
         list_add(f->arena, f->groups[i].equations, e);
         f->groups[i].product = is_product(p, e);
+        f->groups[i].recurrence = e->recurrence;
         f->groups[i].alone = e->kind == IR_OPAQUE     ? "an operation that is no equation"
                              : e->targets             ? "a scatter"
-                             : e->recurrence          ? "a step of a recurrence"
                              : f->groups[i].product   ? "a matrix product"
                                                       : NULL;
         choose_loops(p, e, &f->members[i], &f->groups[i].depth);

@@ -121,6 +121,8 @@ static bool demands(const struct fusion *f, int w, int r, bool writer_is_a, stru
             const struct ir_tensor *t = reads->at[j]->tensor;
             struct pairing to;
 
+            if (is_made(t) && is_carried(t, reader))
+                continue;
             if (is_made(t) && f->members[t->number].group == w) {
                 *culprit = t;
                 if (f->members[t->number].in_parts)
@@ -402,6 +404,10 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
                          : arena_printf(f->arena, "the next kernel is %s, which is a kernel of its own", gb->alone);
         return false;
     }
+    if (ga->recurrence != gb->recurrence) {
+        *why = ga->recurrence ? "the recurrence ends before what reads all its steps" : "the next kernel is a step of a recurrence";
+        return false;
+    }
     if ((holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true))) {
         *why = "updates wait until every guarded number is known to be finite";
         return false;
@@ -435,7 +441,7 @@ static int alternatives(const struct fusion *f, int g)
 {
     const struct ir_tensor *e = f->groups[g].equations.at[0];
 
-    return !f->groups[g].alone && f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
+    return !f->groups[g].alone && !f->groups[g].recurrence && f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
 }
 
 static void take_alternative(struct fusion *f, int g, int alternative)

@@ -92,6 +92,7 @@ struct group {
     tensor_list equations; /* in program order; empty: joined into another */
     bool product;
     const char *alone;     /* why it is never joined with another, or NULL */
+    const struct ir_recurrence *recurrence; /* of all its equations, or NULL; time is no parallel loop */
     int depth;             /* how many indices the kernel's parallel loop has */
     const char *stopped;
 };

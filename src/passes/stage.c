@@ -105,7 +105,7 @@ static bool fits(const struct build *b, const struct ir_tensor *e, const struct 
     for (int i = 0; i < reads->count; i++) {
         const struct ir_tensor *t = reads->at[i]->tensor;
 
-        if (b->stage_of[t->number] != s + 1)
+        if (b->stage_of[t->number] != s + 1 || is_carried(t, e))
             continue;
         if (t->reduction != IR_MAP || !same_point(&r, reads->at[i], t->axes, &next))
             return false;
@@ -175,7 +175,7 @@ static int earliest_stage(const struct build *b, const struct ir_tensor *e, cons
 
     for (int i = 0; i < reads->count; i++) {
         const struct ir_tensor *t = reads->at[i]->tensor;
-        int s = b->stage_of[t->number] - 1;
+        int s = is_carried(t, e) ? -1 : b->stage_of[t->number] - 1;
 
         if (s >= 0 && (t->reduction != IR_MAP || !same_point(start, reads->at[i], t->axes, &next)))
             s++;
@@ -263,6 +263,16 @@ static void place(struct build *b, struct ir_tensor *e)
     b->stage_of[e->number] = s + 1;
 }
 
+static bool reads_another_step(const struct build *b, const struct ir_tensor *reader, const struct ir_tensor *t)
+{
+    const expr_list *reads = &b->f->uses.reads[reader->number];
+
+    for (int i = 0; t->recurrence && i < reads->count; i++)
+        if (reads->at[i]->tensor == t && ir_form_bare(reads->at[i]->subscripts[t->time]) != b->kernel->time)
+            return true;
+    return false;
+}
+
 /* Marks what never leaves the kernel. */
 static void mark_local(const struct build *b, struct ir_tensor *e)
 {
@@ -274,12 +284,12 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     if (f->uses.kept[e->number] || f->members[e->number].in_parts || b->group->alone || !readers->count)
         return;
     for (int i = 0; i < readers->count; i++) {
-        if (!b->stage_of[readers->at[i]->number])
+        if (!b->stage_of[readers->at[i]->number] || reads_another_step(b, readers->at[i], e))
             return;
         later = later || b->stage_of[readers->at[i]->number] != b->stage_of[e->number];
     }
     for (int i = 0; i < e->rank; i++) {
-        bool parallel = false;
+        bool parallel = e->recurrence && i == e->time;
 
         for (int j = 0; j < b->group->depth; j++)
             parallel = parallel || b->parallel[j] == e->axes[i];

@@ -3,7 +3,7 @@
    Directives besides those of every test:
        rounds 1e-12            values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
        fused KERNEL            the kernels after fuse, all of them in order: `nest n | o: z y* | : m`
-                               is a nest parallel over n, a stage over o with z and y (local), a stage of its own with m
+                               is a nest (product, scatter, opaque; `nest over t n` in a recurrence) parallel over n, a stage over o with z and y (local), a stage of its own with m
        unfused KERNEL          the same with fusion off
        inplace NAME            the value of the leaf's update is written over the leaf
        copied NAME             it is not
@@ -69,7 +69,12 @@ static void check_count(const struct test *t, const char *word, const struct ir_
 
 static void add_kernel(struct text *out, const struct ir_kernel *k)
 {
-    text_add(out, k->kind == IR_NEST ? "nest" : "product");
+    static const char *const kinds[] = {[IR_NEST] = "nest", [IR_PRODUCT_KERNEL] = "product",
+                                        [IR_SCATTER_KERNEL] = "scatter", [IR_OPAQUE_KERNEL] = "opaque"};
+
+    text_add(out, kinds[k->kind]);
+    if (k->recurrence)
+        text_addf(out, " over %s", k->time->name);
     for (int i = 0; i < k->parallel.count; i++)
         text_addf(out, " %s", k->parallel.at[i]->name);
     for (int s = 0; s < k->stages.count; s++) {
@@ -202,7 +207,7 @@ static void same_values(const struct test *t, const char *what, const struct ir_
     for (int i = 0; i < passed->tensors.count; i++) {
         const struct ir_tensor *leaf = passed->tensors.at[i], *old = ir_find(original, leaf->name);
 
-        if (leaf->kind != IR_EQUATION && leaf->kind != IR_DRAW && old && old->kind == leaf->kind)
+        if (leaf->kind != IR_EQUATION && leaf->kind != IR_OPAQUE && leaf->kind != IR_DRAW && old && old->kind == leaf->kind)
             memcpy(after.at[i], before.at[old->number], sizeof(double) * (size_t)ir_elements(leaf));
     }
     if (schedule) {
