@@ -295,7 +295,7 @@ bool ir_file_before(const struct ir_file *file, const struct ir_directive *direc
     if (!strcmp(directive->word, "value")) {
         const struct ir_tensor *t = ir_file_tensor(file, line, &rest, program);
 
-        if (t->kind == IR_EQUATION || t->kind == IR_DRAW)
+        if (t->kind == IR_EQUATION || t->kind == IR_DRAW || t->kind == IR_OPAQUE)
             ir_file_fail(file, line, "`%s` is computed and takes no value", t->name);
         equals_sign(file, line, &rest);
         values->at[t->number] = numbers(file, line, rest, t);
@@ -363,7 +363,7 @@ struct ir_values ir_file_values(const struct ir_file *file, const struct ir_sect
     for (int i = 0; i < program->tensors.count; i++) {
         const struct ir_tensor *t = program->tensors.at[i];
 
-        if (t->kind != IR_EQUATION && t->kind != IR_DRAW && values.at[i] == fresh.at[i])
+        if (t->kind != IR_EQUATION && t->kind != IR_DRAW && t->kind != IR_OPAQUE && values.at[i] == fresh.at[i])
             ir_file_fail(file, section->line, "`%s` has no value; write: value %s = ...", t->name, t->name);
     }
     return values;

@@ -3,12 +3,16 @@
        broken "..."            the verifier refuses the program with exactly this message
        prints TITLE            the program prints as the section of that title stands, comments and blank lines apart
        same TITLE              the program of that section prints the same as this one
-   A section with an `expect` is evaluated. Sections named by prints or same only are not run by themselves. */
+       arranges TITLE          ir_arrange makes of it what prints as the section of that title; done again, nothing
+   changes. The section is not verified before, and evaluated as it is then unarranged "..."        ir_arrange refuses
+   the program with exactly this message A section with an `expect` is evaluated. Sections named by prints or same only
+   are not run by themselves. */
 #include "ir_file.h"
 
 #include <string.h>
 
-static const char *const own[] = {"error", "broken", "prints", "same"};
+static const char *const own[] = {"error", "broken", "prints", "same", "arranges", "unarranged"};
+enum { OWN = sizeof own / sizeof *own };
 static const char *const shared[] = {"value", "run", "tolerance", "expect"};
 
 static bool among(const char *word, const char *const *words, int count)
@@ -52,18 +56,19 @@ static const char *bare_lines(struct arena *arena, const char *source)
 static void check_refusal(const struct ir_file *file, const struct ir_section *section)
 {
     const struct ir_directive *error = find(section, "error"), *broken = find(section, "broken");
-    const struct ir_directive *directive = error ? error : broken;
+    const struct ir_directive *unarranged = find(section, "unarranged");
+    const struct ir_directive *directive = error ? error : broken ? broken : unarranged;
     const char *rest = directive->rest, *message;
     struct ir_program *program = ir_parse(file->arena, section->source, &message);
 
     if (error && program)
         ir_file_fail(file, directive->line, "expected an error, and it parses");
-    if (broken) {
+    if (!error) {
         if (!program)
             ir_file_fail(file, directive->line, "expected to parse, found: %s", message);
-        message = ir_verify(program);
+        message = broken ? ir_verify(program) : ir_arrange(program);
         if (!message)
-            ir_file_fail(file, directive->line, "expected the verifier to refuse it, and it does not");
+            ir_file_fail(file, directive->line, "expected to be refused, and it is not");
     }
     if (strcmp(message, ir_file_string(file, directive->line, &rest)))
         ir_file_fail(file, directive->line, "found instead: %s", message);
@@ -90,6 +95,25 @@ static void check_print(const struct ir_file *file, const struct ir_directive *d
     text_free(&text);
 }
 
+static struct ir_program *arranged(const struct ir_file *file, const struct ir_section *section)
+{
+    const struct ir_directive *directive = find(section, "arranges");
+    const char *message;
+    struct ir_program *program = ir_parse(file->arena, section->source, &message);
+
+    if (!program)
+        ir_file_fail(file, directive->line, "expected to parse, found: %s", message);
+    for (int time = 0; time < 2; time++) {
+        message = ir_arrange(program);
+        if (!message)
+            message = ir_verify(program);
+        if (message)
+            ir_file_fail(file, directive->line, "%s", message);
+        check_print(file, directive, program);
+    }
+    return program;
+}
+
 static void check_section(const struct ir_file *file, const struct ir_section *section)
 {
     struct ir_program *program;
@@ -97,11 +121,11 @@ static void check_section(const struct ir_file *file, const struct ir_section *s
     struct ir_run run;
     double tolerance = 0;
 
-    if (find(section, "error") || find(section, "broken")) {
+    if (find(section, "error") || find(section, "broken") || find(section, "unarranged")) {
         check_refusal(file, section);
         return;
     }
-    program = ir_file_program(file, section);
+    program = find(section, "arranges") ? arranged(file, section) : ir_file_program(file, section);
     for (int i = 0; i < section->directives.count; i++) {
         const struct ir_directive *directive = &section->directives.at[i];
 
@@ -135,9 +159,9 @@ int main(int count, char **arguments)
             for (int d = 0; d < section->directives.count; d++) {
                 const char *word = section->directives.at[d].word;
 
-                if (!among(word, own, 4) && !among(word, shared, 4))
+                if (!among(word, own, OWN) && !among(word, shared, 4))
                     ir_file_fail(file, section->directives.at[d].line, "no directive is named `%s`", word);
-                checks += among(word, own, 4) || !strcmp(word, "expect");
+                checks += among(word, own, OWN) || !strcmp(word, "expect");
             }
             if (section->directives.count)
                 check_section(file, section);
