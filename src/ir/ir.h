@@ -99,9 +99,11 @@ enum ir_kind {
    the same order (LAPACK does the first three):
      RANK        x[.., k] -> whole [.., k]: how many of the k come before, ascending, ties by place, NaN last
      SOLVE       A[.., i, j], b[.., i] -> x[.., j] with sum[j] A[i, j] x[j] = b[i]
-     CHOLESKY    S[.., i, j] -> C[.., i, j], lower triangular, C C' = S
-     ORTHOGONAL  x[.., i, j] of normal numbers -> rows or columns orthonormal, whichever are fewer: Q of the QR factors with the signs
-                 of R's diagonal (Mezzadri 2007) */
+                 NaN, all n of them, if A is singular
+     CHOLESKY    S[.., i, j] -> C[.., i, j], lower triangular, C C' = S; only the lower triangle of S is read. NaN throughout
+                 if S is not positive definite
+     ORTHOGONAL  x[.., i, j] of normal numbers -> rows or columns orthonormal, whichever are fewer (columns of a square matrix): Q of
+                 the QR factors with the signs of R's diagonal (Mezzadri 2007), so that R's diagonal is positive */
 enum ir_opaque { IR_RANK, IR_SOLVE, IR_CHOLESKY, IR_ORTHOGONAL };
 /* A draw is raw: distributions with arguments are equations over it. Bernoulli(p) is `u < p` with u of IR_UNIFORM16.
    Bits to numbers: runtime/philox.h. Each value is exact in f32. */
@@ -327,12 +329,16 @@ double ir_operate(enum ir_op op, double a, double b, double c);
 struct ir_program *ir_program_like(const struct ir_program *p);
 /* Lists a tensor of another program in p too, and numbers it. requires: its name is free in p; what it reads is listed. */
 void ir_adopt(struct ir_program *p, struct ir_tensor *tensor);
-/* Lists t in p with another value: t itself if the value is the same, else a copy under the same name whose range is inferred. */
+/* Lists t in p with another value: t itself if the value is the same, else a copy under the same name whose range is inferred.
+   A copy of an equation of a recurrence reads the copy where t read itself, and keeps its range; others that read t are the
+   caller's business (ir_rebuild sees to all of them). */
 struct ir_tensor *ir_remake(struct ir_program *p, struct ir_tensor *t, const struct ir_expr *value);
 /* Numbers the tensors by their places in p and looks names up among them alone: after a pass changed the list itself. */
 void ir_renumber(struct ir_program *p);
 /* A program like p of the tensors with keep[number] (NULL: all), in their order, with p's updates and outputs, without kernels.
    Each equation's value, its reads already of the new tensors, goes through rewrite (NULL: as it is).
+   In a recurrence, a read of an equation whose turn comes later is of a tensor that has no value yet (NULL); ranges of whole
+   tensors stay as they were declared.
    requires: what is kept, updated or output reads only what is kept. */
 typedef const struct ir_expr *(*ir_rewrite)(struct ir_program *to, const struct ir_tensor *tensor,
                                             const struct ir_expr *value, void *context);
@@ -343,7 +349,8 @@ struct ir_program *ir_rebuild(const struct ir_program *p, const bool *keep, ir_r
 /* Puts every tensor after what it reads and gives recurrences their law, in place: of each recurrence, what depends on itself
    through a carried read stays (several independent knots become several recurrences); what only feeds it goes before it, what
    only reads it after it, and both become equations outside (recurrence NULL), along the whole of time at once. A read of a
-   carried name from outside is an ordinary read. Order is otherwise kept. NULL, or what is wrong: a read that reaches
+   carried name from outside is an ordinary read. Order is otherwise kept. The first knot keeps the recurrence object, further
+   ones get NAME_2, NAME_3, ... What leaves a recurrence keeps the range it was declared with. NULL, or what is wrong: a read that reaches
    further than one step, in both directions, or a cycle within one step. */
 const char *ir_arrange(struct ir_program *p);
 
