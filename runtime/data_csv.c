@@ -174,7 +174,7 @@ static int place_of(const struct table *table, int column)
 {
     if (table->places)
         return column < table->columns ? table->places[column] : -1;
-    return column >= table->first && column < table->first + table->width ? column - table->first : -1;
+    return column >= table->first && column - table->first < table->width ? column - table->first : -1;
 }
 
 /* The text of a field: without the spaces around it, or without its quotes and with "" as ". Shortens it where it lies.
@@ -308,11 +308,12 @@ static bool pass_header(struct table *table)
     int numbers, more_numbers = 1;
     if (!take_line(table, true, &numbers))
         return false;
-    int last = table->first + table->width;
+    int64_t last = (int64_t)table->first + table->width;
     if (last > table->columns)
         return rnet_fail(table->error, RNET_DATA,
-                         "%s: line %lld: expected at least %d fields (columns %d to %d are wanted), found %d",
-                         table->path, (long long)first_number, last, table->first, last - 1, table->columns);
+                         "%s: line %lld: expected at least %lld fields (columns %d to %lld are wanted), found %d",
+                         table->path, (long long)first_number, (long long)last, table->first, (long long)last - 1,
+                         table->columns);
     if (table->labels && numbers == 0) {
         struct table second = *table;
         skip_empty_lines(&second);

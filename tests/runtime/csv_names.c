@@ -150,6 +150,40 @@ static void labels_that_are_none_are_errors(void **state)
     }
 }
 
+static void columns_far_out_are_errors(void **state)
+{
+    struct rnet_vocabulary labels = {0};
+    struct rnet_array array;
+    const char *path = write_text("t.csv", "1,2\n");
+    assert_false(rnet_read_csv(path, INT32_MAX, INT32_MAX, &array, &error));
+    assert_string_equal(message_after(path), "line 1: expected at least 4294967294 fields (columns 2147483647 to "
+                                             "4294967293 are wanted), found 2");
+    assert_false(rnet_read_csv_labels(path, NULL, 2, &labels, &array, &error));
+    assert_string_equal(message_after(path), "line 1: expected at least 3 fields (columns 2 to 2 are wanted), found 2");
+    assert_false(rnet_read_csv_labels(path, NULL, -1, &labels, &array, &error));
+    assert_int_equal(error.status, RNET_USAGE);
+}
+
+/* Cut anywhere: a shorter table, or a message with the line; the sanitizers watch. */
+static void cut_tables_are_tables_or_errors(void **state)
+{
+    static const char text[] = "size,kind\n1,\"a \"\"b\"\"\"\n2,\xC3\xA9\r\n\n3,\"x\ny\"\n";
+    for (size_t cut = 0; cut < sizeof text; cut++) {
+        struct rnet_vocabulary labels = {0};
+        struct rnet_array array;
+        const char *path = write_bytes("cut.csv", text, cut);
+        if (rnet_read_csv_labels(path, "kind", 0, &labels, &array, &error)) {
+            assert_in_range(array.shape[0], 1, 3);
+            assert_in_range(labels.count, 1, 3);
+        } else {
+            assert_memory_equal(message_after(path), "line ", 5);
+            assert_int_equal(labels.count, 0);
+        }
+        rnet_array_free(&array);
+        rnet_vocabulary_free(&labels);
+    }
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -162,6 +196,8 @@ int main(void)
         IN_FOLDER(quotes_and_spaces_of_labels_are_settled),
         IN_FOLDER(later_files_use_the_labels_of_the_first),
         IN_FOLDER(labels_that_are_none_are_errors),
+        IN_FOLDER(columns_far_out_are_errors),
+        IN_FOLDER(cut_tables_are_tables_or_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Every file of data/ with every byte changed in several ways: read or refused with a message, never more (the sanitizers
-   watch). */
+/* Every file of data/ with every byte changed in several ways: read or refused with a message, never more (the
+   sanitizers watch). */
 #include "support.h"
 
 typedef bool reader(const char *path);
@@ -26,6 +26,23 @@ static bool csv(const char *path)
     bool read = rnet_read_csv(path, 0, 1, &array, &error);
     rnet_array_free(&array);
     return read;
+}
+
+static bool labels(const char *path)
+{
+    struct rnet_vocabulary names = {0};
+    struct rnet_array array;
+    bool read = rnet_read_csv_labels(path, NULL, 0, &names, &array, &error);
+    rnet_array_free(&array);
+    rnet_vocabulary_free(&names);
+    return read;
+}
+
+static bool words(const char *path)
+{
+    struct rnet_vocabulary vocabulary;
+    return rnet_vocabulary_build(RNET_WORDS, path, 100, &vocabulary, &error) &&
+           (rnet_vocabulary_free(&vocabulary), true);
 }
 
 static bool safetensors(const char *path)
@@ -84,6 +101,8 @@ static void tables(void **state)
     /* Not tables at all: whatever the bytes are. */
     damage("mixed.safetensors", csv, 1000);
     damage("c_f4.npy", csv, 0);
+    damage("c_f4.npy", labels, 400);
+    damage("c_f4.npy", words, 400);
 }
 
 int main(void)

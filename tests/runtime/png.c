@@ -1,4 +1,5 @@
 /* Folders of PNG files. The files are written here by hand: stored deflate blocks, no filter. */
+#include <libdeflate.h>
 #include <sys/stat.h>
 
 #include "support.h"
@@ -14,6 +15,7 @@ struct picture {
     const uint8_t *palette; /* RGB */
     int colours;
     bool transparent; /* a tRNS chunk */
+    bool packed;      /* as densely as can be */
 };
 
 static unsigned char made[20000];
@@ -82,13 +84,19 @@ static void put_pixels(const struct picture *p)
 {
     static const int passes[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
                                      {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
-    static unsigned char rows[10000], stream[10100];
+    static unsigned char rows[60000], stream[60100];
     size_t size = 0;
     if (p->interlaced)
         for (int i = 0; i < 7; i++)
             size += pack_rows(p, passes[i][0], passes[i][1], passes[i][2], passes[i][3], rows + size);
     else
         size = pack_rows(p, 0, 0, 1, 1, rows);
+    if (p->packed) {
+        struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(12);
+        put_chunk("IDAT", stream, libdeflate_zlib_compress(compressor, rows, size, stream, sizeof stream));
+        libdeflate_free_compressor(compressor);
+        return;
+    }
     uint32_t a = 1, b = 0;
     for (size_t i = 0; i < size; i++) {
         a = (a + rows[i]) % 65521;
@@ -241,6 +249,16 @@ static void palettes_become_rgb(void **state)
                                     .colours = 3},
                    3, wanted);
     }
+}
+
+static void dense_files_are_believed(void **state)
+{
+    static const uint8_t black[240 * 240];
+    struct picture p = {.width = 240, .height = 240, .bits = 8, .type = GRAY, .samples = black, .packed = true};
+    expect_one(p, 1, black);
+    assert_true(made_size < 240 * 240 / 200);
+    p.bits = 1;
+    expect_one(p, 1, black);
 }
 
 static void write_dot(const char *name, const uint8_t *gray)
@@ -455,6 +473,7 @@ int main(void)
         IN_FOLDER(interlaced_images_are_put_in_order),
         IN_FOLDER(gray_of_few_bits_is_spread),
         IN_FOLDER(palettes_become_rgb),
+        IN_FOLDER(dense_files_are_believed),
         IN_FOLDER(images_are_ordered_by_name),
         IN_FOLDER(folders_with_signs_of_patterns_are_folders),
         IN_FOLDER(sub_folders_are_labels),

@@ -1,4 +1,6 @@
 /* Texts and their vocabularies. */
+#include <libdeflate.h>
+
 #include "support.h"
 
 static struct rnet_vocabulary build_from(enum rnet_unit unit, const char *text, int limit)
@@ -224,6 +226,24 @@ static void what_is_no_utf8_is_named_by_byte(void **state)
     assert_non_null(strstr(failure(RNET_WORDS, "ab\ncd\xFF", 6), "(line 2)"));
 }
 
+static void packed_texts_are_read(void **state)
+{
+    static const char text[] = "to be\n";
+    char packed[200];
+    struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(6);
+    size_t size = libdeflate_gzip_compress(compressor, text, strlen(text), packed, sizeof packed);
+    struct rnet_vocabulary vocabulary;
+    assert_true(rnet_vocabulary_build(RNET_WORDS, write_bytes("a.gz", packed, size), 9, &vocabulary, &error));
+    expect_entries(&vocabulary, "<unk>|<eos>|be|to");
+    rnet_vocabulary_free(&vocabulary);
+    size = libdeflate_gzip_compress(compressor, "ab\xFF", 3, packed, sizeof packed);
+    const char *wanted = "byte 2 of the unpacked data: expected text in UTF-8, found ff,";
+    assert_memory_equal(failure(RNET_WORDS, packed, size), wanted, strlen(wanted));
+    for (size_t cut = 2; cut < size; cut++)
+        assert_memory_equal(failure(RNET_WORDS, packed, cut), "byte ", 5);
+    libdeflate_free_compressor(compressor);
+}
+
 static void the_bounds_of_utf8_are_characters(void **state)
 {
     expect_numbers(RNET_CHARACTERS,
@@ -418,6 +438,7 @@ int main(void)
         IN_FOLDER(many_words_keep_their_numbers),
         IN_FOLDER(empty_files_are_errors),
         IN_FOLDER(what_is_no_utf8_is_named_by_byte),
+        IN_FOLDER(packed_texts_are_read),
         IN_FOLDER(the_bounds_of_utf8_are_characters),
         IN_FOLDER(other_vocabularies_are_refused),
         IN_FOLDER(packing_keeps_everything),
