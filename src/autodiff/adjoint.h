@@ -113,19 +113,161 @@ struct ir_index *system_unknown(struct system *s, const char *name, int64_t exte
                                 bool implied);
 void system_tidy(struct system *s);
 
-/* A solved adjoint of a read: over the axes of the target, times / over * sum over reduced (none: a map) of value.
-   value NULL: zero; times, over NULL: 1. */
+/* The question what reads of one tensor contribute to its gradient:
+   target[axes] += sum over summed of weight * product of [subscripts[k] == axes[k]]. */
+struct question {
+    struct ir_tensor *target;
+    const struct ir_form **subscripts;
+    struct ir_index **summed;
+    int summed_count;
+    struct ir_index **preferred; /* output indices of the forward equation */
+    int preferred_count;
+    struct ir_index **kept; /* free indices that stand before the target's axes; none of them is one of these or summed */
+    int kept_count;
+    const struct ir_expr *weight;
+    bool no_scatter; /* a recurrence makes one time after the other, which no scatter does */
+};
+
+/* The answer, over kept and those axes of the target that are not tied: times / over * sum over reduced (none: a map) of
+   value; with targets: the scatter of value from the sources `reduced`, its targets for kept and each axis that is not tied.
+   value NULL: zero; times, over NULL: 1. It is 0 wherever the index of a tied axis differs from its kept index. */
 struct adjoint {
     struct ir_index **reduced;
     int count;
     const struct ir_expr *value, *times, *over;
+    const struct ir_form **targets;
+    int *tied; /* for each axis of the target the number of a kept index, from 1; 0: not tied. NULL: none is */
 };
 /* Sets the value, and what can stand before the sum. */
 void system_close(struct system *s, struct adjoint *out);
-/* See adjoint_of_read. Returns false, and why, if the brackets cannot be solved. */
-bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct ir_form **subscripts,
-                   struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
-                   const struct ir_expr *weight, struct adjoint *out, const char **unsolved);
+void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoint *out);
+
+/* ---- scatter.c ---- */
+
+/* The answer as a scatter, whatever the subscripts. */
+void adjoint_scatter(struct ir_program *p, const struct question *q, struct adjoint *out);
+
+/* ---- partials.c ---- */
+
+/* Can a derivative pass? active: by tensor->number, below count. */
+struct passing {
+    struct ir_program *p;
+    const bool *active;
+    int count;
+    struct node_table *lets;
+};
+struct passing passing_new(struct ir_program *p, const bool *active, int count);
+bool passes(struct passing *s, const struct ir_expr *e);
+
+/* The weight of each read of an active tensor in e when e's own is seed. stored: a read of the value of e, or NULL. */
+struct partial {
+    const struct ir_expr *read, *weight;
+};
+typedef LIST(struct partial) partial_list;
+partial_list partials(struct passing *s, const struct ir_expr *e, const struct ir_expr *seed,
+                      const struct ir_expr *stored);
+/* The summands of a weight: sums are taken apart, equal products joined. */
+typedef LIST(const struct ir_expr *) expr_list;
+expr_list summands_of(struct ir_program *p, const struct ir_expr *weight);
+
+/* ---- reads.c ---- */
+
+/* Calls visit for each tensor that t reads: in its value, its targets, as an operand. */
+void tensor_reads(const struct ir_tensor *t, void (*visit)(struct ir_tensor *read, void *context), void *context);
+/* marks[number], for count tensors: adds what is read (reading: what reads) by what is marked, and so on. */
+void mark_what_is_read(const struct ir_program *p, bool *marks, int count);
+void mark_what_reads(const struct ir_program *p, bool *marks, int count);
+/* Does the tensor read one of those marked? */
+bool reads_marked(const struct ir_tensor *t, const bool *marks, int count);
+const struct ir_form **own_subscripts(struct ir_program *p, struct ir_index *const *axes, int rank);
+/* The tensor at these indices, one for each axis. */
+const struct ir_expr *read_at(struct ir_program *p, struct ir_tensor *tensor, struct ir_index *const *axes);
+bool has_recurrences(const struct ir_program *p);
+/* ir_arrange, if there are recurrences and every equation is defined. */
+const char *arrange_finished(struct ir_program *p);
+
+/* ---- join.c, reverse.c, opaque.c ---- */
+
+/* One summand of a tensor's gradient. */
+struct summand {
+    struct adjoint adjoint;
+    const struct ir_origin *origin;
+};
+typedef LIST(struct summand) summand_list;
+
+/* A tensor's gradient: 0 where a tied axis differs from its kept index; elsewhere value, over the kept indices and the axes
+   that are not tied. */
+struct gradient {
+    const int *tied;
+    const struct ir_expr *value;
+    struct ir_tensor *made; /* that holds it, or NULL */
+};
+
+struct reverse {
+    struct ir_program *p;
+    int count;             /* tensors that are looked at: those up to e, or to the end of its recurrence */
+    bool *active;          /* by number: a derivative can pass from a tensor of wrt to it */
+    summand_list *summands; /* by number: what has arrived */
+    bool *done;             /* by number: nothing may arrive any more */
+    struct passing passing;
+    struct ir_index **kept; /* the axes of e that are kept apart, as indices of their own */
+    int kept_count;
+    const struct ir_recurrence *within; /* or NULL: see differentiate_within */
+    const char *error;
+};
+
+/* An equation of the recurrence, with its time among the axes, or outside (NULL). */
+struct ir_tensor *make_equation(struct reverse *r, const char *name, struct ir_index **axes, int rank,
+                                const struct ir_recurrence *recurrence, const struct ir_index *time,
+                                enum ir_reduction reduction, struct ir_index **reduced, int reduced_count,
+                                const struct ir_expr *value, const struct ir_origin *origin);
+/* kept and those of t's axes that are not tied. */
+ir_index_list gradient_axes(const struct reverse *r, const struct ir_tensor *t, const int *tied);
+bool is_tied(const int *tied, int axis);
+/* The form that stands for an axis of t: its index, or the kept index that it is tied to. */
+const struct ir_form *axis_form(const struct reverse *r, const struct ir_tensor *t, const int *tied, int axis);
+/* value where the tied axes equal their kept indices, 0 elsewhere; except those axes that are tied alike in `but` (or NULL). */
+const struct ir_expr *where_tied(const struct reverse *r, const struct ir_tensor *t, const int *tied, const int *but,
+                                 const struct ir_expr *value);
+/* What has arrived at t as its gradient. asked: it must be stored. */
+struct gradient join(struct reverse *r, struct ir_tensor *t, bool asked);
+/* Defines the declared g->made as what has arrived at t. */
+void define_gradient(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
+/* The gradient over all axes, the tied ones too. */
+struct ir_tensor *whole_gradient(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
+/* Sends to the question's target what reading it contributes; what is kept is filled in. recurrence: of the equation that reads. */
+void deliver(struct reverse *r, const struct question *question, const struct ir_recurrence *recurrence,
+             const struct ir_origin *origin);
+/* Sends what the equation's gradient implies to the tensors that it reads; false: r->error says why not. */
+bool send(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
+/* The same for an opaque tensor. */
+void send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
+/* gradients[i] for each wrt[i] that is t. */
+void set_gradients(struct reverse *r, struct ir_tensor *t, const struct gradient *g, struct ir_tensor *const *wrt,
+                   int count, struct ir_tensor **gradients);
+
+/* ---- recurrence.c ---- */
+
+/* The gradients of all equations of the recurrence, as a recurrence that runs the other way, and what they imply outside. *where:
+   the equation that is at fault if it is false. */
+bool reverse_recurrence(struct reverse *r, const struct ir_recurrence *recurrence, struct ir_tensor *const *wrt, int count,
+                        struct ir_tensor **gradients, const struct ir_tensor **where);
+
+/* ---- recompute.c ---- */
+
+/* Copies of tensors with other values. */
+struct copying {
+    struct ir_program *p;
+    int count;                /* tensors that are looked at */
+    const bool *copied;       /* by number: is copied */
+    struct ir_tensor **copy;  /* by number: what to read instead, or NULL; filled */
+    struct ir_index **extra;  /* stand before the axes of what is read instead */
+    int extra_count;
+    const char *prefix;       /* of the copies' names */
+    const struct ir_expr *(*rewrite)(const struct ir_tensor *t, const struct ir_expr *value, void *context); /* or NULL */
+    void *context;
+};
+void copy_tensors(struct copying *c);
 
 /* ---- freeze.c ---- */
 

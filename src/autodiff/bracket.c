@@ -6,6 +6,7 @@
      S1  a bracket with one unknown, of coefficient +-1, is substituted;
      S2  a quotient or remainder over unknowns is split: f = k q + m;
      S3  else the cheapest elimination: unit, divisible, a pair of strides, or at last a test inside the sum.
+   What is left is compared if the positions are few, and else scattered; so is what was solved at too high a cost.
 
    requires: a weight over the summed indices alone. maintains: the value of the sum at every element of the target, in
    exact arithmetic; no guard is dropped here, even when the intervals prove it, for a later step may change the box
@@ -14,7 +15,11 @@
 
 #include <string.h>
 
-enum { ONE_HOT = 16 /* the largest computed axis done as a sum over a comparison */, MOST_STEPS = 64 };
+enum {
+    ONE_HOT = 16,  /* the largest computed axis done as a sum over a comparison */
+    MOST_WORK = 8, /* how much more than a scatter a solved system may cost */
+    MOST_STEPS = 64
+};
 
 /* ---- systems ---- */
 
@@ -437,12 +442,18 @@ static void solve(struct system *s)
     guard_fixed_brackets(s);
 }
 
-/* A few computed positions are compared one by one: sum of .. if a == position. */
-static bool compare_positions(struct system *s, struct ir_tensor *target, const char **unsolved)
+/* Positions are compared one by one: sum of .. if a == position. */
+static void compare_positions(struct system *s)
 {
-    struct ir_program *p = s->p;
+    for (int b = 0; b < s->brackets.count; b++)
+        guard_add(s->p, &s->guards, guard_of_form(s->p, GUARD_ZERO, s->brackets.at[b]));
+    s->brackets.count = 0;
+}
+
+/* How many values the axes in brackets have together. */
+static double positions_left(const struct system *s, const struct ir_tensor *target)
+{
     double positions = 1;
-    bool computed = false;
 
     for (int a = 0; a < target->rank; a++)
         for (int b = 0; b < s->brackets.count; b++)
@@ -450,17 +461,7 @@ static bool compare_positions(struct system *s, struct ir_tensor *target, const 
                 positions *= (double)target->axes[a]->extent;
                 break;
             }
-    if (positions > ONE_HOT) {
-        for (int b = 0; b < s->brackets.count; b++)
-            computed |= form_reads(s->brackets.at[b]);
-        *unsolved = computed ? arena_printf(p->arena, "a gather from %.0f rows is not compiled yet", positions)
-                             : "the derivative of a read at this subscript is not compiled yet";
-        return false;
-    }
-    for (int b = 0; b < s->brackets.count; b++)
-        guard_add(p, &s->guards, guard_of_form(p, GUARD_ZERO, s->brackets.at[b]));
-    s->brackets.count = 0;
-    return true;
+    return positions;
 }
 
 static bool occurs(struct ir_index *index, struct ir_index *const *list, int count)
@@ -472,37 +473,37 @@ static bool occurs(struct ir_index *index, struct ir_index *const *list, int cou
 }
 
 /* The summed indices become unknowns, under a name of their own where the target has the same index. */
-static void add_unknowns(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts,
-                         const struct ir_form **renamed, struct ir_index **summed, int summed_count,
-                         struct ir_index **preferred, int preferred_count, const struct ir_expr **weight)
+static const struct ir_expr *add_unknowns(struct system *s, const struct question *q, const struct ir_form **renamed)
 {
     struct ir_program *p = s->p;
-    struct ir_index **to = NEW_ARRAY(p->arena, struct ir_index *, summed_count);
-    const struct ir_form **forms = NEW_ARRAY(p->arena, const struct ir_form *, summed_count);
+    const struct ir_form **forms = NEW_ARRAY(p->arena, const struct ir_form *, q->summed_count);
 
-    for (int i = 0; i < summed_count; i++) {
-        struct ir_index *v = summed[i];
-        bool clash = occurs(v, target->axes, target->rank);
-        to[i] = clash ? ir_index(p, v->name, v->extent, v->batch) : v;
-        forms[i] = ir_form_index(p, to[i]);
-        list_add(p->arena, s->unknowns, (struct unknown){to[i], occurs(v, preferred, preferred_count), false});
+    for (int i = 0; i < q->summed_count; i++) {
+        struct ir_index *v = q->summed[i];
+        bool preferred = occurs(v, q->preferred, q->preferred_count);
+        if (occurs(v, q->target->axes, q->target->rank))
+            v = ir_index(p, v->name, v->extent, v->batch);
+        forms[i] = ir_form_index(p, v);
+        list_add(p->arena, s->unknowns, (struct unknown){v, preferred, false});
     }
-    for (int k = 0; k < target->rank; k++) {
-        renamed[k] = ir_form_substitute(p, subscripts[k], summed, forms, summed_count);
-        list_add(p->arena, s->brackets, form_minus(p, renamed[k], ir_form_index(p, target->axes[k])));
+    for (int k = 0; k < q->target->rank; k++) {
+        renamed[k] = ir_form_substitute(p, q->subscripts[k], q->summed, forms, q->summed_count);
+        list_add(p->arena, s->brackets, form_minus(p, renamed[k], ir_form_index(p, q->target->axes[k])));
     }
-    *weight = ir_substitute(p, *weight, summed, forms, summed_count);
+    return ir_substitute(p, q->weight, q->summed, forms, q->summed_count);
 }
 
 /* What is summed over gets names apart from the axes and from one another. */
-static void name_reduced(struct system *s, struct ir_tensor *target)
+static void name_reduced(struct system *s, const struct question *q)
 {
     struct ir_program *p = s->p;
-    int count = target->rank;
-    struct ir_index **all = NEW_ARRAY(p->arena, struct ir_index *, count + s->unknowns.count);
+    int count = 0;
+    struct ir_index **all = NEW_ARRAY(p->arena, struct ir_index *, q->kept_count + q->target->rank + s->unknowns.count);
 
-    for (int i = 0; i < count; i++)
-        all[i] = target->axes[i];
+    for (int i = 0; i < q->kept_count; i++)
+        all[count++] = q->kept[i];
+    for (int i = 0; i < q->target->rank; i++)
+        all[count++] = q->target->axes[i];
     for (int i = 0; i < s->unknowns.count; i++) {
         struct ir_index *old = s->unknowns.at[i].index, *renamed = old;
         const char *name = unused_name(p, old->name, all, count);
@@ -514,24 +515,71 @@ static void name_reduced(struct system *s, struct ir_tensor *target)
     }
 }
 
-bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct ir_form **subscripts,
-                   struct ir_index **summed, int summed_count, struct ir_index **preferred, int preferred_count,
-                   const struct ir_expr *weight, struct adjoint *out, const char **unsolved)
+/* Finds a guard that says that an axis equals a kept index: the axis is tied to it. */
+static bool tie_axis(struct system *s, const struct question *q, int *tied)
+{
+    struct ir_program *p = s->p;
+
+    for (int i = 0; i < s->guards.count; i++)
+        for (int k = 0; k < q->kept_count && s->guards.at[i]->kind == GUARD_ZERO; k++)
+            for (int a = 0; a < q->target->rank; a++) {
+                const struct ir_form *kept = ir_form_index(p, q->kept[k]), *axis = ir_form_index(p, q->target->axes[a]);
+                const struct ir_form *f = s->guards.at[i]->form;
+                if (f != form_minus(p, kept, axis) && f != form_minus(p, axis, kept))
+                    continue;
+                tied[a] = k + 1;
+                memmove(s->guards.at + i, s->guards.at + i + 1,
+                        sizeof *s->guards.at * (size_t)(s->guards.count - i - 1));
+                s->guards.count--;
+                system_rewrite(s, &(struct replacement){.index = q->target->axes[a], .to = kept});
+                return true;
+            }
+    return false;
+}
+
+/* The work is outputs times sums; that of a scatter, sources and outputs. */
+static bool costly(const struct system *s, const struct question *q, const int *tied)
+{
+    double outputs = 1, sums = 1, sources = (double)ir_extent_product(q->summed, q->summed_count);
+
+    for (int i = 0; i < q->target->rank; i++)
+        outputs *= tied && tied[i] ? 1 : (double)q->target->axes[i]->extent;
+    for (int i = 0; i < s->unknowns.count; i++)
+        sums *= (double)s->unknowns.at[i].index->extent;
+    return outputs * sums > MOST_WORK * (outputs + sources);
+}
+
+void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoint *out)
 {
     struct system s = {.p = p, .number = 1};
-    const struct ir_form **renamed = NEW_ARRAY(p->arena, const struct ir_form *, target->rank);
+    const struct ir_form **renamed = NEW_ARRAY(p->arena, const struct ir_form *, q->target->rank);
+    bool compared;
 
     *out = (struct adjoint){0};
-    add_unknowns(&s, target, subscripts, renamed, summed, summed_count, preferred, preferred_count, &weight);
-    system_multiply(&s, weight, false, true);
-    match_axes(&s, target, renamed);
+    system_multiply(&s, add_unknowns(&s, q, renamed), false, true);
+    match_axes(&s, q->target, renamed);
     solve(&s);
-    if (s.brackets.count && !compare_positions(&s, target, unsolved))
-        return false;
+    compared = s.brackets.count > 0;
+    if (compared && !q->no_scatter && positions_left(&s, q->target) > ONE_HOT) {
+        adjoint_scatter(p, q, out);
+        return;
+    }
+    compare_positions(&s);
     system_tidy(&s);
     if (s.zero)
-        return true;
-    name_reduced(&s, target);
+        return;
+    if (q->kept_count) {
+        out->tied = NEW_ARRAY(p->arena, int, q->target->rank);
+        while (tie_axis(&s, q, out->tied))
+            system_tidy(&s);
+    }
+    if (s.zero)
+        return;
+    if (!compared && !q->no_scatter && costly(&s, q, out->tied)) {
+        adjoint_scatter(p, q, out);
+        return;
+    }
+    name_reduced(&s, q);
     system_close(&s, out);
     out->count = s.unknowns.count;
     out->reduced = NEW_ARRAY(p->arena, struct ir_index *, s.unknowns.count);
@@ -539,21 +587,28 @@ bool adjoint_solve(struct ir_program *p, struct ir_tensor *target, const struct 
         out->reduced[i] = s.unknowns.at[i].index;
     if (out->value && is_zero(out->value))
         out->value = NULL;
-    return true;
 }
 
 struct ir_tensor *adjoint_of_read(struct ir_program *p, const char *name, struct ir_tensor *target,
                                   const struct ir_form **subscripts, struct ir_index **summed, int summed_count,
                                   struct ir_index **preferred, int preferred_count, const struct ir_expr *weight,
-                                  const struct ir_origin *origin, const char **unsolved)
+                                  const struct ir_origin *origin)
 {
+    struct question q = {.target = target,
+                         .subscripts = subscripts,
+                         .summed = summed,
+                         .summed_count = summed_count,
+                         .preferred = preferred,
+                         .preferred_count = preferred_count,
+                         .weight = weight};
     struct adjoint solved;
 
-    *unsolved = NULL;
-    if (!adjoint_solve(p, target, subscripts, summed, summed_count, preferred, preferred_count, weight, &solved,
-                       unsolved) ||
-        !solved.value)
+    adjoint_solve(p, &q, &solved);
+    if (!solved.value)
         return NULL;
+    if (solved.targets)
+        return ir_scatter(p, name, target->axes, target->rank, solved.targets, solved.reduced, solved.count,
+                          solved.value, origin);
     if (solved.times)
         solved.value = ir_apply(p, IR_multiply, solved.times, solved.value, NULL);
     if (solved.over)

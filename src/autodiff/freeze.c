@@ -6,34 +6,25 @@
 
 struct freezing {
     struct ir_program *p;
-    struct ir_tensor *equation;
+    const struct ir_tensor *equation;
     struct node_table *done; /* expression of this equation -> what it became */
     frozen_list *frozen;
 };
 
-static const struct ir_expr *read_all(struct ir_program *p, struct ir_tensor *t)
-{
-    const struct ir_form **at = NEW_ARRAY(p->arena, const struct ir_form *, t->rank);
-
-    for (int i = 0; i < t->rank; i++)
-        at[i] = ir_form_index(p, t->axes[i]);
-    return ir_read(p, t, at, t->rank, NULL);
-}
-
 static const struct ir_expr *freeze_value(struct freezing *f, const struct ir_expr *value)
 {
     const struct ir_tensor *q = f->equation;
-    int rank = q->rank + q->reduced_count;
+    int own = q->targets ? 0 : q->rank, rank = own + q->reduced_count; /* a scatter's value is over what it reduces */
     struct ir_index **axes = NEW_ARRAY(f->p->arena, struct ir_index *, rank);
     struct frozen one;
 
     for (int i = 0; i < rank; i++)
-        axes[i] = i < q->rank ? q->axes[i] : q->reduced[i - q->rank];
+        axes[i] = i < own ? q->axes[i] : q->reduced[i - own];
     one.source = ir_equation(f->p, "stopped", axes, rank, IR_MAP, NULL, 0, value, q->single, q->origin);
     one.leaf =
         ir_leaf(f->p, IR_STATE, "frozen", axes, rank, one.source->whole, one.source->low, one.source->high, q->origin);
     list_add(f->p->arena, *f->frozen, one);
-    return read_all(f->p, one.leaf);
+    return read_at(f->p, one.leaf, one.leaf->axes);
 }
 
 static const struct ir_expr *freeze_expr(struct freezing *f, const struct ir_expr *e)
@@ -56,36 +47,46 @@ static const struct ir_expr *freeze_expr(struct freezing *f, const struct ir_exp
     return result;
 }
 
-static void need(const struct ir_expr *read, void *needed)
+static const struct ir_expr *freeze_equation(const struct ir_tensor *t, const struct ir_expr *value, void *context)
 {
-    ((bool *)needed)[read->tensor->number] = true;
+    struct freezing f = *(struct freezing *)context;
+
+    f.equation = t;
+    f.done = node_table_new(f.p->arena);
+    return freeze_expr(&f, value);
+}
+
+static bool holds_stop(const struct ir_expr *e, struct node_table *met)
+{
+    bool found = e->kind == IR_APPLY && e->op == IR_stop;
+
+    if (node_get(met, e))
+        return false;
+    node_put(met, e, met);
+    if (e->kind == IR_READ && e->otherwise)
+        found |= holds_stop(e->otherwise, met);
+    for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
+        found |= holds_stop(e->arguments[i], met);
+    return found;
 }
 
 struct ir_tensor *freeze_stops(struct ir_program *p, struct ir_tensor *loss, frozen_list *frozen)
 {
-    int count = loss->number + 1, changed = 0;
-    bool *needed = NEW_ARRAY(p->arena, bool, count);
-    struct ir_tensor **from = NEW_ARRAY(p->arena, struct ir_tensor *, count),
-                     **to = NEW_ARRAY(p->arena, struct ir_tensor *, count);
-    struct ir_tensor *result = loss;
+    int count = p->tensors.count;
+    bool *needed = NEW_ARRAY(p->arena, bool, count), *changed = NEW_ARRAY(p->arena, bool, count);
+    struct freezing f = {.p = p, .frozen = frozen};
+    struct copying c = {
+        .p = p, .count = count, .copied = changed, .prefix = "held", .rewrite = freeze_equation, .context = &f};
 
     needed[loss->number] = true;
-    for (int i = loss->number; i >= 0; i--)
-        if (needed[i] && p->tensors.at[i]->kind == IR_EQUATION)
-            ir_reads(p->tensors.at[i]->value, need, needed);
-    for (int i = 0; i < count; i++) {
-        struct ir_tensor *t = p->tensors.at[i];
-        struct freezing f = {p, t, NULL, frozen};
-        const struct ir_expr *value;
-        if (!needed[i] || t->kind != IR_EQUATION)
-            continue;
-        f.done = node_table_new(p->arena);
-        value = ir_retarget(p, freeze_expr(&f, t->value), from, to, changed);
-        if (value == t->value)
-            continue;
-        from[changed] = t;
-        result = to[changed++] = ir_equation(p, arena_printf(p->arena, "held_%s", t->name), t->axes, t->rank,
-                                             t->reduction, t->reduced, t->reduced_count, value, t->single, t->origin);
-    }
-    return changed && from[changed - 1] == loss ? result : loss;
+    mark_what_is_read(p, needed, count);
+    for (int i = 0; i < count; i++)
+        changed[i] =
+            needed[i] && p->tensors.at[i]->value && holds_stop(p->tensors.at[i]->value, node_table_new(p->arena));
+    mark_what_reads(p, changed, count);
+    for (int i = 0; i < count; i++)
+        changed[i] &= needed[i];
+    c.copy = NEW_ARRAY(p->arena, struct ir_tensor *, count);
+    copy_tensors(&c);
+    return changed[loss->number] ? c.copy[loss->number] : loss;
 }

@@ -155,18 +155,6 @@ static void check_line(struct check *c, const struct line *line, double analytic
 
 /* ---- one tensor ---- */
 
-struct reach {
-    const bool *reached;
-    bool found;
-};
-
-static void note_reached(const struct ir_expr *read, void *context)
-{
-    struct reach *reach = context;
-
-    reach->found |= reach->reached[read->tensor->number];
-}
-
 /* From now on evaluate computes only what depends on t; everything else keeps its value at rest. */
 static void move_only(struct check *c, const struct ir_tensor *t, struct arena *scratch)
 {
@@ -177,17 +165,14 @@ static void move_only(struct check *c, const struct ir_tensor *t, struct arena *
     evaluate(c);
     c->moving.tensors.at = arena_copy(scratch, c->p->tensors.at, sizeof(struct ir_tensor *) * (size_t)count);
     reached[t->number] = true;
-    for (int i = 0; i < count; i++) {
-        struct ir_tensor *given = c->p->tensors.at[i];
-        struct reach reach = {reached, reached[i]};
-        if (given->kind == IR_EQUATION)
-            ir_reads(given->value, note_reached, &reach);
-        reached[i] = reach.found;
-        if (reached[i])
-            continue;
-        given = c->moving.tensors.at[i] = arena_copy(scratch, given, sizeof *given);
-        given->kind = IR_STATE;
-    }
+    mark_what_reads(c->p, reached, count);
+    for (int i = 0; i < count; i++)
+        if (!reached[i]) {
+            struct ir_tensor *given = c->moving.tensors.at[i] =
+                arena_copy(scratch, c->p->tensors.at[i], sizeof(struct ir_tensor));
+            given->kind = IR_STATE;
+            given->recurrence = NULL;
+        }
 }
 
 static void check_direction(struct check *c, struct line line, const double *gradient, struct arena *scratch,
@@ -246,20 +231,27 @@ static struct ir_tensor *contract(struct ir_program *p, struct ir_tensor *loss, 
     return ir_equation(p, "contracted", NULL, 0, IR_SUM, loss->axes, loss->rank, product, false, NULL);
 }
 
-/* The caller's leaves, the ones that are to be moved copied; room for the rest. */
+static bool is_leaf(const struct ir_tensor *t)
+{
+    return t->kind != IR_EQUATION && t->kind != IR_DRAW && t->kind != IR_OPAQUE;
+}
+
+/* The caller's leaves, given in the order before, the ones that are to be moved copied; room for the rest. */
 static struct ir_values values_for(struct arena *arena, const struct ir_program *p, const struct ir_values *given,
-                                   int given_count, struct ir_tensor *const *wrt, int count)
+                                   struct ir_tensor *const *before, int before_count, struct ir_tensor *const *wrt,
+                                   int count)
 {
     struct ir_values values = {NEW_ARRAY(arena, double *, p->tensors.count)};
 
-    for (int i = 0; i < p->tensors.count; i++) {
-        const struct ir_tensor *t = p->tensors.at[i];
-        bool leaf = i < given_count && t->kind != IR_EQUATION && t->kind != IR_DRAW;
-        values.at[i] = leaf ? given->at[i] : NEW_ARRAY(arena, double, ir_elements(t));
-    }
+    for (int i = 0; i < before_count; i++)
+        if (is_leaf(before[i]))
+            values.at[before[i]->number] = given->at[i];
+    for (int i = 0; i < p->tensors.count; i++)
+        if (!values.at[i])
+            values.at[i] = NEW_ARRAY(arena, double, ir_elements(p->tensors.at[i]));
     for (int i = 0; i < count; i++)
         values.at[wrt[i]->number] =
-            arena_copy(arena, given->at[wrt[i]->number], sizeof(double) * (size_t)ir_elements(wrt[i]));
+            arena_copy(arena, values.at[wrt[i]->number], sizeof(double) * (size_t)ir_elements(wrt[i]));
     return values;
 }
 
@@ -278,9 +270,10 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
     const char *error;
     frozen_list frozen = {0};
     int given = p->tensors.count;
+    struct ir_tensor **before = arena_copy(p->arena, p->tensors.at, sizeof(struct ir_tensor *) * (size_t)given);
 
     for (int i = 0; i < count; i++)
-        if (wrt[i]->kind == IR_EQUATION || wrt[i]->kind == IR_DRAW)
+        if (!is_leaf(wrt[i]))
             return arena_printf(p->arena, "%s is computed; expected an input, a parameter, a state or a scalar",
                                 wrt[i]->name);
     for (int i = 0; i < count; i++)
@@ -292,8 +285,11 @@ const char *gradcheck(struct ir_program *p, struct ir_tensor *loss, struct ir_te
     if (error)
         return where ? arena_printf(p->arena, "%s: %s", where->name, error) : error;
     c.loss = freeze_stops(p, c.loss, &frozen);
+    error = arrange_finished(p);
+    if (error)
+        return error;
     scratch = arena_new();
-    c.values = values_for(scratch, p, values, given, wrt, count);
+    c.values = values_for(scratch, p, values, before, given, wrt, count);
     for (int64_t i = 0; cotangents && i < ir_elements(cotangents); i++)
         c.values.at[cotangents->number][i] = random_number(&c.random);
     c.wanted = NEW_ARRAY(scratch, bool, p->tensors.count);

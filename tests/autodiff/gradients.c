@@ -81,7 +81,7 @@ static struct ir_values fill(struct sample *s)
     for (int i = 0; i < s->p->tensors.count; i++) {
         struct ir_tensor *t = s->p->tensors.at[i];
         double low = -1, high = 1;
-        if (t->kind == IR_EQUATION || t->kind == IR_DRAW)
+        if (t->kind == IR_EQUATION || t->kind == IR_DRAW || t->kind == IR_OPAQUE)
             continue;
         range_of(s->text, t->name, &low, &high);
         for (int64_t k = 0; k < ir_elements(t); k++)
@@ -193,7 +193,7 @@ static void test_file(void **state)
     s.loss = s.p->tensors.at[forward - 1];
     for (int i = 0; i < forward; i++) {
         struct ir_tensor *t = s.p->tensors.at[i];
-        if (t->kind != IR_EQUATION && t->kind != IR_DRAW && !t->whole)
+        if (t->kind != IR_EQUATION && t->kind != IR_DRAW && t->kind != IR_OPAQUE && !t->whole)
             list_add(s.arena, s.wrt, t);
     }
     assert_true(s.wrt.count > 0 && s.wrt.count <= 32);
