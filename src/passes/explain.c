@@ -388,10 +388,10 @@ static void explain_json(struct text *out, const struct ir_program *p)
         add_json_field(out, i ? ", {" : "{", "name", stored.at[i]->name);
         text_addf(out, ", \"bytes\": %lld}", (long long)stored_bytes(p, stored.at[i]));
     }
-    text_addf(out,
-              "],\n  \"parameter_bytes\": %lld, \"state_bytes\": %lld, \"arena_bytes\": %lld, \"input_bytes\": %lld\n}\n",
-              (long long)p->parameter_bytes, (long long)p->state_bytes, (long long)p->arena_bytes,
-              (long long)p->input_bytes);
+    text_addf(
+        out,
+        "],\n  \"parameter_bytes\": %lld, \"state_bytes\": %lld, \"arena_bytes\": %lld, \"input_bytes\": %lld\n}\n",
+        (long long)p->parameter_bytes, (long long)p->state_bytes, (long long)p->arena_bytes, (long long)p->input_bytes);
     arena_free(scratch);
 }
 

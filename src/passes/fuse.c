@@ -1,16 +1,24 @@
 /* fuse.c: from equations to kernels.
 
-   requires: a verified program without kernels. maintains: every value, bit for bit in the evaluator. breaks: indices of
-   equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are read go).
-   The choice rests on the structure of the program alone, never on names, threads or timing. In order:
+   requires: a verified program without kernels. maintains: every value, bit for bit in the evaluator. breaks: indices
+   of equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are
+   read go). The choice rests on the structure of the program alone, never on names, threads or timing. In order:
+
      hoist       parts that vary along few loops out of equations over many (hoist.c)
+
      repeat      cheap maps into what reads them (inline.c)
+
      chains      equations over the same loops, one reading the other
-     rows        a reduction that a larger equation reads back (statistics of a row or a column) with that equation: the loops
-                 both share are kept, the rest runs inside
+
+     rows        a reduction that a larger equation reads back (statistics of a row or a column) with that equation:
+                 the loops that both share are kept, the rest runs inside
+
      ends        other reductions (bias gradients, norms, losses) with what makes what they sum, whole or in parts
+
      leftovers   chains again, then kernels over the same loops that read the same tensors
-   A sum of products that is large enough for BLAS is a kernel of its own. */
+
+   A sum of products that is large enough for BLAS is a kernel of its own, as are scatters and opaque operations. The
+   equations of a recurrence share kernels among themselves alone. */
 #include "internal.h"
 
 /* Multiply-adds below which a call into BLAS costs more than it saves. */
@@ -67,8 +75,8 @@ static bool holds_end(const struct fusion *f, int group, const bool *ends)
     return false;
 }
 
-/* Tries to join each equation's group with those of what it reads, until nothing changes. ends: groups that hold one are
-   left alone, unless NULL. */
+/* Tries to join each equation's group with those of what it reads, until nothing changes. ends: groups that hold one
+   are left alone, unless NULL. */
 static void join_chains(struct fusion *f, enum shrink shrink, const bool *ends)
 {
     const char *why;
@@ -143,7 +151,8 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
             double shared;
             int a = j, b = i;
 
-            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].alone || f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
+            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].alone ||
+                f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
             if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
@@ -271,10 +280,10 @@ static void start(struct fusion *f, const number_list *before)
         list_add(f->arena, f->groups[i].equations, e);
         f->groups[i].product = is_product(p, e);
         f->groups[i].recurrence = e->recurrence;
-        f->groups[i].alone = e->kind == IR_OPAQUE     ? "an operation that is no equation"
-                             : e->targets             ? "a scatter"
-                             : f->groups[i].product   ? "a matrix product"
-                                                      : NULL;
+        f->groups[i].alone = e->kind == IR_OPAQUE   ? "an operation that is no equation"
+                             : e->targets           ? "a scatter"
+                             : f->groups[i].product ? "a matrix product"
+                                                    : NULL;
         choose_loops(p, e, &f->members[i], &f->groups[i].depth);
     }
     for (int i = 0; i < p->updates.count; i++)
@@ -296,8 +305,9 @@ static void copy_leaves(struct ir_program *p)
             continue;
         for (int j = 0; j < u->leaf->rank; j++)
             subscripts[j] = ir_form_index(p, u->leaf->axes[j]);
-        u->value = ir_equation(p, arena_printf(p->arena, "%s_copy", u->leaf->name), u->leaf->axes, u->leaf->rank, IR_MAP,
-                               NULL, 0, ir_read(p, u->value, subscripts, u->leaf->rank, NULL), false, u->leaf->origin);
+        u->value =
+            ir_equation(p, arena_printf(p->arena, "%s_copy", u->leaf->name), u->leaf->axes, u->leaf->rank, IR_MAP, NULL,
+                        0, ir_read(p, u->value, subscripts, u->leaf->rank, NULL), false, u->leaf->origin);
     }
 }
 

@@ -1,9 +1,10 @@
 /* group.c: sets of equations that become one kernel, and when two of them may be joined.
 
-   A group has `depth` parallel loops; member.slot[k] is the index of its own that an equation runs along loop k. An equation
-   whose slots are outputs is made anew at each point; one whose slots are reduced is made in parts. Joining two groups keeps those
-   loops that both share, found from how one reads what the other makes (or from how both read one tensor): a loop survives only
-   if every such read is at the very index, so that a point needs nothing of another point. */
+   A group has `depth` parallel loops; member.slot[k] is the index of its own that an equation runs along loop k. An
+   equation whose slots are outputs is made anew at each point; one whose slots are reduced is made in parts. Joining
+   two groups keeps those loops that both share, found from how one reads what the other makes (or from how both read
+   one tensor): a loop survives only if every such read is at the very index, so that a point needs nothing of another
+   point. */
 #include "internal.h"
 
 /* Below this many points a kernel is not worth sharing among threads, so its parallel loops may be short. */
@@ -11,7 +12,9 @@ enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 8192 };
 
 struct pairing {
     int count;
-    struct { int a, b; } at[MOST_LOOPS];
+    struct {
+        int a, b;
+    } at[MOST_LOOPS];
     bool constrained; /* some read has restricted it; before that it stands for everything */
 };
 
@@ -109,7 +112,8 @@ static struct pairing aligned(const struct fusion *f, const struct ir_tensor *wr
 }
 
 /* What readers in group r demand of writers in group w. false: a writer is complete only when its kernel ends. */
-static bool demands(const struct fusion *f, int w, int r, bool writer_is_a, struct pairing *p, const struct ir_tensor **culprit)
+static bool demands(const struct fusion *f, int w, int r, bool writer_is_a, struct pairing *p,
+                    const struct ir_tensor **culprit)
 {
     const struct group *readers = &f->groups[r], *writers = &f->groups[w];
 
@@ -212,8 +216,8 @@ static bool way_outside(struct fusion *f, int a, int b)
     return walk_outside(f, a, a, b);
 }
 
-/* The index that runs along memory in the equation with the most points: the last output, if something is read or written along
-   it; else the last subscript of the largest tensor read. NULL: none does. */
+/* The index that runs along memory in the equation with the most points: the last output, if something is read or
+   written along it; else the last subscript of the largest tensor read. NULL: none does. */
 static const struct ir_index *memory_index(const struct fusion *f, const struct group *g)
 {
     const struct ir_tensor *largest = g->equations.at[0], *read = NULL;
@@ -304,9 +308,12 @@ static const char *index_names(const struct fusion *f, const struct ir_tensor *t
 
 static const char *reduction_verb(enum ir_reduction reduction)
 {
-    static const char *const verbs[] = {
-        [IR_SUM] = "sums",          [IR_PRODUCT] = "multiplies", [IR_MAXIMUM] = "takes the maximum",
-        [IR_MINIMUM] = "takes the minimum", [IR_ARGMAX] = "takes the argmax", [IR_ARGMIN] = "takes the argmin"};
+    static const char *const verbs[] = {[IR_SUM] = "sums",
+                                        [IR_PRODUCT] = "multiplies",
+                                        [IR_MAXIMUM] = "takes the maximum",
+                                        [IR_MINIMUM] = "takes the minimum",
+                                        [IR_ARGMAX] = "takes the argmax",
+                                        [IR_ARGMIN] = "takes the argmin"};
 
     return verbs[reduction];
 }
@@ -345,8 +352,9 @@ static bool survives(const struct pairing *p, int slot, bool is_a)
     return false;
 }
 
-/* Would the group draw down columns: the index along which its random numbers come in blocks in parallel, another of theirs inside?
-   A block of Philox gives neighbours along a row; down a column seven of eight numbers are thrown away. */
+/* Would the group draw down columns: the index along which its random numbers come in blocks in parallel, another of
+   theirs inside? A block of Philox gives neighbours along a row; down a column seven of eight numbers are thrown away.
+ */
 static bool draws_down_columns(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
 {
     for (int i = 0; i < g->equations.count; i++) {
@@ -405,7 +413,8 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
         return false;
     }
     if (ga->recurrence != gb->recurrence) {
-        *why = ga->recurrence ? "the recurrence ends before what reads all its steps" : "the next kernel is a step of a recurrence";
+        *why = ga->recurrence ? "the recurrence ends before what reads all its steps"
+                              : "the next kernel is a step of a recurrence";
         return false;
     }
     if ((holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true))) {
@@ -441,7 +450,10 @@ static int alternatives(const struct fusion *f, int g)
 {
     const struct ir_tensor *e = f->groups[g].equations.at[0];
 
-    return !f->groups[g].alone && !f->groups[g].recurrence && f->groups[g].equations.count == 1 && e->reduction != IR_MAP && may_be_in_parts(e) ? 2 : 1;
+    return !f->groups[g].alone && !f->groups[g].recurrence && f->groups[g].equations.count == 1 &&
+                   e->reduction != IR_MAP && may_be_in_parts(e)
+               ? 2
+               : 1;
 }
 
 static void take_alternative(struct fusion *f, int g, int alternative)

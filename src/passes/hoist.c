@@ -1,8 +1,9 @@
 /* hoist.c: what varies along few loops leaves the equations of many.
 
-   requires: no kernels yet. maintains: every value, bit for bit (a part keeps its equation's precision). breaks: adds equations.
-   exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c; as an equation of its own over n it takes one a row.
-   Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact and may be repeated. */
+   requires: no kernels yet. maintains: every value, bit for bit (a part keeps its equation's precision). breaks: adds
+   equations. exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c; as an equation of its own over n it
+   takes one a row. Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact
+   and may be repeated. */
 #include "internal.h"
 
 /* Points saved, at least, and operations of a part that is worth a tensor. */
@@ -19,8 +20,8 @@ static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, i
 {
     struct ir_tensor *t = h->equation, *part;
 
-    part = ir_equation(h->p, arena_printf(h->p->arena, "%s.part", t->name), indices->at, indices->count, IR_MAP, NULL, 0, e,
-                       t->single, t->origin);
+    part = ir_equation(h->p, arena_printf(h->p->arena, "%s.part", t->name), indices->at, indices->count, IR_MAP, NULL,
+                       0, e, t->single, t->origin);
     insert_before(h->p, t, part);
     return part;
 }

@@ -3,12 +3,12 @@
    requires: no kernels yet. maintains: every value, bit for bit (where precisions differ an equation is repeated as an
    equation). breaks: the list of tensors (what nobody reads any more goes).
    The keep mask of a dropout reads no memory: it is drawn again by each equation that multiplies with it, forward and
-   backward. A map of one tensor that must be in memory anyway (a product, a leaf) costs each reader a few operations, where
-   storing it costs a write and the reads. The choice counts bytes of the tensors of full size, and rests on the
+   backward. A map of one tensor that must be in memory anyway (a product, a leaf) costs each reader a few operations,
+   where storing it costs a write and the reads. The choice counts bytes of the tensors of full size, and rests on the
    program alone. */
 #include "internal.h"
 
-/* Operations a point that computing again may cost each reader: a vector of them takes about the time of reading a vector from L2. */
+/* Operations a point that computing again may cost each reader: about the time of reading a vector from L2. */
 enum { CHEAP = 24, TRIFLING = 2, MOST_NODES = 160 };
 
 static int nodes_of(struct arena *arena, const struct ir_expr *e, expr_list *seen)
@@ -194,8 +194,8 @@ static bool same_in_f32(const struct ir_expr *e)
     case IR_FORM:
         return e->low >= -exact && e->high <= exact;
     case IR_READ:
-        return (!e->otherwise || same_in_f32(e->otherwise)) &&
-               (e->tensor->kind == IR_DRAW || e->tensor->whole || (e->tensor->kind == IR_EQUATION && e->tensor->single));
+        return (!e->otherwise || same_in_f32(e->otherwise)) && (e->tensor->kind == IR_DRAW || e->tensor->whole ||
+                                                                (e->tensor->kind == IR_EQUATION && e->tensor->single));
     case IR_APPLY:
         for (int i = 0; i < 3 && e->arguments[i]; i++)
             if (!same_in_f32(e->arguments[i]))
@@ -227,7 +227,8 @@ static void repeat_as_equations(struct inlining *in, struct ir_tensor *t)
         if (!read_in_place(in, readers.at[i], t) || !is_plain(readers.at[i]))
             return;
     for (int i = 1; i < readers.count; i++) {
-        struct ir_tensor *again = ir_equation(in->p, t->name, t->axes, t->rank, IR_MAP, NULL, 0, t->value, t->single, t->origin);
+        struct ir_tensor *again =
+            ir_equation(in->p, t->name, t->axes, t->rank, IR_MAP, NULL, 0, t->value, t->single, t->origin);
 
         insert_before(in->p, readers.at[i], again);
         readers.at[i]->value = ir_retarget(in->p, readers.at[i]->value, &t, &again, 1);

@@ -1,9 +1,9 @@
 /* order.c: the order in which updates may overwrite their leaves.
 
    requires: tensors in an order that respects reads. maintains: values; the order of leaves among themselves.
-   The value of an update may be written over its leaf where every other reader of the leaf and every guard runs before. Each such
-   wish is a constraint beyond the reads; a leaf whose wish would close a circle (two leaves that swap; a guard that reads
-   the new value) is left out, and plan_memory then gives the value a place of its own. */
+   The value of an update may be written over its leaf where every other reader of the leaf and every guard runs before.
+   Each such wish is a constraint beyond the reads; a leaf whose wish would close a circle (two leaves that swap; a
+   guard that reads the new value) is left out, and plan_memory then gives the value a place of its own. */
 #include "internal.h"
 
 struct order {

@@ -2,9 +2,9 @@
 
    requires: a fused program. Sets region, offset and storage of each tensor and the program's byte counts, in place.
    maintains: everything else.
-   A value of the arena lives from the kernel that makes it to the last kernel that reads it (measured in kernels); two that
-   live together never share a byte. Places are given largest first, each the lowest that is free over its life: greedy by
-   size, which comes near the lower bound on the programs of training. Offsets are multiples of 64 bytes. */
+   A value of the arena lives from the kernel that makes it to the last kernel that reads it (measured in kernels); two
+   that live together never share a byte. Places are given largest first, each the lowest that is free over its life:
+   greedy by size, which comes near the lower bound on the programs of training. Offsets are multiples of 64 bytes. */
 #include "internal.h"
 
 #include <string.h>
@@ -97,7 +97,7 @@ struct planning {
     struct arena *arena;
     struct moment *made; /* by number */
     struct uses uses;
-    int last_guard;      /* kernel that makes the last guard; -1: none */
+    int last_guard; /* kernel that makes the last guard; -1: none */
 };
 
 static void find_moments(struct planning *plan)

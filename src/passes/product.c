@@ -1,6 +1,6 @@
-/* product.c: is an equation a matrix product? Roles come from where an index occurs, never from names: in both factors and in
-   the output = batched; in the output and one factor = M or N; summed, in both factors = K. What a subscript is (a flattened
-   image, a slice of heads) matters only through the element's address: constant + sum of stride * index.
+/* product.c: is an equation a matrix product? Roles come from where an index occurs, never from names: in both factors
+   and in the output = batched; in the output and one factor = M or N; summed, in both factors = K. What a subscript is
+   (a flattened image, a slice of heads) matters only through the element's address: constant + sum of stride * index.
 
    requires: an equation with factors that are stored as real numbers. changes nothing. */
 #include "internal.h"
@@ -101,7 +101,8 @@ static void join(struct dimensions *list, enum operand x, enum operand y)
     list->count = count;
 }
 
-/* Keeps one loop of the list, the one along which c is contiguous if there is one, else the longest; the others are batched. */
+/* Keeps one loop of the list, the one along which c is contiguous if there is one, else the longest; the others are
+ * batched. */
 static bool keep_one(struct dimensions *list, struct dimensions *batched, struct dimension *kept)
 {
     int best = -1;
@@ -119,7 +120,8 @@ static bool keep_one(struct dimensions *list, struct dimensions *batched, struct
 }
 
 /* How BLAS must be told that an operand lies: rows x columns, strides of each. A loop of extent 1 has stride 0. */
-static bool lies(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, bool *transposed, int64_t *leading)
+static bool lies(int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride, bool *transposed,
+                 int64_t *leading)
 {
     if (column_stride == 1 || columns == 1) {
         *transposed = false;
@@ -147,7 +149,8 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
     *out = (struct product){.scale = 1, .batches = 1};
     if (!is_plain(q) || q->reduction != IR_SUM || q->whole || q->single)
         return false;
-    if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(reads[0]) || !stored_real(reads[1]))
+    if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(reads[0]) ||
+        !stored_real(reads[1]))
         return false;
     a = linear_address(p, reads[0]);
     b = linear_address(p, reads[1]);

@@ -33,7 +33,8 @@ void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out)
     ir_reads(e, collect, &(struct collector){arena, out});
 }
 
-static void form_reads(const struct ir_form *form, void (*visit)(const struct ir_expr *read, void *context), void *context)
+static void form_reads(const struct ir_form *form, void (*visit)(const struct ir_expr *read, void *context),
+                       void *context)
 {
     for (int i = 0; i < form->count; i++) {
         const struct ir_atom *atom = form->terms[i].atom;
@@ -55,7 +56,8 @@ void for_reads(const struct ir_tensor *t, void (*visit)(const struct ir_expr *re
         visit(&(struct ir_expr){.kind = IR_READ, .tensor = t->operands[i]}, context);
 }
 
-/* The reads of an equation, a scatter's targets included; an opaque operation reads its operands at all their points. */
+/* The reads of an equation, a scatter's targets included; an opaque operation reads its operands at all their points.
+ */
 static void collect_all(struct arena *arena, struct ir_program *p, const struct ir_tensor *t, expr_list *out)
 {
     if (t->kind == IR_EQUATION)

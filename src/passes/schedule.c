@@ -1,17 +1,17 @@
 /* schedule.c: what depends on the step's scalars alone leaves the program.
 
-   requires: a verified program without kernels. In place; returns p. maintains: values (the schedule computes in f64, and what
-   is of single precision stays so); names.
-   Every real equation of rank 0 over scalars and constants, and every such subexpression of another equation that has an
-   operator, becomes an IR_SCALAR leaf (scalars are real; a whole one may be a subscript, so it stays), filled before each step by *schedule, whose output has the leaf's name. Rates, schedules
-   and keep probabilities are computed once a step in f64 instead of at every element. */
+   requires: a verified program without kernels. In place; returns p. maintains: values (the schedule computes in f64,
+   and what is of single precision stays so); names. Every real equation of rank 0 over scalars and constants, and every
+   such subexpression of another equation that has an operator, becomes an IR_SCALAR leaf (scalars are real; a whole one
+   may be a subscript, so it stays), filled before each step by *schedule, whose output has the leaf's name. Rates,
+   schedules and keep probabilities are computed once a step in f64 instead of at every element. */
 #include "internal.h"
 
 struct splitting {
     struct ir_program *p, *schedule;
     struct arena *arena;
-    struct ir_tensor **moved; /* by number in p: what stands for it in the schedule */
-    tensor_list made;         /* new leaves of p, to be listed before what reads them */
+    struct ir_tensor **moved;           /* by number in p: what stands for it in the schedule */
+    tensor_list made;                   /* new leaves of p, to be listed before what reads them */
     LIST(const struct ir_expr *) whats; /* subexpressions that are leaves already, with .. */
     LIST(bool) singles;                 /* .. their precision and .. */
     tensor_list whose;                  /* .. their leaves */
@@ -76,8 +76,8 @@ static const struct ir_expr *move(struct splitting *s, const struct ir_expr *e)
     }
     case IR_READ:
         if (!s->moved[e->tensor->number])
-            s->moved[e->tensor->number] = ir_leaf(s->schedule, IR_SCALAR, e->tensor->name, NULL, 0, false, 0, 0,
-                                                  e->tensor->origin);
+            s->moved[e->tensor->number] =
+                ir_leaf(s->schedule, IR_SCALAR, e->tensor->name, NULL, 0, false, 0, 0, e->tensor->origin);
         return ir_read(s->schedule, s->moved[e->tensor->number], NULL, 0, NULL);
     case IR_APPLY:
         for (int i = 0; i < 3 && e->arguments[i]; i++)
@@ -116,7 +116,8 @@ static const struct ir_expr *take_parts(struct splitting *s, const struct ir_ten
         if (from->at[i] == e)
             return to->at[i];
     if (e->kind == IR_APPLY && !e->whole && has_read(e) && scheduled(s, e)) {
-        struct ir_tensor *leaf = schedule_it(s, arena_printf(s->p->arena, "%s.scalar", t->name), e, t->single, t->origin);
+        struct ir_tensor *leaf =
+            schedule_it(s, arena_printf(s->p->arena, "%s.scalar", t->name), e, t->single, t->origin);
 
         result = ir_read(s->p, leaf, NULL, 0, NULL);
     } else if (e->kind == IR_APPLY) {

@@ -1,9 +1,9 @@
 /* share.c: equal equations become one, in place; returns p.
 
    requires: a verified program without kernels. maintains: values, bit for bit; names of what is kept.
-   Two equations are equal if they have the same outputs and reduced indices up to renaming (extents and places decide), the same
-   reduction, the same precision, and the same value under that renaming. Scatters and recurrences stay as they are. Draws are leaves and never merged: two sites give
-   different numbers. */
+   Two equations are equal if they have the same outputs and reduced indices up to renaming (extents and places decide),
+   the same reduction, the same precision, and the same value under that renaming. Scatters and recurrences stay as they
+   are. Draws are leaves and never merged: two sites give different numbers. */
 #include "internal.h"
 
 /* One index for each place and extent, in which all equations are compared. */
@@ -15,7 +15,8 @@ struct canon {
 
 static const struct ir_form *canonical(struct canon *c, const char *role, int place, const struct ir_index *index)
 {
-    const char *key = arena_printf(c->arena, "%s%d:%lld%s", role, place, (long long)index->extent, index->batch ? "*" : "");
+    const char *key =
+        arena_printf(c->arena, "%s%d:%lld%s", role, place, (long long)index->extent, index->batch ? "*" : "");
     struct ir_index *found = map_get(c->indices, key);
 
     if (!found) {
@@ -44,7 +45,8 @@ static const struct ir_expr *canonical_value(struct canon *c, const struct ir_te
 
 static bool same_shape(const struct ir_tensor *a, const struct ir_tensor *b)
 {
-    if (a->rank != b->rank || a->reduced_count != b->reduced_count || a->reduction != b->reduction || a->single != b->single)
+    if (a->rank != b->rank || a->reduced_count != b->reduced_count || a->reduction != b->reduction ||
+        a->single != b->single)
         return false;
     for (int i = 0; i < a->rank; i++)
         if (a->axes[i]->extent != b->axes[i]->extent)

@@ -1,20 +1,28 @@
 /* simplify.c: algebra and cleaning on whole programs, in place; returns p.
 
-   requires: a verified program without kernels. maintains: the values of outputs and updates, bit for bit but for the two rules
-   below that reassociate (factors, squares); names of what is kept; leaves that have a place in files.
+   requires: a verified program without kernels. maintains: the values of outputs and updates, bit for bit but for the
+   two rules below that reassociate (factors, squares); names of what is kept; leaves that have a place in files.
+
      copies      a map that only reads another tensor is read through (views too: x[n, i // 28, i % 28])
+
      constants   reads of a map that is one number become the number
+
      extents     a reduction over an extent of 1 takes the value at 0
-     factors     sum[i] a[o] * b[i] * c[i, o] = a[o] * sum[i] b[i] * c[i, o]: factors free of the summed indices leave a sum of
-                 products, so that products of two reads stay what they are.
-     squares     x ^ 2 = x * x; and of a sum to one number, reads of a map that scales a tensor by numbers (a clipped gradient)
-                 become that product, so that its factors leave and the norm before and after clipping is one sum
+
+     factors     sum[i] a[o] * b[i] * c[i, o] = a[o] * sum[i] b[i] * c[i, o]: factors free of the summed indices
+                 leave a sum of products, so that products of two reads stay what they are
+
+     squares     x ^ 2 = x * x; and in a sum to one number, reads of a map that scales a tensor by numbers (a clipped
+                 gradient) become that product, so that its factors leave and the norms before and after clipping
+                 are one sum
+
      dead        equations and draws that no output and no update needs go
+
    Until nothing changes; each rule shrinks the program or moves a factor outwards, so it ends. */
 #include "internal.h"
 
-/* Can reads of the map be replaced by what it reads? With an else value only where nothing can be outside the inner tensor that
-   is not outside the copy: when the copy has the same axes in some order. */
+/* Can reads of the map be replaced by what it reads? With an else value only where nothing can be outside the inner
+   tensor that is not outside the copy: when the copy has the same axes in some order. */
 static bool reads_through(const struct ir_tensor *copy, const struct ir_expr *read)
 {
     const struct ir_expr *inner = copy->value;
@@ -95,8 +103,8 @@ static bool drop_extents(struct ir_program *p, struct ir_tensor *t)
     return true;
 }
 
-static const struct ir_expr *without_squares(struct ir_program *p, const struct ir_expr *e, struct arena *arena, expr_list *from,
-                                             expr_list *to)
+static const struct ir_expr *without_squares(struct ir_program *p, const struct ir_expr *e, struct arena *arena,
+                                             expr_list *from, expr_list *to)
 {
     const struct ir_expr *result = e, *arguments[3] = {0};
 
@@ -175,7 +183,8 @@ static void split(struct ir_program *p, struct factors *f, const struct ir_expr 
     if (e->kind == IR_APPLY && e->op == IR_multiply) {
         split(p, f, e->arguments[0], t);
         split(p, f, e->arguments[1], t);
-    } else if (e->kind == IR_APPLY && e->op == IR_divide && !mentions(f->arena, e->arguments[1], t->reduced, t->reduced_count)) {
+    } else if (e->kind == IR_APPLY && e->op == IR_divide &&
+               !mentions(f->arena, e->arguments[1], t->reduced, t->reduced_count)) {
         split(p, f, e->arguments[0], t);
         list_add(f->arena, f->outside, ir_apply(p, IR_divide, ir_real(p, 1), e->arguments[1], NULL));
     } else if (mentions(f->arena, e, t->reduced, t->reduced_count)) {
@@ -194,8 +203,8 @@ static const struct ir_expr *product_of(struct ir_program *p, const expr_list *l
     return e;
 }
 
-/* Makes the sum without the factors a new equation before t, and t a map that multiplies. Only for products of two reads or more:
-   elsewhere nothing is gained. */
+/* Makes the sum without the factors a new equation before t, and t a map that multiplies. Only for products of two
+   reads or more: elsewhere nothing is gained. */
 static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
 {
     struct factors f = {.arena = arena_new()};
@@ -216,8 +225,8 @@ static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
             axes[i] = ir_index(p, t->axes[i]->name, t->axes[i]->extent, t->axes[i]->batch);
             subscripts[i] = ir_form_index(p, axes[i]);
         }
-        sum = ir_equation(p, arena_printf(p->arena, "%s_sum", t->name), axes, t->rank, IR_SUM, t->reduced, t->reduced_count,
-                          ir_substitute(p, inside, t->axes, subscripts, t->rank), false, t->origin);
+        sum = ir_equation(p, arena_printf(p->arena, "%s_sum", t->name), axes, t->rank, IR_SUM, t->reduced,
+                          t->reduced_count, ir_substitute(p, inside, t->axes, subscripts, t->rank), false, t->origin);
         for (int i = 0; i < t->rank; i++)
             subscripts[i] = ir_form_index(p, t->axes[i]);
         t->value = ir_apply(p, IR_multiply, ir_read(p, sum, subscripts, t->rank, NULL), outside, NULL);

@@ -1,7 +1,8 @@
 /* stage.c: a group of equations as a kernel: stages, indices that all equations share, locals.
 
-   requires: the group's loops chosen (group.c). Equations are rewritten in place: new indices, the same value at every point.
-   Each equation goes to the earliest stage that its reads allow and whose loops it can share; else it gets a stage of its own. */
+   requires: the group's loops chosen (group.c). Equations are rewritten in place: new indices, the same value at every
+   point. Each equation goes to the earliest stage that its reads allow and whose loops it can share; else it gets a
+   stage of its own. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -61,8 +62,10 @@ static bool ask(struct renaming *r, struct ir_index *from, struct ir_index *to)
     return false;
 }
 
-/* Can the read be at the very point at which `writer`, which stands in the stage, is made? Then its loops are asked for. */
-static bool same_point(const struct renaming *r, const struct ir_expr *read, struct ir_index *const *axes, struct renaming *out)
+/* Can the read be at the very point at which `writer`, which stands in the stage, is made? Then its loops are asked
+ * for. */
+static bool same_point(const struct renaming *r, const struct ir_expr *read, struct ir_index *const *axes,
+                       struct renaming *out)
 {
     *out = *r;
     for (int i = 0; i < read->tensor->rank; i++) {
@@ -74,7 +77,8 @@ static bool same_point(const struct renaming *r, const struct ir_expr *read, str
     return true;
 }
 
-static bool same_point_reversed(const struct renaming *r, const struct ir_expr *read, const struct ir_tensor *e, struct renaming *out)
+static bool same_point_reversed(const struct renaming *r, const struct ir_expr *read, const struct ir_tensor *e,
+                                struct renaming *out)
 {
     *out = *r;
     for (int i = 0; i < read->tensor->rank; i++) {
@@ -92,7 +96,8 @@ static const struct ir_stage *stage_at(const struct build *b, int s)
 }
 
 /* Renaming that lets e run in stage s next to what is there; false if it cannot. */
-static bool fits(const struct build *b, const struct ir_tensor *e, const struct renaming *start, int s, struct renaming *out)
+static bool fits(const struct build *b, const struct ir_tensor *e, const struct renaming *start, int s,
+                 struct renaming *out)
 {
     const struct fusion *f = b->f;
     const struct ir_stage *stage = stage_at(b, s);
@@ -128,7 +133,8 @@ static bool fits(const struct build *b, const struct ir_tensor *e, const struct 
         collect_reads(f->arena, stage->equations.at[i]->value, &theirs);
         for (int j = 0; j < theirs.count; j++)
             for (int k = 0; k < reads->count; k++)
-                for (int axis = 0; reads->at[k]->tensor == theirs.at[j]->tensor && axis < theirs.at[j]->tensor->rank; axis++) {
+                for (int axis = 0; reads->at[k]->tensor == theirs.at[j]->tensor && axis < theirs.at[j]->tensor->rank;
+                     axis++) {
                     struct ir_index *from = ir_form_bare(reads->at[k]->subscripts[axis]);
                     struct ir_index *to = ir_form_bare(theirs.at[j]->subscripts[axis]);
                     bool inner = false;
@@ -345,8 +351,7 @@ static void place_alone(struct ir_program *p, struct ir_kernel *kernel, struct i
 struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
 {
     struct ir_program *p = f->p;
-    struct build b = {f, group, NEW(p->arena, struct ir_kernel),
-                      NEW_ARRAY(f->arena, int, p->tensors.count + 1), {0}};
+    struct build b = {f, group, NEW(p->arena, struct ir_kernel), NEW_ARRAY(f->arena, int, p->tensors.count + 1), {0}};
 
     b.kernel->kind = group->product ? IR_PRODUCT_KERNEL : IR_NEST;
     b.kernel->stopped = group->stopped;

@@ -67,7 +67,8 @@ static void expect(const char *source, int64_t m, int64_t n, int64_t k, int64_t 
     assert_int_equal(match.n, n);
     assert_int_equal(match.k, k);
     assert_int_equal(match.batches, batches);
-    assert_true(match.lda >= (match.a_transposed ? m : k) && match.ldb >= (match.b_transposed ? k : n) && match.ldc >= n);
+    assert_true(match.lda >= (match.a_transposed ? m : k) && match.ldb >= (match.b_transposed ? k : n) &&
+                match.ldc >= n);
     for (int i = 0; i < p->tensors.count - 1; i++)
         for (int64_t e = 0; e < ir_elements(p->tensors.at[i]); e++)
             values.at[i][e] = (double)((e * 7 + i * 3) % 11) - 5;
@@ -94,61 +95,75 @@ static void refuse(const char *source)
 static void a_dense_layer_and_its_gradients(void **state)
 {
     expect("program p f64\ninput x[n*: 3, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[n*: 3, o: 5] = sum[i: 4] x[n, i] * W[i, o]\n", 3, 5, 4, 1);
+           "z[n*: 3, o: 5] = sum[i: 4] x[n, i] * W[i, o]\n",
+           3, 5, 4, 1);
     expect("program p f64\ninput dz[n*: 3, o: 5]\nparameter W[i: 4, o: 5]\n"
-           "dx[n*: 3, i: 4] = sum[o: 5] dz[n, o] * W[i, o]\n", 3, 4, 5, 1);
+           "dx[n*: 3, i: 4] = sum[o: 5] dz[n, o] * W[i, o]\n",
+           3, 4, 5, 1);
     expect("program p f64\ninput x[n*: 3, i: 4]\ninput dz[n*: 3, o: 5]\n"
-           "dW[i: 4, o: 5] = sum[n*: 3] x[n, i] * dz[n, o]\n", 4, 5, 3, 1);
+           "dW[i: 4, o: 5] = sum[n*: 3] x[n, i] * dz[n, o]\n",
+           4, 5, 3, 1);
 }
 
 static void operands_change_sides_so_that_the_result_is_row_major(void **state)
 {
     expect("program p f64\ninput x[n*: 3, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[n*: 3, o: 5] = sum[i: 4] W[i, o] * x[n, i]\n", 3, 5, 4, 1);
+           "z[n*: 3, o: 5] = sum[i: 4] W[i, o] * x[n, i]\n",
+           3, 5, 4, 1);
     expect("program p f64\ninput x[n*: 3, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[o: 5, n*: 3] = sum[i: 4] x[n, i] * W[i, o]\n", 5, 3, 4, 1);
+           "z[o: 5, n*: 3] = sum[i: 4] x[n, i] * W[i, o]\n",
+           5, 3, 4, 1);
 }
 
 static void a_flattened_image_is_one_loop(void **state)
 {
     expect("program p f64\ninput x[n*: 3, h: 2, w: 4]\nparameter W[i: 8, o: 5]\n"
-           "z[n*: 3, o: 5] = sum[i: 8] x[n, i // 4, i % 4] * W[i, o]\n", 3, 5, 8, 1);
+           "z[n*: 3, o: 5] = sum[i: 8] x[n, i // 4, i % 4] * W[i, o]\n",
+           3, 5, 8, 1);
     expect("program p f64\ninput x[n*: 3, h: 2, w: 4]\ninput dz[n*: 3, o: 5]\n"
-           "dW[i: 8, o: 5] = sum[n*: 3] x[n, i // 4, i % 4] * dz[n, o]\n", 8, 5, 3, 1);
+           "dW[i: 8, o: 5] = sum[n*: 3] x[n, i // 4, i % 4] * dz[n, o]\n",
+           8, 5, 3, 1);
 }
 
 static void several_indices_become_one_m_n_or_k(void **state)
 {
     expect("program p f64\ninput x[n*: 3, t: 2, i: 4]\nparameter W[i: 4, g: 2, u: 3]\n"
-           "z[n*: 3, t: 2, g: 2, u: 3] = sum[i: 4] x[n, t, i] * W[i, g, u]\n", 6, 6, 4, 1);
+           "z[n*: 3, t: 2, g: 2, u: 3] = sum[i: 4] x[n, t, i] * W[i, g, u]\n",
+           6, 6, 4, 1);
     expect("program p f64\ninput x[n*: 3, t: 2, i: 4]\ninput dz[n*: 3, t: 2, o: 5]\n"
-           "dW[i: 4, o: 5] = sum[n*: 3, t: 2] x[n, t, i] * dz[n, t, o]\n", 4, 5, 6, 1);
+           "dW[i: 4, o: 5] = sum[n*: 3, t: 2] x[n, t, i] * dz[n, t, o]\n",
+           4, 5, 6, 1);
 }
 
 static void an_index_of_both_factors_and_the_output_is_batched(void **state)
 {
     expect("program p f64\ninput q[n*: 2, t: 3, h: 2, d: 4]\ninput k[n*: 2, t: 5, h: 2, d: 4]\n"
-           "s[n*: 2, h: 2, t: 3, r: 5] = sum[d: 4] q[n, t, h, d] * k[n, r, h, d]\n", 3, 5, 4, 4);
+           "s[n*: 2, h: 2, t: 3, r: 5] = sum[d: 4] q[n, t, h, d] * k[n, r, h, d]\n",
+           3, 5, 4, 4);
 }
 
 static void what_cannot_be_joined_is_batched_too(void **state)
 {
     expect("program p f64\ninput x[n*: 3, t: 2, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[t: 2, n*: 3, o: 5] = sum[i: 4] x[n, t, i] * W[i, o]\n", 3, 5, 4, 2);
+           "z[t: 2, n*: 3, o: 5] = sum[i: 4] x[n, t, i] * W[i, o]\n",
+           3, 5, 4, 2);
 }
 
 static void numbers_become_the_scale(void **state)
 {
     expect("program p f64\ninput x[n*: 3, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[n*: 3, o: 5] = sum[i: 4] -(2 * x[n, i]) * W[i, o] * 0.5\n", 3, 5, 4, 1);
+           "z[n*: 3, o: 5] = sum[i: 4] -(2 * x[n, i]) * W[i, o] * 0.5\n",
+           3, 5, 4, 1);
 }
 
 static void one_row_or_one_column_is_a_product_too(void **state)
 {
     expect("program p f64\ninput x[n*: 1, i: 4]\nparameter W[i: 4, o: 5]\n"
-           "z[n*: 1, o: 5] = sum[i: 4] x[n, i] * W[i, o]\n", 1, 5, 4, 1);
+           "z[n*: 1, o: 5] = sum[i: 4] x[n, i] * W[i, o]\n",
+           1, 5, 4, 1);
     expect("program p f64\ninput x[n*: 3, i: 4]\nparameter w[i: 4]\n"
-           "z[n*: 3] = sum[i: 4] x[n, i] * w[i]\n", 3, 1, 4, 1);
+           "z[n*: 3] = sum[i: 4] x[n, i] * w[i]\n",
+           3, 1, 4, 1);
 }
 
 static void other_sums_are_not(void **state)

@@ -1,6 +1,6 @@
-/* random.c: random programs through all passes. After each the program is well formed; what it computes stays the same, fused and
-   not, in place and not. Rounding: simplify may reassociate sums, hence the tolerance: 1e-9 of max(1, |value|), values being of
-   order 1 and sums of at most some thousand terms. */
+/* random.c: random programs through all passes. After each the program is well formed; what it computes stays the same,
+   fused and not, in place and not. Rounding: simplify may reassociate sums, hence the tolerance: 1e-9 of max(1,
+   |value|), values being of order 1 and sums of at most some thousand terms. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,7 +97,8 @@ static const struct ir_expr *random_expression(struct maker *m, int depth)
     case 2:
         return ir_apply(m->p, IR_power, random_expression(m, depth - 1), ir_number(m->p, 2), NULL);
     default:
-        return ir_apply(m->p, binary[pick(m, 6)], random_expression(m, depth - 1), random_expression(m, depth - 1), NULL);
+        return ir_apply(m->p, binary[pick(m, 6)], random_expression(m, depth - 1), random_expression(m, depth - 1),
+                        NULL);
     }
 }
 
@@ -111,8 +112,8 @@ static void choose_loops(struct maker *m, int rank, struct ir_index *const *like
 {
     m->loop_count = 0;
     for (int i = 0; i < rank; i++)
-        m->loops[m->loop_count++] = like ? ir_index(m->p, like[i]->name, like[i]->extent, like[i]->batch)
-                                         : new_index(m, pick(m, DIMENSIONS));
+        m->loops[m->loop_count++] =
+            like ? ir_index(m->p, like[i]->name, like[i]->extent, like[i]->batch) : new_index(m, pick(m, DIMENSIONS));
 }
 
 static struct ir_tensor *random_equation(struct maker *m)
@@ -138,7 +139,8 @@ static struct ir_tensor *random_equation(struct maker *m)
     if (!reduced) {
         const struct ir_expr *e = random_expression(m, 3);
 
-        return ir_equation(m->p, "q", m->loops, rank, IR_MAP, NULL, 0, e->whole ? e : bounded(m, e), pick(m, 12) == 0, NULL);
+        return ir_equation(m->p, "q", m->loops, rank, IR_MAP, NULL, 0, e->whole ? e : bounded(m, e), pick(m, 12) == 0,
+                           NULL);
     }
     return ir_equation(m->p, "r", m->loops, rank, kinds[pick(m, 5)], m->loops + rank, reduced,
                        pick(m, 2) ? ir_apply(m->p, IR_multiply, random_read(m), random_read(m), NULL)
@@ -157,7 +159,9 @@ static void add_leaf(struct maker *m, enum ir_kind kind, const char *name, int r
 
 static struct ir_program *make(struct arena *arena, uint64_t seed)
 {
-    struct maker m = {.arena = arena, .p = ir_program_new(arena, "random", IR_DOUBLE), .state = seed * 2654435761u + 88172645463325252u};
+    struct maker m = {.arena = arena,
+                      .p = ir_program_new(arena, "random", IR_DOUBLE),
+                      .state = seed * 2654435761u + 88172645463325252u};
     LIST(struct ir_tensor *) leaves = {0};
     struct ir_index *axes[2];
     int equations;
@@ -262,12 +266,13 @@ static void same(const struct ir_program *original, const struct ir_program *pas
     ir_evaluate(passed, &after, run);
     for (int i = 0; i < original->outputs.count; i++)
         compare(original->outputs.at[i].name, before.at[original->outputs.at[i].tensor->number],
-                after.at[passed->outputs.at[i].tensor->number], ir_elements(original->outputs.at[i].tensor), seed, pass);
+                after.at[passed->outputs.at[i].tensor->number], ir_elements(original->outputs.at[i].tensor), seed,
+                pass);
     for (int i = 0; i < original->updates.count; i++) {
         const struct ir_tensor *leaf = original->updates.at[i].leaf;
 
-        compare(leaf->name, before.at[leaf->number], after.at[ir_find(passed, leaf->name)->number], ir_elements(leaf), seed,
-                pass);
+        compare(leaf->name, before.at[leaf->number], after.at[ir_find(passed, leaf->name)->number], ir_elements(leaf),
+                seed, pass);
     }
     arena_free(arena);
 }

@@ -1,15 +1,24 @@
-/* run_passes.c: carries out one test file (tests/ir_file.h): all passes over its program, fused and not, the verifier after each.
-   What the program computes must stay what it was, element for element, and the kernels the same under other names.
-   Directives besides those of every test:
-       rounds 1e-12            values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
-       fused KERNEL            the kernels after fuse, all of them in order: `nest n | o: z y* | : m`
-                               is a nest (product, scatter, opaque; `nest over t n` in a recurrence) parallel over n, a stage over o with z and y (local), a stage of its own with m
-       unfused KERNEL          the same with fusion off
-       inplace NAME            the value of the leaf's update is written over the leaf
-       copied NAME             it is not
-       arena N                 bytes of the arena, fused
+/* run_passes.c: carries out one test file (tests/ir_file.h): all passes over its program, fused and not, the verifier
+   after each. What the program computes must stay what it was, element for element, and the kernels the same under
+   other names. Directives besides those of every test:
+
+       rounds 1e-12      values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
+
+       fused KERNEL      the kernels after fuse, all of them in order: `nest n | o: z y* | : m` is a nest (product,
+                         scatter, opaque; `nest over t n` in a recurrence) parallel over n, with a stage over o of z
+                         and y (local) and a stage of its own for m
+
+       unfused KERNEL    the same with fusion off
+
+       inplace NAME      the value of the leaf's update is written over the leaf
+
+       copied NAME       it is not
+
+       arena N           bytes of the arena, fused
+
        simplified N, shared N, scheduled N   how many equations the pass leaves
-       explains "TEXT"         explain says this, fused; blanks stand for any space */
+
+       explains "TEXT"   explain says this, fused; blanks stand for any space */
 #include "ir_file.h"
 #include "passes.h"
 
@@ -69,8 +78,10 @@ static void check_count(const struct test *t, const char *word, const struct ir_
 
 static void add_kernel(struct text *out, const struct ir_kernel *k)
 {
-    static const char *const kinds[] = {[IR_NEST] = "nest", [IR_PRODUCT_KERNEL] = "product",
-                                        [IR_SCATTER_KERNEL] = "scatter", [IR_OPAQUE_KERNEL] = "opaque"};
+    static const char *const kinds[] = {[IR_NEST] = "nest",
+                                        [IR_PRODUCT_KERNEL] = "product",
+                                        [IR_SCATTER_KERNEL] = "scatter",
+                                        [IR_OPAQUE_KERNEL] = "opaque"};
 
     text_add(out, kinds[k->kind]);
     if (k->recurrence)
@@ -191,12 +202,13 @@ static void same_elements(const struct test *t, const char *what, const char *na
                     fabs(expected[i] - found[i]) <= t->rounds * fmax(1, fabs(expected[i]));
 
         if (!same)
-            ir_file_fail(t->file, t->section->line, "%s: element %lld of %s is %.17g, expected %.17g", what, (long long)i,
-                         name, found[i], expected[i]);
+            ir_file_fail(t->file, t->section->line, "%s: element %lld of %s is %.17g, expected %.17g", what,
+                         (long long)i, name, found[i], expected[i]);
     }
 }
 
-/* Evaluates the passed program (and its schedule before it) from the original's leaves, and compares outputs and leaves. */
+/* Evaluates the passed program (and its schedule before it) from the original's leaves, and compares outputs and
+ * leaves. */
 static void same_values(const struct test *t, const char *what, const struct ir_program *original,
                         const struct ir_program *passed, const struct ir_program *schedule)
 {
@@ -207,7 +219,8 @@ static void same_values(const struct test *t, const char *what, const struct ir_
     for (int i = 0; i < passed->tensors.count; i++) {
         const struct ir_tensor *leaf = passed->tensors.at[i], *old = ir_find(original, leaf->name);
 
-        if (leaf->kind != IR_EQUATION && leaf->kind != IR_OPAQUE && leaf->kind != IR_DRAW && old && old->kind == leaf->kind)
+        if (leaf->kind != IR_EQUATION && leaf->kind != IR_OPAQUE && leaf->kind != IR_DRAW && old &&
+            old->kind == leaf->kind)
             memcpy(after.at[i], before.at[old->number], sizeof(double) * (size_t)ir_elements(leaf));
     }
     if (schedule) {
