@@ -167,10 +167,11 @@ bool rnet_read_text(const char *path, const struct rnet_vocabulary *vocabulary, 
    names it and says how long the longest is. */
 bool rnet_read_lines(const char *path, const struct rnet_vocabulary *vocabulary, int longest, struct rnet_array *rows,
                      struct rnet_array *lengths, int64_t *unknown, struct rnet_error *error);
-/* Rows of `length` neighbours in a stream: row r is stream[r * stride .. r * stride + length - 1]; symbols at the end that
-   fill no row are left out. For a model that predicts each symbol from those before, stride = length - 1: the last symbol
-   of a row, which is predicted, is the first of the next, which it is predicted from; every symbol but the first is
-   predicted once. I32 [rows, length]; a stream shorter than `length` is an error that names `from`. */
+/* Rows of `length` neighbours in a stream: row r is stream[r * stride .. r * stride + length - 1]; the last symbols, fewer
+   than `stride`, that fill no row are left out. For a model that predicts each symbol from those before,
+   stride = length - 1: the last symbol of a row, which is predicted, is the first of the next, which it predicts from; of
+   the symbols in rows every one but the first is predicted once. I32 [rows, length]; a stream shorter than `length` is an
+   error that names `from`. */
 bool rnet_sequence(const struct rnet_array *stream, int64_t length, int64_t stride, const char *from,
                    struct rnet_array *out, struct rnet_error *error);
 
