@@ -81,25 +81,33 @@ static void add_string(struct rnet_log *log, const char *text)
     add_text(log, "\"");
 }
 
-/* Length of the lines that stay: whole, and none behind the first whose step is beyond `after_step`. Lines are our own:
-   a bare "step": in quotes is the key, for inside a string its quotes would be escaped. */
-static size_t kept_length(const char *lines, size_t size, uint64_t after_step)
+/* The number behind `key` in a line, or `otherwise`. Lines are our own: a bare key in quotes is the key, for inside a string
+   its quotes would be escaped. */
+static uint64_t number_in(const char *line, size_t size, const char *key, uint64_t otherwise)
 {
-    static const char key[] = "\"step\":";
+    const char *found = memmem(line, size, key, strlen(key));
+    return found ? strtoull(found + strlen(key), NULL, 10) : otherwise;
+}
+
+/* Length of the lines that stay: whole, and none behind the first whose step, in this block, is beyond `after_step`, or that is
+   of a later block. */
+static size_t kept_length(const char *lines, size_t size, uint64_t block, uint64_t after_step)
+{
     size_t at = 0;
     while (at < size) {
         const char *end = memchr(lines + at, '\n', size - at);
         if (!end)
             return at;
-        const char *step = memmem(lines + at, (size_t)(end - lines) - at, key, sizeof key - 1);
-        if (step && strtoull(step + sizeof key - 1, NULL, 10) > after_step)
+        size_t length = (size_t)(end - lines) - at;
+        uint64_t of = number_in(lines + at, length, "\"block\":", 0);
+        if (of > block || (of == block && number_in(lines + at, length, "\"step\":", 0) > after_step))
             return at;
         at = (size_t)(end - lines) + 1;
     }
     return at;
 }
 
-static bool cut_off(struct rnet_log *log, uint64_t after_step, struct rnet_error *error)
+static bool cut_off(struct rnet_log *log, uint64_t block, uint64_t after_step, struct rnet_error *error)
 {
     struct stat status;
     if (fstat(log->file, &status) != 0)
@@ -110,7 +118,7 @@ static bool cut_off(struct rnet_log *log, uint64_t after_step, struct rnet_error
     struct rnet_bytes bytes = {0};
     if (!rnet_file_read_raw(log->path, &bytes, error))
         return false;
-    size_t kept = kept_length((const char *)bytes.data, bytes.size, after_step);
+    size_t kept = kept_length((const char *)bytes.data, bytes.size, block, after_step);
     free(bytes.data);
     if (ftruncate(log->file, (off_t)kept) != 0)
         return rnet_fail(error, RNET_FAILED, "%s: cannot cut off the lines after step %" PRIu64 ": %s", log->path,
@@ -118,7 +126,8 @@ static bool cut_off(struct rnet_log *log, uint64_t after_step, struct rnet_error
     return true;
 }
 
-struct rnet_log *rnet_log_open(const char *path, bool append, uint64_t after_step, struct rnet_error *error)
+static struct rnet_log *open_log(const char *path, bool append, uint64_t block, uint64_t after_step,
+                                 struct rnet_error *error)
 {
     signal(SIGXFSZ, SIG_IGN);
     struct rnet_log *log = calloc(1, sizeof *log);
@@ -133,13 +142,23 @@ struct rnet_log *rnet_log_open(const char *path, bool append, uint64_t after_ste
     log->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC), 0666);
     if (log->file < 0)
         rnet_fail(error, RNET_FAILED, "%s: cannot open for writing: %s", path, strerror(errno));
-    else if (!append || cut_off(log, after_step, error))
+    else if (!append || cut_off(log, block, after_step, error))
         return log;
     if (log->file >= 0)
         close(log->file);
     free(log->path);
     free(log);
     return NULL;
+}
+
+struct rnet_log *rnet_log_open(const char *path, bool append, uint64_t after_step, struct rnet_error *error)
+{
+    return open_log(path, append, 0, after_step, error);
+}
+
+struct rnet_log *rnet_log_resume(const char *path, uint64_t block, uint64_t after_step, struct rnet_error *error)
+{
+    return open_log(path, true, block, after_step, error);
 }
 
 void rnet_log_begin(struct rnet_log *log)

@@ -275,6 +275,9 @@ const char *rnet_safetensors_value(const struct rnet_safetensors *file, const ch
 struct rnet_log;
 /* append: of a resumed run. Lines whose "step" is beyond `after_step` are cut off then (they will be written again). */
 struct rnet_log *rnet_log_open(const char *path, bool append, uint64_t after_step, struct rnet_error *error);
+/* The same for a run of several parts, each of which counts its steps from 1 and writes its number as "block" in its lines
+   (without: part 0): lines of later parts are cut off too, those of earlier ones stay. */
+struct rnet_log *rnet_log_resume(const char *path, uint64_t block, uint64_t after_step, struct rnet_error *error);
 void rnet_log_begin(struct rnet_log *log);
 void rnet_log_number(struct rnet_log *log, const char *key, double value);
 void rnet_log_whole(struct rnet_log *log, const char *key, int64_t value);

@@ -4,10 +4,11 @@
 #include <math.h>
 #include <stdio.h>
 
-static void print_result(const struct options *options, const struct report *report, const struct report_result *result)
+static void print_result(const struct options *options, const char *model, const struct report *report,
+                         const struct report_result *result)
 {
     if (options->json)
-        printf("{\"data\": \"%s.%s\"", report->split.data, report->split.name);
+        printf("{\"model\": \"%s\", \"data\": \"%s.%s\"", model, report->split.data, report->split.name);
     for (int i = 0; i < result->count; i++) {
         if (!options->json)
             printf("%s %.6g\n", result->at[i].name, result->at[i].value);
@@ -47,7 +48,7 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     } else {
         begin = rnet_seconds();
         report_run(&reporter, 1, scalar_value, &clock, &result);
-        print_result(options, training->report, &result);
+        print_result(options, training->model, training->report, &result);
         if (options->time)
             fprintf(stderr, "time: compiling %.1f ms, reading data %.1f ms, %lld samples in %.1f ms\n",
                     1e3 * compile_seconds(&compiled.timing), 1e3 * reporter.dataset.seconds,
@@ -67,6 +68,8 @@ int run_eval(struct options *options)
     struct unit *unit = program_read(options, &d);
     struct lower_options lowering = lower_options_of(options);
     struct training *training;
+    LIST(struct training *) reported = {0};
+    int status = RNET_DONE;
 
     if (!unit)
         return RNET_SOURCE;
@@ -75,10 +78,19 @@ int run_eval(struct options *options)
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block, so there is no report", options->files.at[0]);
     lowering.report_split = "test";
-    training = lower_training(unit, unit_trainings(unit) - 1, lowering, d);
-    if (program_wrong(options, d) || !training)
-        return RNET_SOURCE;
-    if (!training->report)
-        return complain(RNET_SOURCE, "%s: the train block has no report", options->files.at[0]);
-    return evaluate(options, unit, training);
+    for (int i = 0; i < unit_trainings(unit); i++) {
+        training = lower_training(unit, i, lowering, d);
+        if (program_wrong(options, d) || !training)
+            return RNET_SOURCE;
+        if (training->report)
+            list_add(options->arena, reported, training);
+    }
+    if (!reported.count)
+        return complain(RNET_SOURCE, "%s: no train block has a report", options->files.at[0]);
+    for (int i = 0; i < reported.count && status == RNET_DONE; i++) {
+        if (reported.count > 1 && !options->json)
+            printf("%s\n", reported.at[i]->model);
+        status = evaluate(options, unit, reported.at[i]);
+    }
+    return status;
 }

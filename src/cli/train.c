@@ -9,6 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Notes in the checkpoint. */
+#define FINISHED "rnet.finished"
+#define STEPS_BEFORE "rnet.steps_before"
+#define PATIENCE "rnet.patience"
+
 static uint64_t total_steps(const struct trainer *t)
 {
     if (t->training->steps)
@@ -40,8 +45,23 @@ static bool save(struct trainer *t, struct rnet_error *error)
                                     .block = t->block};
     const struct ir_program *programs[2] = {t->compiled.program, t->training->report ? t->report_compiled.program : NULL};
 
-    return checkpoint_write(&checkpoint, programs, 1 + (programs[1] != NULL), &t->memory, t->training->lets.at,
+    if (t->blocks > 1) {
+        store_note(t->store, FINISHED, t->ended ? "yes" : "no");
+        store_note(t->store, STEPS_BEFORE, arena_printf(t->options->arena, "%" PRIu64, t->before));
+    }
+    if (t->training->patience)
+        store_note(t->store, PATIENCE, arena_printf(t->options->arena, "%" PRId64 " %.17g", t->stale, t->best));
+    return checkpoint_write(&checkpoint, programs, 1 + (programs[1] != NULL), &t->memory, t->store, t->training->lets.at,
                             t->training->lets.count, error);
+}
+
+/* Which block and step a line of the log is of. */
+static void log_place(struct trainer *t)
+{
+    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    rnet_log_string(t->log, "model", t->training->model);
+    if (t->blocks > 1)
+        rnet_log_whole(t->log, "block", t->block);
 }
 
 static void log_header(struct trainer *t)
@@ -55,8 +75,7 @@ static void log_header(struct trainer *t)
     rnet_log_string(t->log, "file", t->options->files.at[0]);
     rnet_log_string(t->log, "source", t->source_hash);
     rnet_log_string(t->log, "program", t->program_hash);
-    rnet_log_string(t->log, "model", t->training->model);
-    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    log_place(t);
     rnet_log_whole(t->log, "steps", (int64_t)t->steps);
     rnet_log_whole(t->log, "items", t->items);
     rnet_log_whole(t->log, "batch", t->training->batch);
@@ -79,7 +98,7 @@ static bool log_step(struct trainer *t, double seconds, struct rnet_error *error
     double value;
 
     rnet_log_begin(t->log);
-    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    log_place(t);
     rnet_log_number(t->log, "epoch", t->clock.epoch);
     for (int i = 0; i < t->compiled.program->outputs.count; i++) {
         const char *name = t->compiled.program->outputs.at[i].name;
@@ -102,6 +121,8 @@ static void show_progress(struct trainer *t)
     double left = t->window.seconds / t->window.steps * (double)(t->last_step - t->step);
     int size = 0;
 
+    if (t->blocks > 1)
+        size += snprintf(line, sizeof line, "%.100s  ", t->training->model);
     if (t->items)
         size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ", (double)t->step * (double)t->training->batch / (double)t->items);
     size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  loss %.4f", t->step, t->last_step,
@@ -125,7 +146,7 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
         report_run(&t->reporter, t->step, scalar_value, &t->clock, &t->result);
     rnet_log_begin(t->log);
     rnet_log_string(t->log, "event", "report");
-    rnet_log_whole(t->log, "step", (int64_t)t->step);
+    log_place(t);
     for (int i = 0; i < t->result.count; i++) {
         char *key = arena_printf(t->options->arena, "report.%s", t->result.at[i].name);
 
@@ -134,6 +155,8 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     if (!rnet_log_end(t->log, error))
         return false;
     if (!t->options->json) {
+        if (t->blocks > 1)
+            printf("%s  ", t->training->model);
         if (t->items)
             printf("epoch %-4.4g ", (double)t->step * (double)t->training->batch / (double)t->items);
         printf("step %-7" PRIu64 " loss %.4f", t->step, t->window.steps ? t->window.loss / t->window.steps : t->loss);
@@ -148,6 +171,33 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     }
     t->window = (struct window){0};
     return true;
+}
+
+/* Counts reports without a lower loss. */
+static void watch_patience(struct trainer *t)
+{
+    for (int i = 0; t->training->patience && i < t->result.count; i++) {
+        double loss = t->result.at[i].value;
+
+        if (strcmp(t->result.at[i].name, "loss"))
+            continue;
+        t->stale = loss < t->best ? 0 : t->stale + 1;
+        t->best = loss < t->best ? loss : t->best;
+        if (t->stale < t->training->patience)
+            return;
+        t->ended = true;
+        if (!t->options->json)
+            printf("%" PRId64 " reports without a lower loss: %s ends at step %" PRIu64 "\n", t->stale, t->training->model,
+                   t->step);
+    }
+}
+
+/* After a step: is it the one that a report follows? */
+static bool report_is_due(const struct trainer *t)
+{
+    uint64_t every = (uint64_t)t->training->validate;
+
+    return epochs_done(t, t->step) / every > epochs_done(t, t->step - 1) / every || t->step == t->steps;
 }
 
 static int interrupted(struct trainer *t, struct rnet_error *error)
@@ -186,9 +236,9 @@ static int train_steps(struct trainer *t)
     int status = RNET_DONE;
     bool reported = false;
 
-    while (status == RNET_DONE && t->step < t->last_step) {
+    while (status == RNET_DONE && t->step < t->last_step && !t->ended) {
         uint64_t step = t->step + 1, position = t->step * (uint64_t)batch;
-        double begin = rnet_seconds(), seconds;
+        double begin = rnet_seconds(), seconds, stop;
         int result;
 
         for (int64_t i = 0; t->items && i < batch; i++)
@@ -211,12 +261,18 @@ static int train_steps(struct trainer *t)
             break;
         }
         show_progress(t);
-        if (epochs_done(t, step) > epochs_done(t, step - 1) || step == t->steps) {
+        if (instance_output(&t->instance, "stop", &stop) && stop != 0)
+            t->ended = true;
+        if (report_is_due(t)) {
             reported = true;
-            if (!make_report(t, &error) || !save(t, &error))
+            if (!make_report(t, &error))
+                status = complain_error(&error);
+            watch_patience(t);
+            t->ended |= step == t->steps;
+            if (status == RNET_DONE && !save(t, &error))
                 status = complain_error(&error);
         }
-        if (status == RNET_DONE && rnet_interrupt_asked() && step < t->last_step)
+        if (status == RNET_DONE && rnet_interrupt_asked() && !t->ended && step < t->last_step)
             status = interrupted(t, &error);
     }
     if (status == RNET_DONE && !reported && (!make_report(t, &error) || !save(t, &error)))
@@ -242,7 +298,10 @@ static void print_times(const struct trainer *t)
 
 static void print_json(const struct trainer *t)
 {
-    printf("{\"step\": %" PRIu64 ", \"folder\": \"%s\", \"fastest_step_seconds\": %.9g", t->step, t->folder, t->fastest);
+    printf("{");
+    if (t->blocks > 1)
+        printf("\"model\": \"%s\", ", t->training->model);
+    printf("\"step\": %" PRIu64 ", \"folder\": \"%s\", \"fastest_step_seconds\": %.9g", t->step, t->folder, t->fastest);
     for (int i = 0; i < t->result.count; i++) {
         printf(", \"%s\": ", t->result.at[i].name);
         if (isfinite(t->result.at[i].value))
@@ -270,7 +329,7 @@ static int prepare(struct trainer *t, struct layout *layout)
     if (!compile(&t->compiled, t->training->step, layout, options, &error))
         return complain_error(&error);
     begin = rnet_seconds();
-    if (!compile(&t->initial, t->options->init ? given_parameters(t->training->initial) : t->training->initial, layout, quiet,
+    if (!compile(&t->initial, t->options->init && t->block == 0 ? given_parameters(t->training->initial) : t->training->initial, layout, quiet,
                  &error) ||
         (t->training->report && !compile(&t->report_compiled, t->training->report->chunk, layout, quiet, &error)))
         return complain_error(&error);
@@ -284,7 +343,9 @@ static int prepare(struct trainer *t, struct layout *layout)
         !dataset_read(&t->reporter.dataset, &t->training->report->split, t->report_compiled.program, &error))
         return complain_error(&error);
     t->steps = total_steps(t);
-    t->last_step = t->options->steps && (uint64_t)t->options->steps < t->steps ? (uint64_t)t->options->steps : t->steps;
+    t->last_step = t->steps;
+    if (t->options->steps && (uint64_t)t->options->steps < t->before + t->steps)
+        t->last_step = (uint64_t)t->options->steps - t->before;
     memory_new(&t->memory, layout);
     t->pool = rnet_pool_new(t->options->threads);
     instance_new(&t->instance, &t->compiled, &t->memory, t->pool, t->training->seed);
@@ -304,19 +365,28 @@ static int initialise(struct trainer *t)
     struct instance instance;
     struct rnet_error error;
 
-    if (t->options->init && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error))
+    if (t->options->init && t->block == 0 && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error))
         return complain_error(&error);
     instance_new(&instance, &t->initial, &t->memory, t->pool, t->training->seed);
     set_clock(t, 1);
     instance_run(&instance, 0, 1, scalar_value, &t->clock);
     instance_free(&instance);
-    if (t->options->resume) {
+    if (!t->resume && !memory_from_store(&t->memory, programs, count, t->store, t->training->rule_states.at,
+                           t->training->rule_states.count, &error))
+        return complain_error(&error);
+    t->best = INFINITY;
+    if (t->resume) {
         struct checkpoint checkpoint = {
             .path = t->checkpoint_path, .program_hash = t->program_hash, .seed = t->training->seed};
 
         if (!checkpoint_resume(&checkpoint, programs, count, &t->memory, &error))
             return complain_error(&error);
         t->step = checkpoint.step;
+        t->ended = t->step >= t->steps;
+        if (t->training->patience && store_noted(t->store, PATIENCE)) {
+            sscanf(store_noted(t->store, PATIENCE), "%" SCNd64 " %lg", &t->stale, &t->best);
+            t->ended |= t->stale >= t->training->patience;
+        }
     }
     t->first_step = t->step;
     t->initial_seconds = rnet_seconds() - begin;
@@ -325,10 +395,6 @@ static int initialise(struct trainer *t)
 
 static void release(struct trainer *t)
 {
-    if (t->log)
-        rnet_log_close(t->log, &(struct rnet_error){0});
-    if (t->progress)
-        rnet_progress_free(t->progress);
     if (t->instance.arena)
         instance_free(&t->instance);
     if (t->reporter.instance.arena)
@@ -347,6 +413,7 @@ static void release(struct trainer *t)
 
 static int train_block(struct trainer *t)
 {
+    const struct ir_program *programs[2];
     struct rnet_error error;
     int status = prepare(t, layout_new(t->options->arena));
 
@@ -355,24 +422,87 @@ static int train_block(struct trainer *t)
     if (status == RNET_DONE) {
         char *path = arena_printf(t->options->arena, "%s/log.jsonl", t->folder);
 
-        if (!(t->log = rnet_log_open(path, t->options->resume, t->step, &error)))
+        if (!t->log)
+            t->log = t->options->resume ? rnet_log_resume(path, (uint64_t)t->block, t->step, &error)
+                                        : rnet_log_open(path, false, 0, &error);
+        if (!t->log)
             return complain_error(&error);
         log_header(t);
         if (!rnet_log_end(t->log, &error))
             return complain_error(&error);
-        t->progress = rnet_progress_new();
+        if (!t->progress)
+            t->progress = rnet_progress_new();
         if (t->step >= t->last_step)
             complain(0, "%s is at step %" PRIu64 " of %" PRIu64 " already", t->checkpoint_path, t->step, t->last_step);
         rnet_interrupt_install();
         status = train_steps(t);
+        programs[0] = t->compiled.program;
+        programs[1] = t->training->report ? t->report_compiled.program : NULL;
+        memory_to_store(&t->memory, programs, 1 + (programs[1] != NULL), t->store);
     }
     if (t->options->time && t->compiled.code)
         print_times(t);
     if (status == RNET_DONE) {
         if (t->options->json)
             print_json(t);
-        else
+        else if (t->block + 1 == t->blocks || !t->ended)
             printf("checkpoint %s, log %s/log.jsonl\n", t->checkpoint_path, t->folder);
+    }
+    return status;
+}
+
+/* The block and the place in it that the checkpoint in the folder stands at; the store is filled. */
+static int find_place(struct trainer *t)
+{
+    struct rnet_error error;
+    const char *block, *before, *finished;
+
+    if (!store_read(t->store, t->checkpoint_path, &error))
+        return complain_error(&error);
+    block = store_noted(t->store, "rnet.train_block");
+    before = store_noted(t->store, STEPS_BEFORE);
+    finished = store_noted(t->store, FINISHED);
+    t->block = block ? (int)strtol(block, NULL, 10) : 0;
+    t->before = before ? strtoull(before, NULL, 10) : 0;
+    if (t->block < 0 || t->block >= t->blocks)
+        return complain(RNET_DATA, "%s: written in train block %d of a program; this one has %d", t->checkpoint_path,
+                        t->block + 1, t->blocks);
+    t->resume = true;
+    if (finished && !strcmp(finished, "yes") && t->block + 1 < t->blocks) {
+        const struct rnet_tensor *step = store_find(t->store, STORED_STEP);
+
+        t->before += step ? (uint64_t) * (const int64_t *)step->data : 0;
+        t->block++;
+        t->resume = false;
+    }
+    return RNET_DONE;
+}
+
+/* Block after block. What one leaves goes to the next through the store. */
+static int train_blocks(struct trainer *first, struct training *const *trainings)
+{
+    struct trainer t = *first;
+    int status = RNET_DONE;
+    bool more = true;
+
+    while (more && status == RNET_DONE) {
+        if (t.options->steps && (uint64_t)t.options->steps <= t.before && t.block)
+            break;
+        t.training = trainings[t.block];
+        status = train_block(&t);
+        release(&t);
+        more = t.ended && t.block + 1 < t.blocks;
+        if (status == RNET_DONE && more && rnet_interrupt_asked())
+            status = complain(RNET_INTERRUPTED, "interrupted after %s; `rnetc train %s --out %s --resume` goes on from there",
+                              t.training->model, t.options->files.at[0], t.folder);
+        first->log = t.log;
+        first->progress = t.progress;
+        first->result = t.result;
+        first->block = t.block + 1;
+        first->before = t.before + t.step;
+        first->resume = false;
+        if (more)
+            t = *first;
     }
     return status;
 }
@@ -383,6 +513,8 @@ int run_train(struct options *options)
     struct diagnostics *d;
     struct unit *unit = program_read(options, &d);
     struct trainer trainer = {.options = options, .unit = unit, .clock = {.unit = unit}};
+    struct training **trainings;
+    bool fine = true;
     int status;
 
     if (!unit)
@@ -391,17 +523,23 @@ int run_train(struct options *options)
         return complain(RNET_USAGE, "--resume takes the parameters of the run, --init those of another file; choose one");
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block", options->files.at[0]);
-    if (unit_trainings(unit) > 1)
-        return complain(RNET_SOURCE, "%s: %d train blocks; a run of several is not compiled yet", options->files.at[0],
-                        unit_trainings(unit));
-    trainer.training = lower_training(unit, 0, lower_options_of(options), d);
-    if (program_wrong(options, d) || !trainer.training)
+    trainer.blocks = unit_trainings(unit);
+    trainings = NEW_ARRAY(options->arena, struct training *, trainer.blocks);
+    for (int i = 0; i < trainer.blocks; i++)
+        fine = (trainings[i] = lower_training(unit, i, lower_options_of(options), d)) && fine;
+    if (program_wrong(options, d) || !fine)
         return RNET_SOURCE;
     trainer.front_seconds = rnet_seconds() - begin;
     trainer.source_hash = file_hash(options->arena, options->files.at[0]);
+    trainer.store = store_new(options->arena);
     status = choose_folder(&trainer);
+    if (status == RNET_DONE && options->resume)
+        status = find_place(&trainer);
     if (status == RNET_DONE)
-        status = train_block(&trainer);
-    release(&trainer);
+        status = train_blocks(&trainer, trainings);
+    if (trainer.log)
+        rnet_log_close(trainer.log, &(struct rnet_error){0});
+    if (trainer.progress)
+        rnet_progress_free(trainer.progress);
     return status;
 }

@@ -1,4 +1,4 @@
-/* train.h: the state of `rnetc train`, shared by its files. */
+/* train.h: the state of `rnetc train`, shared by its files: one trainer a train block, one folder, log and store a run. */
 #ifndef RNET_TRAIN_H
 #define RNET_TRAIN_H
 
@@ -8,7 +8,9 @@ struct trainer {
     struct options *options;
     struct unit *unit;
     struct training *training;
-    int block;
+    int block, blocks;           /* which of how many */
+    struct store *store;         /* what the blocks before left, and notes */
+    bool resume;                 /* this is the block that the checkpoint stands in */
     const char *folder, *checkpoint_path, *source_hash, *program_hash;
 
     struct compiled compiled, initial, report_compiled;
@@ -24,6 +26,10 @@ struct trainer {
     int64_t items;               /* in the split; 0: no data */
     uint64_t first_step, step;   /* steps done when the run began, and now */
     uint64_t steps, last_step;   /* the program's plan; where this run stops */
+    uint64_t before;             /* steps of the blocks before */
+    bool ended;                  /* this block has no more to do: all its steps, patience, or its condition to stop */
+    double best;                 /* patience: the lowest loss so far, and how many reports ago it was */
+    int64_t stale;
     struct scalar_context clock;
 
     double loss, penalty, norm;  /* of the last step */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP "rnet.step"
+#define STEP STORED_STEP
 
 static enum rnet_type type_of(enum ir_storage storage)
 {
@@ -73,15 +73,22 @@ static tensor_list stored_leaves(struct arena *arena, const struct ir_program *c
 }
 
 bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
-                      const struct memory *memory, const struct setting *lets, int let_count, struct rnet_error *error)
+                      const struct memory *memory, const struct store *store, const struct setting *lets, int let_count,
+                      struct rnet_error *error)
 {
     struct arena *arena = arena_new();
     tensor_list list = stored_leaves(arena, programs, program_count, memory, true);
     LIST(struct rnet_pair) pairs = {0};
+    struct map *current = map_new(arena), *written = map_new(arena);
     int64_t step = (int64_t)checkpoint->step;
     bool done;
 
     list_add(arena, list, (struct rnet_tensor){.name = STEP, .type = RNET_I64, .rank = 0, .data = &step});
+    for (int i = 0; i < list.count; i++)
+        map_put(current, list.at[i].name, &list.at[i]);
+    for (int i = 0; store && i < store->tensors.count; i++)
+        if (!map_get(current, store->tensors.at[i]->name))
+            list_add(arena, list, *store->tensors.at[i]);
     list_add(arena, pairs, (struct rnet_pair){"rnet.version", "1"});
     list_add(arena, pairs, (struct rnet_pair){"rnet.source", checkpoint->source_hash});
     list_add(arena, pairs, (struct rnet_pair){"rnet.program", checkpoint->program_hash});
@@ -89,6 +96,11 @@ bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_progr
     list_add(arena, pairs, (struct rnet_pair){"rnet.train_block", arena_printf(arena, "%d", checkpoint->block)});
     for (int i = 0; i < let_count; i++)
         list_add(arena, pairs, (struct rnet_pair){arena_printf(arena, "let.%s", lets[i].name), lets[i].value});
+    for (int i = 0; i < pairs.count; i++)
+        map_put(written, pairs.at[i].key, &pairs.at[i]);
+    for (int i = 0; store && i < store->notes.count; i++)
+        if (!map_get(written, store->notes.at[i]->key))
+            list_add(arena, pairs, *store->notes.at[i]);
     done = rnet_safetensors_write(checkpoint->path, list.at, list.count, pairs.at, pairs.count, error);
     arena_free(arena);
     return done;
@@ -222,4 +234,40 @@ bool checkpoint_load(const char *path, const struct ir_program *const *programs,
     arena_free(arena);
     rnet_safetensors_free(&file);
     return done;
+}
+
+bool memory_from_store(struct memory *memory, const struct ir_program *const *programs, int program_count,
+                       const struct store *store, const char *const *without, int without_count, struct rnet_error *error)
+{
+    struct arena *arena = arena_new();
+    tensor_list list = stored_leaves(arena, programs, program_count, memory, true);
+    bool fine = true;
+
+    for (int i = 0; i < list.count && fine; i++) {
+        const struct rnet_tensor *kept = store_find(store, list.at[i].name);
+        bool left_out = false;
+
+        for (int k = 0; k < without_count; k++)
+            left_out |= !strcmp(without[k], list.at[i].name);
+        if (!kept || left_out)
+            continue;
+        if (fits(kept, &list.at[i], true))
+            copy_elements(&list.at[i], kept);
+        else
+            fine = rnet_fail(error, RNET_DATA, "%s is %s where it was trained, %s here", kept->name, shape_text(arena, kept),
+                             shape_text(arena, &list.at[i]));
+    }
+    arena_free(arena);
+    return fine;
+}
+
+void memory_to_store(const struct memory *memory, const struct ir_program *const *programs, int program_count,
+                     struct store *store)
+{
+    struct arena *arena = arena_new();
+    tensor_list list = stored_leaves(arena, programs, program_count, memory, true);
+
+    for (int i = 0; i < list.count; i++)
+        store_put(store, &list.at[i]);
+    arena_free(arena);
 }

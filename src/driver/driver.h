@@ -117,6 +117,24 @@ struct report_result {
 };
 void report_run(struct reporter *reporter, uint64_t step, scalar_source *source, void *context, struct report_result *out);
 
+/* ---- store.c: values by name that outlive a train block ---- */
+
+struct store {
+    struct arena *arena;
+    LIST(struct rnet_tensor *) tensors; /* parameters and states, in order of first occurrence */
+    LIST(struct rnet_pair *) notes;     /* text: vocabularies, what patience has seen */
+    struct map *tensors_by_name, *notes_by_name;
+};
+#define STORED_STEP "rnet.step" /* name of the position in a checkpoint */
+struct store *store_new(struct arena *arena);
+/* Copies the tensor; what had its name is replaced. */
+void store_put(struct store *store, const struct rnet_tensor *tensor);
+const struct rnet_tensor *store_find(const struct store *store, const char *name);
+void store_note(struct store *store, const char *key, const char *value);
+const char *store_noted(const struct store *store, const char *key);
+/* All that a checkpoint holds. */
+bool store_read(struct store *store, const char *path, struct rnet_error *error);
+
 /* ---- checkpoint.c ---- */
 
 struct checkpoint {
@@ -124,14 +142,22 @@ struct checkpoint {
     uint64_t step, seed;
     int block;                 /* which train block of the file is being trained */
 };
-/* Everything in the layout by name, and the position; earlier files stay intact on failure. */
+/* Everything in the layout by name, what the store has besides, and the position; earlier files stay intact on failure. */
 bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
-                      const struct memory *memory, const struct setting *lets, int let_count, struct rnet_error *error);
+                      const struct memory *memory, const struct store *store, const struct setting *lets, int let_count,
+                      struct rnet_error *error);
 /* Fills memory. Refuses another program, other shapes, another seed, with the reason. */
 bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
                        struct memory *memory, struct rnet_error *error);
 /* Parameters, by name (--init, eval, predict), and with_state the states; f32 and f64 are converted to what is wanted. */
 bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
                      bool with_state, struct rnet_error *error);
+
+/* Fills memory with what the store has of it, but for states whose names are among `without`; false if a shape differs. */
+bool memory_from_store(struct memory *memory, const struct ir_program *const *programs, int program_count,
+                       const struct store *store, const char *const *without, int without_count, struct rnet_error *error);
+/* Copies every parameter and state of the programs into the store. */
+void memory_to_store(const struct memory *memory, const struct ir_program *const *programs, int program_count,
+                     struct store *store);
 
 #endif

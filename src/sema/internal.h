@@ -113,6 +113,7 @@ struct state {
     const struct value *current; /* own axes as the leaf's; a read of the leaf until it is assigned */
     bool assigned;
     struct span span;
+    bool rule; /* of a rule */
 };
 /* What has been drawn, for E0601: the value and the expressions it was made from (before they were stopped). */
 struct drawn {
@@ -394,7 +395,8 @@ struct train_block {
     struct node *node;
     struct definition *model, *data;
     const char *split; /* written after the data's name, or NULL */
-    struct node *loss, *penalty, *params, *epochs, *steps, *batch, *order, *precision; /* values */
+    struct node *loss, *penalty, *params, *epochs, *steps, *batch, *order, *precision, *validate, *patience,
+        *stop; /* values */
     struct node *report;        /* value of the key, or NODE_BLOCK */
     LIST(struct slot) slots;    /* in written order */
     LIST(struct node *) locals; /* NODE_DEFINITION */

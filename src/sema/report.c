@@ -73,6 +73,17 @@ static void read_entries(struct scope *scope, struct node *report, entry_list *o
     }
 }
 
+/* What patience watches. */
+static void add_loss(struct scope *scope, struct train_block *block, entry_list *entries)
+{
+    struct entry loss = {"loss", block->loss, NULL};
+
+    for (int i = 0; i < entries->count; i++)
+        if (!strcmp(entries->at[i].name, loss.name))
+            return;
+    list_add(scope->unit->arena, *entries, loss);
+}
+
 /* One number over the whole split: the mean of a per-sample value, or what streamed reductions made. */
 static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry)
 {
@@ -230,7 +241,10 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
             scope = scope_of_block(model, block, &fields);
             scope->training = false;
             w->streaming = true;
-            read_entries(scope, block->report, &entries);
+            if (block->report)
+                read_entries(scope, block->report, &entries);
+            if (block->patience)
+                add_loss(scope, block, &entries);
             for (int i = 0; i < entries.count; i++)
                 list_add(unit->arena, expressions, entries.at[i].expression);
             run_locals(scope, block, expressions.at, expressions.count);

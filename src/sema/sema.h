@@ -48,7 +48,8 @@ struct training {
     const char *model, *data;
     struct span span;
     struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and
-                                      "clipped_norm" (after the clip slot), guards among them; probes later.
+                                      "clipped_norm" (after the clip slot), guards among them; "stop": training ends after
+                                      the step if it is not 0; probes later.
                                       IR_SCALAR leaves: "step", "epoch", "progress", and each let that it uses, by name */
     struct ir_program *initial;    /* updates every parameter and state of step and of the report with its first value */
     struct ir_program *objective;  /* f64: loss + penalty as rank-0 output "objective", for gradcheck; parameters as leaves */
@@ -58,6 +59,9 @@ struct training {
     double epochs;                 /* 0: none given */
     int64_t steps;                 /* 0: none given */
     bool sequential;               /* order = sequential */
+    int64_t validate;              /* the report runs after every so many epochs: 1 */
+    int64_t patience;              /* after so many reports without a lower "loss" in the report training ends; 0: never */
+    LIST(const char *) rule_states; /* states of rules: every train block begins anew with them */
     enum ir_precision precision;
     uint64_t seed;
     LIST(struct setting) lets;     /* value, as text, of each let (after --set), for the log and the checkpoint */

@@ -356,7 +356,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
             old_state = NEW(w->arena, struct state);
             *old_state = (struct state){full,    (struct ir_tensor *)leaf,
                                         initial, value_of_tensor(scope, (struct ir_tensor *)leaf, 0),
-                                        false,   target->span};
+                                        false,   target->span,
+                                        scope->rule != NULL};
             list_add(w->arena, w->states, old_state);
         }
     }

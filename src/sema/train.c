@@ -13,7 +13,7 @@ struct lowered {
     struct workspace *w;
     struct scope *scope;
     struct ir_tensor *loss, *penalty, *objective;
-    struct ir_tensor *gradient_norm, *clipped_norm;
+    struct ir_tensor *gradient_norm, *clipped_norm, *stop;
     struct map *averages;
 };
 
@@ -69,6 +69,23 @@ static struct ir_tensor *sum_of_tensors(struct scope *top, struct ir_tensor *a, 
     const struct ir_expr *e = ir_apply(p, IR_add, ir_read(p, a, NULL, 0, NULL), ir_read(p, b, NULL, 0, NULL), NULL);
 
     return tensor_of(top, value_tensor(top, e, NULL), name, at);
+}
+
+/* `stop = condition`: one number for the whole batch. */
+static struct ir_tensor *condition(struct scope *scope, struct node *expression)
+{
+    struct scope *top = scope_top(scope->workspace, scope->unit, scope->file, true);
+    const struct value *v = one_number(scope, expression, "stop");
+    ir_index_list free = {0};
+
+    if (is_poison(v))
+        return NULL;
+    free_indices(scope, v, &free);
+    if (!free.count)
+        return tensor_of(top, v, "stop", expression->span);
+    fail(scope, "E0401", expression->span, "stop differs between samples: %s", text_of(scope, expression));
+    help(scope, "reduce it over batch, as in mean[batch] x < 0.1");
+    return NULL;
 }
 
 /* ---- derivatives ---- */
@@ -193,7 +210,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
                        int64_t batch, enum ir_precision precision, struct diagnostics *d, struct lowered *l)
 {
     struct scope *model, *top;
-    struct node *wanted[3] = {block->loss, block->penalty, NULL};
+    struct node *wanted[3] = {block->loss, block->penalty, block->stop};
     parameter_list chosen = {0};
     LIST(struct node *) settings = {0};
     int errors = diagnostics_errors(d);
@@ -204,7 +221,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     if (!model)
         return false;
     l->scope = scope_of_block(model, block, fields);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (wanted[i])
             list_add(unit->arena, settings, wanted[i]);
     for (int i = 0; i < block->slots.count; i++)
@@ -230,6 +247,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     if (diagnostics_errors(d) > errors || !take_derivatives(l, block))
         return false;
     l->gradient_norm = norm_of_gradients(l, "gradient_norm");
+    l->stop = block->stop ? condition(l->scope, block->stop) : NULL;
     run_slot(l, block, "gradient");
     if (has_slot(block, "clip")) {
         run_slot(l, block, "clip");
@@ -269,7 +287,9 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
     } outputs[] = {{"loss", l->loss},
                    {"penalty", l->penalty},
                    {"gradient_norm", l->gradient_norm},
-                   {"clipped_norm", l->clipped_norm}};
+                   {"clipped_norm", l->clipped_norm},
+                   {"stop", l->stop}};
+    int output_count = sizeof outputs / sizeof *outputs;
 
     for (int i = 0; i < w->parameters.count; i++) {
         struct parameter *parameter = w->parameters.at[i];
@@ -303,7 +323,7 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
         }
     }
     x = extraction_new(w->arena, w->program, w->program->name, precision);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
             extraction_want(x, outputs[i].tensor);
     for (int i = 0; i < changes.count; i++) {
@@ -311,9 +331,9 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
         extraction_want(x, changes.at[i].value);
     }
     p = extraction_run(x);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
-            ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), true);
+            ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), outputs[i].tensor != l->stop);
     for (int i = 0; i < changes.count; i++)
         ir_add_update(p, extraction_copy(x, changes.at[i].leaf), extraction_copy(x, changes.at[i].value));
     return p;
@@ -399,7 +419,7 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
 {
     static const char *const orders[2] = {"shuffled", "sequential"}, *const precisions[2] = {"f32", "f64"};
     struct scope *top = scope_top(NULL, unit, unit->main, true);
-    double steps = 0, batch = 0;
+    double steps = 0, batch = 0, validate = 1, patience = 0;
     int order = 0, precision = 0;
     struct definition *seed = map_get(unit->main->names, "seed");
     bool fine = number_setting(top, block->epochs, "epochs", &t->epochs);
@@ -412,6 +432,21 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
         fail(top, "E0305", block->steps->span, "steps is %g, no whole number", steps), fine = false;
     if (batch != (double)(int64_t)batch)
         fail(top, "E0305", block->batch->span, "batch is %g, no whole number", batch), fine = false;
+    fine = number_setting(top, block->validate, "validate", &validate) && fine;
+    fine = number_setting(top, block->patience, "patience", &patience) && fine;
+    if (validate != (double)(int64_t)validate)
+        fail(top, "E0305", block->validate->span, "validate is %g, no whole number", validate), fine = false;
+    if (patience != (double)(int64_t)patience)
+        fail(top, "E0305", block->patience->span, "patience is %g, no whole number", patience), fine = false;
+    if ((block->patience || block->validate) && !evaluation_split(block, false)) {
+        struct node *key = block->patience ? block->patience : block->validate;
+
+        fail(top, "E0207", key->span, "%s counts reports, and there is no split for one: validation or test",
+             block->patience ? "patience" : "validate");
+        fine = false;
+    }
+    t->validate = (int64_t)validate;
+    t->patience = (int64_t)patience;
     t->steps = (int64_t)steps;
     t->batch = options.batch ? options.batch : (int64_t)batch;
     t->sequential = order == 1;
@@ -507,7 +542,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
         if (!done && !fields.changed)
             break;
     }
-    if (block->report)
+    if (block->report || block->patience)
         t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena),
                                  done ? l.w : NULL, options, t->batch, t->precision, d);
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
@@ -520,6 +555,9 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->initial = initial_program(l.w, t->precision);
     t->objective = objective_program(&l);
     t->split = describe_split(top, block->data, split, &fields, t->step);
+    for (int i = 0; i < l.w->states.count; i++)
+        if (l.w->states.at[i]->rule)
+            list_add(unit->arena, t->rule_states, l.w->states.at[i]->path);
     list_lets(unit, t);
     return diagnostics_errors(d) ? NULL : t;
 }

@@ -54,6 +54,12 @@ static struct node **key_place(struct train_block *block, const char *name)
         return &block->precision;
     if (!strcmp(name, "report"))
         return &block->report;
+    if (!strcmp(name, "validate"))
+        return &block->validate;
+    if (!strcmp(name, "patience"))
+        return &block->patience;
+    if (!strcmp(name, "stop"))
+        return &block->stop;
     return NULL;
 }
 
