@@ -175,7 +175,7 @@ struct call {
     const struct call *up;
     int depth;
 }; /* the chain of uses, innermost first */
-enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE };
+enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE, BIND_KEPT };
 struct binding {
     enum binding_kind kind;
     const char *name;
@@ -183,6 +183,7 @@ struct binding {
     const struct value *value;
     ir_index_list axes; /* AXIS: one index, or the group bound to a function's axis */
     struct state *state;
+    struct kept *kept;
 };
 /* The parameters a rule runs for, in lockstep: rule.c. */
 struct rule_run {
@@ -213,6 +214,7 @@ struct scope {
     struct parameter *peer; /* which parameter this scope is of */
     const struct call *calls;
     const struct ir_origin *caller;
+    struct over *over; /* the innermost recurrence around here, through calls too */
 };
 struct scope *scope_body(struct scope *from, struct file *file, const char *path);
 struct scope *scope_inner(struct scope *up);
@@ -256,8 +258,13 @@ bool list_has(const ir_index_list *list, const struct ir_index *index);
 const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count,
                                    const struct node *at);
 /* Own axes replaced by forms, from the first; what is left stays own. otherwise: the value outside, or NULL. */
-const struct value *read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
+const struct value *value_read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
                             const struct value *otherwise, const struct node *at);
+/* The context among the free indices, batch first, then other free ones as they occur: axes of its equation. */
+void equation_axes(struct scope *scope, const struct value *v, ir_index_list *out);
+/* The expression with own axes under other indices of equal extents. */
+const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, const ir_index_list *from,
+                               const ir_index_list *to);
 /* An equation of it over the context it has and its own axes; what is only a read of a tensor stays as it is. */
 const struct value *materialise(struct scope *scope, const struct value *v, const char *name, struct span span);
 /* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes'
@@ -313,10 +320,15 @@ const struct value *layer_output(struct scope *inner, struct definition *definit
                                  const value_list *inputs);
 
 void run_statements(struct scope *scope, struct node *block);
+/* Names of what could not be evaluated. */
+void poison_targets(struct scope *scope, struct node *definition);
+void poison_block(struct scope *scope, struct node *block);
 void run_statement(struct scope *scope, struct node *statement);
 void run_definition(struct scope *scope, struct node *definition);
 /* name[subscripts] = value */
 void assign(struct scope *scope, struct node *target, const struct value *value);
+/* The value as the left side says it, without an equation yet: axes closed, what may not be assigned refused. */
+const struct value *value_assigned(struct scope *scope, struct node *target, const struct value *value);
 /* Closes the value over the left side's indices: own axes in their order, then the value's own. */
 const struct value *close_over(struct scope *scope, struct node *target, const struct value *value, bool broadcast);
 void declare_leaf(struct scope *scope, struct node *definition, bool parameter);
@@ -329,6 +341,24 @@ void run_draw(struct scope *scope, struct node *definition);
 /* The distribution drawn over the axes for a first value; PER_RUN at `site`. */
 struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
                               enum ir_scope per, const ir_index_list *axes, int mapped, struct span span);
+
+/* ---- over.c: recurrences ---- */
+
+struct over;
+void run_over(struct scope *scope, struct node *node);
+/* Does the left side begin with the time of the `over` that it stands in? Then the name is kept: visible after. */
+bool is_kept(struct scope *scope, const struct node *target);
+/* t alone before anything else is taken from the subscripts: what is left is written at one step. */
+struct node *at_one_step(struct scope *scope, const struct node *target);
+void keep(struct scope *scope, struct node *target, const struct value *value);
+/* A read of a kept name inside its `over`: a value of one step, without the axis of time. */
+const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read);
+/* Is this the body of an `over` itself, not of a layer that is applied there? */
+bool in_over_body(const struct scope *scope);
+/* An equation, of the innermost recurrence whose time is among its axes. */
+struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_index_list *axes,
+                                enum ir_reduction reduction, const ir_index_list *reduced, const struct ir_expr *value,
+                                bool single, struct span span);
 
 /* ---- effect.c: what reaches what ---- */
 

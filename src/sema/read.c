@@ -225,7 +225,7 @@ static bool is_rounded(const struct ir_expr *e)
 {
     if (e->whole)
         return true;
-    if (e->kind == IR_READ && e->tensor->kind == IR_EQUATION && e->tensor->reduction == IR_MAP)
+    if (e->kind == IR_READ && e->tensor->kind == IR_EQUATION && e->tensor->reduction == IR_MAP && e->tensor->value)
         return is_rounded(e->tensor->value);
     if (e->kind != IR_APPLY)
         return false;
@@ -358,13 +358,24 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
             return &poison;
         axis++;
     }
-    return read_at(scope, v, forms, total, otherwise, read);
+    return value_read_at(scope, v, forms, total, otherwise, read);
 }
 
 const struct value *evaluate_read(struct scope *scope, struct node *node, const struct value *otherwise)
 {
-    const struct value *v = lookup_path(scope, node->a);
+    const char *name = bare_name(node->a);
+    struct binding *binding = name ? scope_find(scope, name) : NULL;
+    const struct value *v;
 
+    if (binding && binding->kind == BIND_KEPT) {
+        struct node rest = *node;
+
+        v = kept_at(scope, binding, node);
+        rest.list.at++;
+        rest.list.count--;
+        return is_poison(v) ? v : read_subscripts(scope, v, &rest, otherwise);
+    }
+    v = lookup_path(scope, node->a);
     if (is_poison(v))
         return v;
     if (v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR) {

@@ -212,8 +212,8 @@ static bool axes_agree(struct scope *scope, const ir_index_list *a, const ir_ind
     return equal;
 }
 
-static const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, const ir_index_list *from,
-                                      const ir_index_list *to)
+const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, const ir_index_list *from,
+                               const ir_index_list *to)
 {
     struct ir_program *p = scope->workspace->program;
     const struct ir_form **forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, from->count + 1);
@@ -391,7 +391,7 @@ static bool needs_no_equation(const struct ir_expr *e)
 }
 
 /* Free indices in the order of an equation's axes: batch, the context in its order, the rest as they occur. */
-static void equation_axes(struct scope *scope, const struct value *v, ir_index_list *out)
+void equation_axes(struct scope *scope, const struct value *v, ir_index_list *out)
 {
     struct arena *arena = scope->unit->arena;
     ir_index_list free = {0};
@@ -463,9 +463,7 @@ static struct ir_tensor *equation(struct scope *scope, const char *name, const i
     tensor = map_get(w->reductions, key);
     if (tensor)
         return tensor;
-    tensor =
-        ir_equation(w->program, equation_name(scope, name), axes->at, axes->count, reduction,
-                    reduced ? reduced->at : NULL, reduced ? reduced->count : 0, value, false, origin_of(scope, span));
+    tensor = equation_here(scope, equation_name(scope, name), axes, reduction, reduced, value, false, span);
     map_put(w->reductions, key, tensor);
     return tensor;
 }
@@ -542,7 +540,7 @@ static bool inside(const struct ir_form *form, int64_t extent)
     return form->low >= 0 && form->high < extent;
 }
 
-const struct value *read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
+const struct value *value_read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
                             const struct value *otherwise, const struct node *at)
 {
     struct ir_program *p = scope->workspace->program;
