@@ -253,53 +253,66 @@ static bool check_opaque(struct verifier *v, const struct ir_tensor *t)
 
 /* ---- recurrences ---- */
 
-/* Which equations of a recurrence each of them reaches through its reads: one bit a pair. */
-struct reach {
-    const struct ir_recurrence *recurrence;
+/* The reads among the equations of one recurrence, as edges in both directions. */
+struct edge {
+    int reader, read;
+};
+struct knot {
+    const struct ir_program *p;
     int first, count;
-    bool *reads; /* [reader][read] */
     int reader;
+    LIST(struct edge) edges;
 };
 
-static void note_reach(const struct ir_expr *read, void *context)
+static void note_edge(const struct ir_expr *read, void *context)
 {
-    struct reach *reach = context;
+    struct knot *knot = context;
 
-    if (read->tensor->recurrence == reach->recurrence)
-        reach->reads[reach->reader * reach->count + read->tensor->number - reach->first] = true;
+    if (read->tensor->recurrence == knot->p->tensors.at[knot->first]->recurrence)
+        list_add(knot->p->arena, knot->edges, (struct edge){knot->reader, read->tensor->number - knot->first});
 }
 
-static bool reaches(const struct reach *reach, int from, int to, bool *met)
+/* Marks what `from` reads, itself or through others; or, backwards, what reads it. */
+static bool *reached(const struct knot *knot, int from, bool backwards)
 {
-    for (int i = 0; i < reach->count; i++) {
-        if (!reach->reads[from * reach->count + i] || met[i])
-            continue;
-        met[i] = true;
-        if (i == to || reaches(reach, i, to, met))
-            return true;
+    bool *met = NEW_ARRAY(knot->p->arena, bool, knot->count);
+    bool more = true;
+
+    for (int i = 0; i < knot->edges.count; i++)
+        if ((backwards ? knot->edges.at[i].read : knot->edges.at[i].reader) == from)
+            met[backwards ? knot->edges.at[i].reader : knot->edges.at[i].read] = true;
+    while (more) {
+        more = false;
+        for (int i = 0; i < knot->edges.count; i++) {
+            struct edge edge = knot->edges.at[i];
+            bool *to = &met[backwards ? edge.reader : edge.read];
+
+            if (!*to && met[backwards ? edge.read : edge.reader])
+                *to = more = true;
+        }
     }
-    return false;
+    return met;
 }
 
-/* Each depends on itself, and all on each other: from the first one can reach all, and from all the first. */
+/* Each depends on itself, and all on each other: from the first one all are reached, and from all the first. */
 static bool check_knot(struct verifier *v, int first, int end)
 {
-    const struct ir_program *p = v->p;
-    struct reach reach = {p->tensors.at[first]->recurrence, first, end - first, NULL, 0};
+    struct knot knot = {.p = v->p, .first = first, .count = end - first};
+    const char *name = v->p->tensors.at[first]->recurrence->name;
+    const bool *forwards, *backwards;
 
-    reach.reads = NEW_ARRAY(p->arena, bool, reach.count *reach.count);
-    for (reach.reader = 0; reach.reader < reach.count; reach.reader++)
-        ir_reads(p->tensors.at[first + reach.reader]->value, note_reach, &reach);
-    for (int i = 0; i < reach.count; i++) {
-        const char *name = p->tensors.at[first + i]->name;
-
-        if (!reaches(&reach, i, i, NEW_ARRAY(p->arena, bool, reach.count)))
-            return broken(v, "equation %s of the recurrence %s does not depend on itself", name,
-                          reach.recurrence->name);
-        if (!reaches(&reach, i, 0, NEW_ARRAY(p->arena, bool, reach.count)) ||
-            !reaches(&reach, 0, i, NEW_ARRAY(p->arena, bool, reach.count)))
-            return broken(v, "the recurrence %s is several: %s and %s do not depend on each other",
-                          reach.recurrence->name, p->tensors.at[first]->name, name);
+    for (knot.reader = 0; knot.reader < knot.count; knot.reader++)
+        ir_reads(v->p->tensors.at[first + knot.reader]->value, note_edge, &knot);
+    forwards = reached(&knot, 0, false);
+    backwards = reached(&knot, 0, true);
+    for (int i = 0; i < knot.count; i++) {
+        if (forwards[i] && backwards[i])
+            continue;
+        if (!reached(&knot, i, false)[i])
+            return broken(v, "equation %s of the recurrence %s does not depend on itself",
+                          v->p->tensors.at[first + i]->name, name);
+        return broken(v, "the recurrence %s is several: %s and %s do not depend on each other", name,
+                      v->p->tensors.at[first]->name, v->p->tensors.at[first + i]->name);
     }
     return true;
 }
