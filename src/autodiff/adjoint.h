@@ -122,15 +122,17 @@ struct question {
     int summed_count;
     struct ir_index **preferred; /* output indices of the forward equation */
     int preferred_count;
-    struct ir_index **kept; /* free indices that stand before the target's axes; none of them is one of these or summed */
+    struct ir_index *
+        *kept; /* free indices that stand before the target's axes; none of them is one of these or summed */
     int kept_count;
     const struct ir_expr *weight;
     bool no_scatter; /* a recurrence makes one time after the other, which no scatter does */
 };
 
-/* The answer, over kept and those axes of the target that are not tied: times / over * sum over reduced (none: a map) of
-   value; with targets: the scatter of value from the sources `reduced`, its targets for kept and each axis that is not tied.
-   value NULL: zero; times, over NULL: 1. It is 0 wherever the index of a tied axis differs from its kept index. */
+/* The answer, over kept and those axes of the target that are not tied: times / over * sum over reduced (none: a map)
+   of value; with targets: the scatter of value from the sources `reduced`, its targets for kept and each axis that is
+   not tied. value NULL: zero; times, over NULL: 1. It is 0 wherever the index of a tied axis differs from its kept
+   index. */
 struct adjoint {
     struct ir_index **reduced;
     int count;
@@ -195,8 +197,8 @@ struct summand {
 };
 typedef LIST(struct summand) summand_list;
 
-/* A tensor's gradient: 0 where a tied axis differs from its kept index; elsewhere value, over the kept indices and the axes
-   that are not tied. */
+/* A tensor's gradient: 0 where a tied axis differs from its kept index; elsewhere value, over the kept indices and the
+   axes that are not tied. */
 struct gradient {
     const int *tied;
     const struct ir_expr *value;
@@ -205,8 +207,8 @@ struct gradient {
 
 struct reverse {
     struct ir_program *p;
-    int count;             /* tensors that are looked at: those up to e, or to the end of its recurrence */
-    bool *active;          /* by number: a derivative can pass from a tensor of wrt to it */
+    int count;              /* tensors that are looked at: those up to e, or to the end of its recurrence */
+    bool *active;           /* by number: a derivative can pass from a tensor of wrt to it */
     summand_list *summands; /* by number: what has arrived */
     bool *done;             /* by number: nothing may arrive any more */
     struct passing passing;
@@ -226,7 +228,8 @@ ir_index_list gradient_axes(const struct reverse *r, const struct ir_tensor *t, 
 bool is_tied(const int *tied, int axis);
 /* The form that stands for an axis of t: its index, or the kept index that it is tied to. */
 const struct ir_form *axis_form(const struct reverse *r, const struct ir_tensor *t, const int *tied, int axis);
-/* value where the tied axes equal their kept indices, 0 elsewhere; except those axes that are tied alike in `but` (or NULL). */
+/* value where the tied axes equal their kept indices, 0 elsewhere; except those axes that are tied alike in `but` (or
+ * NULL). */
 const struct ir_expr *where_tied(const struct reverse *r, const struct ir_tensor *t, const int *tied, const int *but,
                                  const struct ir_expr *value);
 /* What has arrived at t as its gradient. asked: it must be stored. */
@@ -235,7 +238,8 @@ struct gradient join(struct reverse *r, struct ir_tensor *t, bool asked);
 void define_gradient(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
 /* The gradient over all axes, the tied ones too. */
 struct ir_tensor *whole_gradient(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
-/* Sends to the question's target what reading it contributes; what is kept is filled in. recurrence: of the equation that reads. */
+/* Sends to the question's target what reading it contributes; what is kept is filled in. recurrence: of the equation
+ * that reads. */
 void deliver(struct reverse *r, const struct question *question, const struct ir_recurrence *recurrence,
              const struct ir_origin *origin);
 /* Sends what the equation's gradient implies to the tensors that it reads; false: r->error says why not. */
@@ -248,23 +252,24 @@ void set_gradients(struct reverse *r, struct ir_tensor *t, const struct gradient
 
 /* ---- recurrence.c ---- */
 
-/* The gradients of all equations of the recurrence, as a recurrence that runs the other way, and what they imply outside. *where:
-   the equation that is at fault if it is false. */
-bool reverse_recurrence(struct reverse *r, const struct ir_recurrence *recurrence, struct ir_tensor *const *wrt, int count,
-                        struct ir_tensor **gradients, const struct ir_tensor **where);
+/* The gradients of all equations of the recurrence, as a recurrence that runs the other way, and what they imply
+   outside. *where: the equation that is at fault if it is false. */
+bool reverse_recurrence(struct reverse *r, const struct ir_recurrence *recurrence, struct ir_tensor *const *wrt,
+                        int count, struct ir_tensor **gradients, const struct ir_tensor **where);
 
 /* ---- recompute.c ---- */
 
 /* Copies of tensors with other values. */
 struct copying {
     struct ir_program *p;
-    int count;                /* tensors that are looked at */
-    const bool *copied;       /* by number: is copied */
-    struct ir_tensor **copy;  /* by number: what to read instead, or NULL; filled */
-    struct ir_index **extra;  /* stand before the axes of what is read instead */
+    int count;               /* tensors that are looked at */
+    const bool *copied;      /* by number: is copied */
+    struct ir_tensor **copy; /* by number: what to read instead, or NULL; filled */
+    struct ir_index **extra; /* stand before the axes of what is read instead */
     int extra_count;
-    const char *prefix;       /* of the copies' names */
-    const struct ir_expr *(*rewrite)(const struct ir_tensor *t, const struct ir_expr *value, void *context); /* or NULL */
+    const char *prefix; /* of the copies' names */
+    const struct ir_expr *(*rewrite)(const struct ir_tensor *t, const struct ir_expr *value,
+                                     void *context); /* or NULL */
     void *context;
 };
 void copy_tensors(struct copying *c);

@@ -117,6 +117,14 @@ struct ir_index *system_unknown(struct system *s, const char *name, int64_t exte
     return index;
 }
 
+static bool is_unknown(const struct system *s, const struct ir_index *index)
+{
+    for (int i = 0; i < s->unknowns.count; i++)
+        if (s->unknowns.at[i].index == index)
+            return true;
+    return false;
+}
+
 static int find_unknown(const struct system *s, const struct ir_index *index)
 {
     for (int i = 0; i < s->unknowns.count; i++)
@@ -416,7 +424,7 @@ static void match_axes(struct system *s, struct ir_tensor *target, const struct 
     for (int a = 0; a < target->rank; a++) {
         struct ir_index *axis = target->axes[a], *v = ir_form_bare(subscripts[a]);
         const struct ir_form *bracket;
-        if (!v || v->extent != axis->extent)
+        if (!v || v->extent != axis->extent || !is_unknown(s, v))
             continue;
         bracket = form_minus(p, ir_form_index(p, v), ir_form_index(p, axis));
         for (int b = 0; b < s->brackets.count; b++)

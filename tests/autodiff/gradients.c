@@ -1,7 +1,8 @@
 /* Each file gradients/NAME.ir is a test. Its loss is the last tensor; its derivatives to every real leaf, first and
    second, are compared with differences, every element. The norm is |a - b| / (|a| + |b|), the tolerance 1e-6: what
    central differences of step 6e-6 give for functions of size 1. Comment lines that say more:
-     #= LINE        the gradients hold this line, exactly as printed
+     #= LINE        the gradients hold this line, exactly as printed; or a recurrence: its name, down or up: its
+   equations
      #! LINE        differentiate refuses, with these words
      #first         second derivatives are not checked
      #kinks N       so many elements have left and right slopes that differ (0 without this line)
@@ -146,6 +147,18 @@ static void differentiate_again(struct sample *s)
         fail_msg("the second gradient is no well-formed program: %s", error);
 }
 
+/* The recurrence of which this is the first equation, with all of them. */
+static void add_recurrence(const struct sample *s, struct text *printed, const struct ir_tensor *t)
+{
+    if (!t->recurrence || s->p->tensors.at[t->number - 1]->recurrence == t->recurrence)
+        return;
+    text_addf(printed, "%s %s:", t->recurrence->name, t->recurrence->down ? "down" : "up");
+    for (int i = t->number; i < s->p->tensors.count; i++)
+        if (s->p->tensors.at[i]->recurrence == t->recurrence)
+            text_addf(printed, " %s", s->p->tensors.at[i]->name);
+    text_add(printed, "\n");
+}
+
 static void check_lines(struct sample *s, int first)
 {
     struct text printed = {0};
@@ -156,6 +169,7 @@ static void check_lines(struct sample *s, int first)
     for (int i = first; i < s->p->tensors.count; i++) {
         ir_print_tensor(&printed, s->p->tensors.at[i]);
         text_add(&printed, "\n");
+        add_recurrence(s, &printed, s->p->tensors.at[i]);
     }
     while ((line = directive(&from, "#= "))) {
         char *wanted = arena_printf(s->arena, "\n%s\n", line);
