@@ -51,6 +51,8 @@ struct map;
 struct map *map_new(struct arena *arena);
 void *map_get(const struct map *map, const char *key);
 void map_put(struct map *map, const char *key, void *value);
+/* The same entries in a map of its own; with bytes, each value is a copy of so many bytes. */
+struct map *map_copy(struct arena *arena, const struct map *map, size_t bytes);
 
 /* XXH3 of bytes. */
 uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);

@@ -63,3 +63,16 @@ void map_put(struct map *map, const char *key, void *value)
     }
     entry->value = value;
 }
+
+struct map *map_copy(struct arena *arena, const struct map *map, size_t bytes)
+{
+    struct map *copy = NEW(arena, struct map);
+
+    *copy = *map;
+    copy->arena = arena;
+    copy->entries = arena_copy(arena, map->entries, map->slots * sizeof *map->entries);
+    for (size_t i = 0; bytes && i < copy->slots; i++)
+        if (copy->entries[i].key)
+            copy->entries[i].value = arena_copy(arena, copy->entries[i].value, bytes);
+    return copy;
+}

@@ -458,6 +458,7 @@ static const struct value *apply_pipe(struct scope *scope, struct layer *layer, 
     inner->path = inner->site = layer->path;
     inner->given = layer->pipe->list.count == 1 ? layer->path : NULL;
     inner->context = scope->context;
+    inner->over = scope->over;
     inner->context.capacity = inner->context.count;
     inner->calls = called(scope, "this pipeline", at);
     inner->target = scope->target;

@@ -15,6 +15,7 @@ struct extraction {
     struct ir_tensor **copies;
     LIST(struct ir_index *) index_from, index_to;
     struct map *indices, *expressions;
+    bool recurrent; /* the copy has equations of recurrences */
 };
 
 struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name,
@@ -62,6 +63,8 @@ void extraction_want(struct extraction *x, struct ir_tensor *tensor)
     x->needed[tensor->number] = true;
     if (tensor->kind == IR_EQUATION)
         ir_reads(tensor->value, need_read, x);
+    for (int i = 0; i < 2 && tensor->operands[i]; i++)
+        extraction_want(x, tensor->operands[i]);
 }
 
 static struct ir_index *copy_index(struct extraction *x, struct ir_index *index)
@@ -143,9 +146,51 @@ static const struct ir_expr *copy_expr(struct extraction *x, const struct ir_exp
     return copy;
 }
 
+static struct ir_index **copy_reduced(struct extraction *x, const struct ir_tensor *tensor)
+{
+    struct ir_index **reduced = NEW_ARRAY(x->arena, struct ir_index *, tensor->reduced_count + 1);
+
+    for (int i = 0; i < tensor->reduced_count; i++)
+        reduced[i] = copy_index(x, tensor->reduced[i]);
+    return reduced;
+}
+
+/* Known before its value, which may read it. */
+static struct ir_tensor *copy_of_step(struct extraction *x, struct ir_tensor *tensor, struct ir_index **axes)
+{
+    const struct ir_recurrence *r = tensor->recurrence;
+    char key[32];
+    struct ir_recurrence *recurrence;
+    struct ir_tensor *copy;
+
+    snprintf(key, sizeof key, "r%p", (const void *)r);
+    recurrence = map_get(x->indices, key);
+    if (!recurrence) {
+        recurrence = ir_recurrence(x->to, r->name, r->extent, r->down);
+        map_put(x->indices, key, recurrence);
+    }
+    copy = ir_declare(x->to, tensor->name, axes, tensor->rank, tensor->whole, tensor->low, tensor->high, recurrence,
+                      tensor->time, tensor->origin);
+    x->copies[tensor->number] = copy;
+    x->recurrent = true;
+    ir_define(x->to, copy, tensor->reduction, copy_reduced(x, tensor), tensor->reduced_count,
+              copy_expr(x, tensor->value), tensor->single);
+    return copy;
+}
+
+static struct ir_tensor *copy_of_scatter(struct extraction *x, struct ir_tensor *tensor, struct ir_index **axes)
+{
+    const struct ir_form **targets = NEW_ARRAY(x->arena, const struct ir_form *, tensor->rank + 1);
+
+    for (int i = 0; i < tensor->rank; i++)
+        targets[i] = copy_form(x, tensor->targets[i]);
+    return ir_scatter(x->to, tensor->name, axes, tensor->rank, targets, copy_reduced(x, tensor), tensor->reduced_count,
+                      copy_expr(x, tensor->value), tensor->origin);
+}
+
 static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *tensor)
 {
-    struct ir_index **axes, **reduced;
+    struct ir_index **axes;
     struct ir_tensor *copy;
 
     if (x->replaced[tensor->number])
@@ -158,14 +203,20 @@ static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *ten
     if (tensor->kind == IR_DRAW) {
         copy = ir_draw_leaf(x->to, tensor->name, tensor->draw, tensor->scope, tensor->mapped, axes, tensor->rank,
                             tensor->origin);
+    } else if (tensor->kind == IR_OPAQUE) {
+        struct ir_tensor *second = tensor->operands[1] ? copy_tensor(x, tensor->operands[1]) : NULL;
+
+        copy = ir_opaque_tensor(x->to, tensor->name, tensor->opaque, copy_tensor(x, tensor->operands[0]), second,
+                                tensor->origin);
+    } else if (tensor->recurrence) {
+        copy = copy_of_step(x, tensor, axes);
+    } else if (tensor->kind == IR_EQUATION && tensor->targets) {
+        copy = copy_of_scatter(x, tensor, axes);
     } else if (tensor->kind == IR_EQUATION) {
         const struct ir_expr *value = copy_expr(x, tensor->value);
 
-        reduced = NEW_ARRAY(x->arena, struct ir_index *, tensor->reduced_count + 1);
-        for (int i = 0; i < tensor->reduced_count; i++)
-            reduced[i] = copy_index(x, tensor->reduced[i]);
-        copy = ir_equation(x->to, tensor->name, axes, tensor->rank, tensor->reduction, reduced, tensor->reduced_count,
-                           value, tensor->single, tensor->origin);
+        copy = ir_equation(x->to, tensor->name, axes, tensor->rank, tensor->reduction, copy_reduced(x, tensor),
+                           tensor->reduced_count, value, tensor->single, tensor->origin);
     } else {
         const char *name = x->renamed[tensor->number];
 
@@ -180,6 +231,12 @@ struct ir_program *extraction_run(struct extraction *x)
     for (int i = 0; i < x->from->tensors.count; i++)
         if (x->needed[i])
             copy_tensor(x, x->from->tensors.at[i]);
+    if (x->recurrent) {
+        const char *wrong = ir_arrange(x->to);
+
+        if (wrong)
+            bug("a part of an ordered program is in disorder: %s", wrong);
+    }
     return x->to;
 }
 

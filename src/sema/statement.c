@@ -6,7 +6,7 @@
 
 /* ---- names of what could not be evaluated ---- */
 
-static void poison_targets(struct scope *scope, struct node *definition)
+void poison_targets(struct scope *scope, struct node *definition)
 {
     for (int i = 0; i < definition->list.count; i++) {
         struct node *target = definition->list.at[i];
@@ -17,7 +17,7 @@ static void poison_targets(struct scope *scope, struct node *definition)
     }
 }
 
-static void poison_block(struct scope *scope, struct node *block)
+void poison_block(struct scope *scope, struct node *block)
 {
     for (int i = 0; block && i < block->list.count; i++) {
         struct node *statement = block->list.at[i];
@@ -126,15 +126,10 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
     return out;
 }
 
-void assign(struct scope *scope, struct node *target, const struct value *value)
+const struct value *value_assigned(struct scope *scope, struct node *target, const struct value *value)
 {
     ir_index_list free = {0};
 
-    if (is_poison(value)) {
-        if (!map_get(scope->names, target->name))
-            scope_define(scope, target->name, target->name_span, value);
-        return;
-    }
     if (value->kind == VALUE_TUPLE) {
         value = fail(scope, "E0207", target->span, "%d values for one name; write (a, b) = ...", value->items.count);
     } else if (target->flag) {
@@ -154,6 +149,21 @@ void assign(struct scope *scope, struct node *target, const struct value *value)
             break;
         }
     }
+    return value;
+}
+
+void assign(struct scope *scope, struct node *target, const struct value *value)
+{
+    if (is_kept(scope, target)) {
+        keep(scope, target, value);
+        return;
+    }
+    if (is_poison(value)) {
+        if (!map_get(scope->names, target->name))
+            scope_define(scope, target->name, target->name_span, value);
+        return;
+    }
+    value = value_assigned(scope, target, value);
     if (!scope->function && value->kind == VALUE_TENSOR && !value->field)
         value = materialise(scope, value, target->name, target->span);
     scope_define(scope, target->name, target->name_span, value);
@@ -415,6 +425,11 @@ void update_state(struct scope *scope, struct node *definition)
         help(scope, "if training { ... }");
         return;
     }
+    if (scope->over) {
+        fail(scope, "E0503", target->span, "the state %s is assigned inside of `over`", target->name);
+        help(scope, "keep the value, m[t, ...] = ..., and assign after the block");
+        return;
+    }
     if (!declare_axes(scope, target->list.at, target->list.count, false))
         return;
     scope->target = target->name;
@@ -550,7 +565,12 @@ void run_statement(struct scope *scope, struct node *statement)
                      !strcmp(statement->text, "param") ? "parameter" : "state");
             else if (!strcmp(statement->text, "param") && scope->rule)
                 fail(scope, "E0102", statement->span, "a rule has no parameters of its own; it has states");
-            else
+            else if (in_over_body(scope)) {
+                fail(scope, !strcmp(statement->text, "param") ? "E0502" : "E0503", statement->span,
+                     "a %s inside of `over`", !strcmp(statement->text, "param") ? "parameter" : "state");
+                help(scope, "make it before the `over`: it is one for all steps");
+                poison_targets(scope, definition);
+            } else
                 declare_leaf(scope, definition, !strcmp(statement->text, "param"));
         }
         break;
@@ -558,9 +578,11 @@ void run_statement(struct scope *scope, struct node *statement)
         run_when(scope, statement);
         break;
     case NODE_OVER:
-        not_compiled(scope, statement->name_span, "`over`");
-        for (int i = 0; i < statement->list.count; i++)
-            poison_targets(scope, statement->list.at[i]);
+        if (!scope->function && scope->workspace) {
+            run_over(scope, statement);
+            break;
+        }
+        fail(scope, "E0102", statement->name_span, "a function has no recurrence; a layer has");
         poison_block(scope, statement->b);
         break;
     default:
