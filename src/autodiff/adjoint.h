@@ -245,7 +245,7 @@ void deliver(struct reverse *r, const struct question *question, const struct ir
 /* Sends what the equation's gradient implies to the tensors that it reads; false: r->error says why not. */
 bool send(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
 /* The same for an opaque tensor. */
-void send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
+bool send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *g);
 /* gradients[i] for each wrt[i] that is t. */
 void set_gradients(struct reverse *r, struct ir_tensor *t, const struct gradient *g, struct ir_tensor *const *wrt,
                    int count, struct ir_tensor **gradients);

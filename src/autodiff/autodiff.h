@@ -6,9 +6,9 @@
 
 /* Appends to p the equations of the gradients of the rank-0 tensor `loss` with respect to wrt[0 .. count - 1] (any
    tensors before loss; a perturbation is added where the tensor is defined). gradients[i] has wrt[i]'s axes; a tensor
-   without a path to the loss gets NULL. No derivative passes through draws, states, whole numbers and `stop`. Returns
-   NULL, or in p's arena what cannot be differentiated; *where is then the tensor concerned. requires: a verified
-   program without kernels. maintains: what is there; order. */
+   without a path to the loss gets NULL. No derivative passes through draws, states, whole numbers, ranks and `stop`.
+   Returns NULL, or in p's arena what cannot be differentiated; *where is then the tensor concerned. requires: a
+   verified program without kernels. maintains: what is there; order. */
 const char *differentiate(struct ir_program *p, struct ir_tensor *loss, struct ir_tensor *const *wrt, int count,
                           struct ir_tensor **gradients, const struct ir_tensor **where);
 

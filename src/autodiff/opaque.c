@@ -154,12 +154,20 @@ static void send_cholesky(struct reverse *r, struct ir_tensor *t, const struct g
     arrive(&m, t->operands[0], ij, 2, weight);
 }
 
-void send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
+bool send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
 {
-    if (t->opaque == IR_SOLVE)
+    switch (t->opaque) {
+    case IR_SOLVE:
         send_solve(r, t, g);
-    else if (t->opaque == IR_CHOLESKY)
+        return true;
+    case IR_CHOLESKY:
         send_cholesky(r, t, g);
-    else
-        bug("no derivative passes through %s", t->name);
+        return true;
+    case IR_ORTHOGONAL:
+        r->error = "orthogonal has no derivative here; stop(..) takes its operand as given";
+        return false;
+    case IR_RANK:
+        break;
+    }
+    bug("a derivative arrived at the rank %s", t->name);
 }

@@ -16,7 +16,7 @@ static bool lets_through(struct reverse *r, const struct ir_tensor *t)
 {
     if (t->whole)
         return false;
-    if (t->kind == IR_OPAQUE && (t->opaque == IR_SOLVE || t->opaque == IR_CHOLESKY))
+    if (t->kind == IR_OPAQUE) /* ranks are whole */
         return reads_marked(t, r->active, r->count);
     return t->kind == IR_EQUATION && t->value && t->reduction != IR_ARGMAX && t->reduction != IR_ARGMIN &&
            passes(&r->passing, t->value);
@@ -249,9 +249,9 @@ static const char *differentiate_all(struct ir_program *p, struct ir_tensor *e, 
         g = join(&r, t, asked);
         set_gradients(&r, t, &g, wrt, count, gradients);
         *where = t;
-        if (t->kind == IR_OPAQUE && lets_through(&r, t))
-            send_opaque(&r, t, &g);
-        else if (t->kind == IR_EQUATION && t->value && passes(&r.passing, t->value) && !send(&r, t, &g))
+        if (t->kind == IR_OPAQUE && lets_through(&r, t) && !send_opaque(&r, t, &g))
+            return r.error;
+        if (t->kind == IR_EQUATION && t->value && passes(&r.passing, t->value) && !send(&r, t, &g))
             return r.error;
     }
     *where = NULL;
