@@ -1,6 +1,7 @@
 /* blas.c: products by OpenBLAS. It reads the environment when it is loaded and then takes the kernels of a Pentium on
    every processor newer than itself, so it is opened only after the environment says what this processor is. One thread
    inside each call: our own pool makes the calls. */
+#include "blas.h"
 #include "rnet.h"
 
 #include <dlfcn.h>
@@ -95,6 +96,11 @@ bool rnet_blas_open(struct rnet_error *error)
     bool opened = open_locked(error);
     pthread_mutex_unlock(&opening);
     return opened;
+}
+
+void *rnet_blas_function(const char *name)
+{
+    return dlsym(blas.library, name);
 }
 
 const char *rnet_blas_core(void)

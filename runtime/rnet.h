@@ -81,6 +81,23 @@ void rnet_gemm_f32(bool a_transposed, bool b_transposed, int64_t m, int64_t n, i
 void rnet_gemm_f64(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
                    int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
+/* ---- linear.c: what no equation says, one matrix or row at a time; row-major. LAPACK's part is OpenBLAS's. ---- */
+
+bool rnet_lapack_open(struct rnet_error *error);
+/* How many of the count numbers come before each: ascending, ties by place, NaN last. scratch: count places. */
+void rnet_rank_f32(int64_t count, const float *x, int32_t *rank, int32_t *scratch);
+void rnet_rank_f64(int64_t count, const double *x, int32_t *rank, int32_t *scratch);
+/* x with A x = b, A n x n; NaN if A is singular. scratch: n * n numbers and n of 4 bytes behind them. */
+void rnet_solve_f32(int64_t n, const float *a, const float *b, float *x, float *scratch);
+void rnet_solve_f64(int64_t n, const double *a, const double *b, double *x, double *scratch);
+/* Lower triangular C with C C' = S, of which the lower triangle is read; NaN throughout if S is not positive definite. */
+void rnet_cholesky_f32(int64_t n, const float *s, float *c);
+void rnet_cholesky_f64(int64_t n, const double *s, double *c);
+/* Q of the QR factors with R's diagonal positive: rows or columns orthonormal, whichever are fewer; NaN if x has too low a
+   rank. scratch: rows * columns + 34 * min(rows, columns) numbers. */
+void rnet_orthogonal_f32(int64_t rows, int64_t columns, const float *x, float *q, float *scratch);
+void rnet_orthogonal_f64(int64_t rows, int64_t columns, const double *x, double *q, double *scratch);
+
 /* ---- scalar functions that compiled code calls where no vector code is emitted ---- */
 /* libm's, in f32 and f64: rnet_erf_f32, rnet_erf_f64, sin, cos, pow, log1p, expm1. Declared in rnet_math.h. */
 

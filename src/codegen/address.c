@@ -161,14 +161,6 @@ static struct local *local_of(struct emitter *e, const struct ir_tensor *tensor)
     return NULL;
 }
 
-static bool is_parallel(const struct ir_kernel *kernel, const struct ir_index *index)
-{
-    for (int i = 0; kernel && i < kernel->parallel.count; i++)
-        if (kernel->parallel.at[i] == index)
-            return true;
-    return false;
-}
-
 static struct access access_of(struct emitter *e, const struct ir_tensor *tensor,
                                const struct ir_form *const *subscripts)
 {
@@ -184,7 +176,7 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     if (local && local->lanes)
         stride = LANES;
     for (int i = tensor->rank - 1; i >= 0; i--) {
-        bool dropped = local && is_parallel(e->kernel, tensor->axes[i]);
+        bool dropped = local && is_fixed_axis(e->kernel, tensor->axes[i]);
         strides[i] = dropped ? 0 : stride;
         if (!dropped)
             stride *= tensor->axes[i]->extent;

@@ -337,6 +337,8 @@ void function_open(struct emitter *e, const char *name, bool exported)
     e->keys = load_field(e, e->pointer, offsetof(struct rnet_step, keys));
     e->position = load_field(e, e->i64, offsetof(struct rnet_step, position));
     e->step_number = load_field(e, e->i64, offsetof(struct rnet_step, step));
+    if (e->kernel && e->kernel->time)
+        bind(e, e->kernel->time, load_field(e, e->i64, offsetof(struct timed_step, time)), false);
     at_level(e, 0);
 }
 

@@ -114,6 +114,11 @@ int64_t take_scratch(struct emitter *e, int64_t bytes);
 
 /* Opens the body of a function of the module's own, at level 0. */
 void body_open(struct emitter *e, LLVMValueRef function);
+/* What parts of a recurrence's kernels are called with: a copy of the step, and the time behind it. */
+struct timed_step {
+    struct rnet_step step;
+    int64_t time;
+};
 /* Opens void name(step, part) (internal, or the exported int step(step)) at level 0. */
 void function_open(struct emitter *e, const char *name, bool exported);
 void function_close(struct emitter *e);
@@ -228,15 +233,20 @@ struct kernel_plan {
     struct stage_plan *stages;
 };
 void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan);
+/* Does a local tensor have no room for this axis: the kernel has one point of it at a time? */
+bool is_fixed_axis(const struct ir_kernel *kernel, const struct ir_index *axis);
 /* Is the tensor an equation of the kernel? */
 bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor);
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index);
 
 /* ---- nest.c, product.c, step.c: a kernel becomes functions; the step calls them in order ---- */
 
+/* FIRST_STEP, LATER_STEPS: of a recurrence's. */
+enum when { ALWAYS, FIRST_STEP, LATER_STEPS };
 struct part_function {
     LLVMValueRef function;
     int64_t parts;
+    enum when when;
 };
 typedef LIST(struct part_function) part_functions;
 void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);

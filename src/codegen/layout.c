@@ -19,6 +19,11 @@ bool list_has(struct ir_index *const *indices, int count, const struct ir_index 
     return false;
 }
 
+bool is_fixed_axis(const struct ir_kernel *kernel, const struct ir_index *axis)
+{
+    return kernel && (axis == kernel->time || list_has(kernel->parallel.at, kernel->parallel.count, axis));
+}
+
 bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor)
 {
     if (!kernel || tensor->kind != IR_EQUATION)
@@ -329,7 +334,8 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     eq->partial = arena_copy(e->arena, t, sizeof *t);
     eq->partial->region = IR_LOCAL;
     eq->partial->storage = eq->type == e->f32 ? IR_F32 : eq->type == e->i32 ? IR_I32 : IR_F64;
-    eq->partial_elements = (ir_elements(t) + LANES - 1) / LANES * LANES;
+    int64_t elements = ir_elements(t) / (t->recurrence ? t->recurrence->extent : 1);
+    eq->partial_elements = (elements + LANES - 1) / LANES * LANES;
     eq->memory = take_scratch(e, plan->parts * eq->partial_elements * storage_bytes(eq->partial->storage));
 }
 

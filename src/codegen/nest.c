@@ -367,7 +367,7 @@ static void want_memory(const struct ir_expr *read, void *context)
     if (t->region != IR_LOCAL || has_memory(e, t))
         return;
     for (int i = 0; i < t->rank; i++) {
-        bool parallel = list_has(kernel->parallel.at, kernel->parallel.count, t->axes[i]);
+        bool parallel = is_fixed_axis(kernel, t->axes[i]);
         own &= ir_form_bare(read->subscripts[i]) == t->axes[i];
         if (!parallel) {
             kept = true;
@@ -469,10 +469,16 @@ static struct value join_parts(struct emitter *e, const struct equation_plan *eq
     return a;
 }
 
+/* How many elements one run of the kernel makes. */
+static int64_t partial_count(const struct ir_tensor *t)
+{
+    return ir_elements(t) / (t->recurrence ? t->recurrence->extent : 1);
+}
+
 /* The same tree in place, with loops: for many parts much less code. */
 static void join_in_memory(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory)
 {
-    bool vector = ir_elements(eq->tensor) > 1;
+    bool vector = partial_count(eq->tensor) > 1;
     int64_t end = vector ? eq->partial_elements : 1;
 
     for (int64_t apart = 1; apart < parts; apart *= 2) {
@@ -491,9 +497,46 @@ static void join_in_memory(struct emitter *e, const struct equation_plan *eq, in
     }
 }
 
-static void join_elements(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V at, bool vector)
+/* The place of what is made now among all steps: part of it `row` (of the axes before the time), element `at` behind it. */
+static V place_in_time(struct emitter *e, const struct ir_tensor *t, V row, V at)
 {
-    emit_store_at(e, eq->tensor, join_parts(e, eq, memory, at, 0, parts, vector), at);
+    if (!t->recurrence)
+        return at;
+    int64_t behind = ir_extent_product(t->axes + t->time + 1, t->rank - t->time - 1);
+    V steps = LLVMBuildNSWMul(e->builder, row, whole_like(e->i64, t->recurrence->extent), "");
+    V time = LLVMBuildNSWAdd(e->builder, steps, binding_of(e, t->axes[t->time])->scalar, "");
+    V place = LLVMBuildNSWMul(e->builder, time, whole_like(e->i64, behind), "");
+    return LLVMBuildNSWAdd(e->builder, place, at, "");
+}
+
+static void join_elements(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V row, V at,
+                          bool vector)
+{
+    const struct ir_tensor *t = eq->tensor;
+    int64_t behind = t->recurrence ? ir_extent_product(t->axes + t->time + 1, t->rank - t->time - 1) : 0;
+    V skip = LLVMBuildNSWMul(e->builder, row, whole_like(e->i64, behind), "");
+    V partial = LLVMBuildNSWAdd(e->builder, skip, at, "");
+
+    emit_store_at(e, t, join_parts(e, eq, memory, partial, 0, parts, vector), place_in_time(e, t, row, at));
+}
+
+/* Elements of one row: all of them outside of recurrences. */
+static void join_row(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V row, int64_t elements)
+{
+    int64_t full = elements / LANES * LANES;
+
+    if (full) {
+        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES);
+        join_elements(e, eq, parts, memory, row, at, true);
+        loop_close(e);
+    }
+    if (elements == 1) {
+        join_elements(e, eq, parts, memory, row, whole_like(e->i64, 0), false);
+    } else if (full < elements) {
+        e->mask = lanes_below(e, elements - full);
+        join_elements(e, eq, parts, memory, row, whole_like(e->i64, full), true);
+        e->mask = NULL;
+    }
 }
 
 static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functions *functions)
@@ -509,7 +552,9 @@ static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functio
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++) {
             struct equation_plan *eq = &plan->stages[i].equations[k];
-            int64_t elements = ir_elements(eq->tensor), full = elements / LANES * LANES;
+            const struct ir_tensor *t = eq->tensor;
+            int64_t rows = t->recurrence ? ir_extent_product(t->axes, t->time) : 1;
+            int64_t elements = ir_elements(t) / rows / (t->recurrence ? t->recurrence->extent : 1);
             if (!eq->in_parts || eq->tensor->region == IR_NOWHERE)
                 continue;
             V memory = offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + eq->memory);
@@ -518,21 +563,16 @@ static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functio
                 join_in_memory(e, eq, left, memory);
                 left = 1;
             }
-            if (full) {
-                V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES);
-                join_elements(e, eq, left, memory, at, true);
-                loop_close(e);
+            if (rows == 1) {
+                join_row(e, eq, left, memory, whole_like(e->i64, 0), elements);
+                continue;
             }
-            if (elements == 1) {
-                join_elements(e, eq, left, memory, whole_like(e->i64, 0), false);
-            } else if (full < elements) {
-                e->mask = lanes_below(e, elements - full);
-                join_elements(e, eq, left, memory, whole_like(e->i64, full), true);
-                e->mask = NULL;
-            }
+            V row = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, rows), 1);
+            join_row(e, eq, left, memory, row, elements);
+            loop_close(e);
         }
     function_close(e);
-    list_add(e->arena, *functions, (struct part_function){e->function, 1});
+    list_add(e->arena, *functions, (struct part_function){e->function, 1, ALWAYS});
 }
 
 /* ---- the kernel ---- */
@@ -636,7 +676,7 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
     loop_close(e);
     close_partials(e, &plan);
     function_close(e);
-    list_add(e->arena, *functions, (struct part_function){function, plan.parts});
+    list_add(e->arena, *functions, (struct part_function){function, plan.parts, ALWAYS});
     emit_joins(e, &plan, functions);
     e->kernel = NULL;
 }

@@ -125,23 +125,101 @@ static int64_t emit_strip(struct emitter *e, const struct product *product, bool
     return cut.parts;
 }
 
-bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions)
+/* C = 0, row by row. */
+static int64_t emit_zeros(struct emitter *e, const struct product *product, bool single, V c)
+{
+    int64_t bytes = single ? 4 : 8;
+
+    for (int i = 0; i < product->batched_count; i++) {
+        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, product->batch_extent[i]), 1);
+        c = moved(e, c, at, product->c_batch_stride[i] * bytes);
+    }
+    V row = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, product->m), 1);
+    LLVMBuildMemSet(e->builder, moved(e, c, row, product->ldc * bytes), whole_like(e->i8, 0),
+                    whole_like(e->i64, product->n * bytes), 4);
+    while (e->depth)
+        loop_close(e);
+    return 1;
+}
+
+static bool is_zero(const struct ir_expr *e)
+{
+    return e->kind == IR_CONSTANT && e->number == 0;
+}
+
+/* One call a step. first: the function of a recurrence's first step alone. */
+static void emit_calls(struct emitter *e, const struct product *product, const struct ir_tensor *t, bool zero,
+                       enum when when, part_functions *functions)
 {
     bool single = e->program->precision == IR_SINGLE;
-    enum ir_storage storage = single ? IR_F32 : IR_F64;
+    int64_t bytes = single ? 4 : 8, parts;
+    const char *suffix = when == FIRST_STEP ? "_first" : "";
+
+    function_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, suffix), false);
+    V a = operand(e, product->a->tensor, product->a_first), b = operand(e, product->b->tensor, product->b_first);
+    V c = operand(e, t, 0);
+    if (e->kernel->time) {
+        V time = binding_of(e, e->kernel->time)->scalar;
+        a = moved(e, a, time, product->a_time * bytes);
+        b = moved(e, b, time, product->b_time * bytes);
+        c = moved(e, c, time, product->c_time * bytes);
+    }
+    if (zero)
+        parts = emit_zeros(e, product, single, c);
+    else if (product->batches > 1)
+        parts = emit_batches(e, product, single, a, b, c);
+    else
+        parts = emit_strip(e, product, single, a, b, c);
+    function_close(e);
+    list_add(e->arena, *functions, (struct part_function){e->function, parts, when});
+}
+
+static bool stored_so(const struct product *product, enum ir_storage storage)
+{
+    return product->a->tensor->storage == storage && product->b->tensor->storage == storage &&
+           product->a->tensor->region > IR_LOCAL && product->b->tensor->region > IR_LOCAL;
+}
+
+/* The first step of a product that reads the step before: zeros, another product, or a nest. */
+static void emit_first_step(struct emitter *e, const struct ir_kernel *kernel, const struct product *product,
+                            part_functions *functions)
+{
+    enum ir_storage storage = e->program->precision == IR_SINGLE ? IR_F32 : IR_F64;
+    struct ir_tensor *t = kernel->stages.at[0]->equations.at[0];
+    struct ir_tensor first = *t;
+    struct product other;
+    bool zero = (product->a->otherwise && is_zero(product->a->otherwise)) ||
+                (product->b->otherwise && is_zero(product->b->otherwise));
+
+    first.value = product_first(e->program, t);
+    if (zero) {
+        emit_calls(e, product, t, true, FIRST_STEP, functions);
+    } else if (product_match(e->program, &first, &other) && !other.guarded && stored_so(&other, storage)) {
+        emit_calls(e, &other, t, false, FIRST_STEP, functions);
+    } else {
+        int from = functions->count;
+        struct ir_kernel nest = *kernel;
+
+        nest.name = arena_printf(e->arena, "%s_first", kernel->name);
+        emit_nest(e, &nest, functions);
+        for (int i = from; i < functions->count; i++)
+            functions->at[i].when = FIRST_STEP;
+        e->kernel = kernel;
+    }
+}
+
+bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions)
+{
+    enum ir_storage storage = e->program->precision == IR_SINGLE ? IR_F32 : IR_F64;
     struct ir_tensor *t = kernel->stages.at[0]->equations.at[0];
     struct product product;
 
-    if (!product_match(e->program, t, &product) || t->storage != storage || product.a->tensor->storage != storage ||
-        product.b->tensor->storage != storage)
+    if (!product_match(e->program, t, &product) || t->storage != storage || !stored_so(&product, storage))
         return false;
     e->kernel = kernel;
-    function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
-    V a = operand(e, product.a->tensor, 0), b = operand(e, product.b->tensor, 0), c = operand(e, t, 0);
-    int64_t parts =
-        product.batches > 1 ? emit_batches(e, &product, single, a, b, c) : emit_strip(e, &product, single, a, b, c);
-    function_close(e);
-    list_add(e->arena, *functions, (struct part_function){e->function, parts});
+    if (product.guarded)
+        emit_first_step(e, kernel, &product, functions);
+    emit_calls(e, &product, t, false, product.guarded ? LATER_STEPS : ALWAYS, functions);
     e->kernel = NULL;
     return true;
 }

@@ -49,18 +49,19 @@ static void emit_guards(struct emitter *e)
     LLVMMoveBasicBlockAfter(after, e->entry);
 }
 
-static void call_part(struct emitter *e, const struct part_function *part)
+/* context: the step, or a copy of it with a time. */
+static void call_part(struct emitter *e, const struct part_function *part, V context)
 {
-    at_level(e, 0);
+    at_level(e, e->depth);
     if (part->parts == 1) {
-        V arguments[] = {e->step, whole_like(e->i64, 0)};
+        V arguments[] = {context, whole_like(e->i64, 0)};
         LLVMBuildCall2(e->builder, e->part_type, part->function, arguments, 2, "");
         return;
     }
     LLVMTypeRef types[] = {e->pointer, e->pointer, e->pointer, e->i64};
     LLVMTypeRef type = LLVMFunctionType(e->nothing, types, 4, false);
     V pool = LLVMBuildLoad2(e->builder, e->pointer, offset_constant(e, e->step, offsetof(struct rnet_step, pool)), "");
-    V arguments[] = {pool, part->function, e->step, whole_like(e->i64, part->parts)};
+    V arguments[] = {pool, part->function, context, whole_like(e->i64, part->parts)};
     LLVMBuildCall2(e->builder, type, runtime_function(e, "rnet_pool_run", type), arguments, 4, "");
 }
 
@@ -119,6 +120,33 @@ static void emit_updates(struct emitter *e)
     }
 }
 
+/* Kernels first .. end - 1, of one recurrence: all of them for each step of its time, in its order. */
+static void emit_recurrence(struct emitter *e, const part_functions *functions, int first, int end)
+{
+    const struct ir_recurrence *recurrence = e->program->kernels.at[first]->recurrence;
+    V steps = whole_like(e->i64, recurrence->extent);
+    V context = stack_room(e, e->i8, sizeof(struct timed_step));
+
+    at_level(e, 0);
+    LLVMBuildMemCpy(e->builder, context, 8, e->step, 8, whole_like(e->i64, sizeof(struct rnet_step)));
+    V count = loop_open(e, whole_like(e->i64, 0), steps, 1);
+    V last = whole_like(e->i64, recurrence->extent - 1);
+    V time = recurrence->down ? LLVMBuildNSWSub(e->builder, last, count, "") : count;
+    LLVMBuildStore(e->builder, time, offset_constant(e, context, offsetof(struct timed_step, time)));
+    V is_first = LLVMBuildICmp(e->builder, LLVMIntEQ, count, whole_like(e->i64, 0), "");
+    for (int i = first; i < end; i++)
+        for (int k = 0; k < functions[i].count; k++) {
+            const struct part_function *part = &functions[i].at[k];
+            at_level(e, e->depth);
+            if (part->when != ALWAYS)
+                if_open(e, part->when == FIRST_STEP ? is_first : LLVMBuildNot(e->builder, is_first, ""));
+            call_part(e, part, context);
+            if (part->when != ALWAYS)
+                if_close(e);
+        }
+    loop_close(e);
+}
+
 void emit_step(struct emitter *e)
 {
     const struct ir_program *p = e->program;
@@ -130,12 +158,21 @@ void emit_step(struct emitter *e)
             emit_nest(e, p->kernels.at[i], &functions[i]);
     function_open(e, "step", true);
     for (int i = 0; i < p->kernels.count; i++) {
+        int end = i + 1;
+
+        if (p->kernels.at[i]->recurrence) {
+            while (end < p->kernels.count && p->kernels.at[end]->recurrence == p->kernels.at[i]->recurrence)
+                end++;
+            emit_recurrence(e, functions, i, end);
+            i = end - 1;
+            continue;
+        }
         if (!guarded && writes_the_run(p->kernels.at[i])) {
             emit_guards(e);
             guarded = true;
         }
         for (int k = 0; k < functions[i].count; k++)
-            call_part(e, &functions[i].at[k]);
+            call_part(e, &functions[i].at[k], e->step);
     }
     if (!guarded)
         emit_guards(e);

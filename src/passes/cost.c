@@ -76,6 +76,11 @@ int64_t iteration_points(const struct ir_tensor *t)
     return (t->targets ? 1 : ir_elements(t)) * ir_extent_product(t->reduced, t->reduced_count);
 }
 
+int64_t points_at_once(const struct ir_tensor *t)
+{
+    return iteration_points(t) / (t->recurrence ? t->recurrence->extent : 1);
+}
+
 enum ir_storage storage_of(const struct ir_program *p, const struct ir_tensor *t)
 {
     if (t->whole && t->kind != IR_PARAMETER && t->kind != IR_STATE) {

@@ -28,7 +28,7 @@ bool is_product(const struct ir_program *p, const struct ir_tensor *e)
 {
     struct product product;
 
-    return e->kind == IR_EQUATION && e->reduction == IR_SUM && iteration_points(e) >= SMALL_PRODUCT &&
+    return e->kind == IR_EQUATION && e->reduction == IR_SUM && points_at_once(e) >= SMALL_PRODUCT &&
            product_match(p, e, &product) && product.m > 1 && product.n > 1 && product.k > 1;
 }
 

@@ -248,7 +248,7 @@ static double work(const struct group *g)
     double sum = 0;
 
     for (int i = 0; i < g->equations.count; i++)
-        sum += (double)iteration_points(g->equations.at[i]);
+        sum += (double)points_at_once(g->equations.at[i]);
     return sum;
 }
 
@@ -396,7 +396,7 @@ static bool runs_alone(const struct fusion *f, const struct group *g, const stru
     int64_t left = 1;
 
     if (g->equations.count > 1 || e->reduction == IR_MAP || !may_be_in_parts(e) || m->in_parts ||
-        iteration_points(e) <= SMALL_WORK)
+        points_at_once(e) <= SMALL_WORK)
         return false;
     for (int i = 0; i < p->count; i++)
         left *= m->slot[is_a ? p->at[i].a : p->at[i].b]->extent;

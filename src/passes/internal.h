@@ -69,6 +69,8 @@ bool expression_rounds(const struct ir_expr *e);
 int64_t stored_bytes(const struct ir_program *p, const struct ir_tensor *t);
 enum ir_storage storage_of(const struct ir_program *p, const struct ir_tensor *t);
 int64_t iteration_points(const struct ir_tensor *equation);
+/* Of a recurrence those of one step. */
+int64_t points_at_once(const struct ir_tensor *equation);
 
 /* ---- fuse.c, order.c, hoist.c, inline.c, group.c, stage.c: the parts of fuse ---- */
 

@@ -22,7 +22,9 @@ struct ir_program *split_schedule(struct ir_program *p, struct ir_program **sche
    comparison) in each kernel that uses them rather than storing them. enabled = false: one kernel an equation.
    Draws are read where they are used and never stored. Updates come after every guard. */
 void fuse(struct ir_program *p, bool enabled);
-/* Is the equation a product that BLAS does: a sum of a product of two reads (and a constant)? Roles by index. */
+/* Is the equation a product that BLAS does: a sum of a product of two reads (and a constant)? Roles by index. In a recurrence it is
+   one of each step, the time fixed: operand a of step t begins at element a_first + t * a_time. A read of the step before may be
+   outside in the first step alone, where it is its otherwise (first). */
 struct product {
     const struct ir_expr *a, *b; /* reads */
     double scale;
@@ -33,8 +35,12 @@ struct product {
     int batched_count;
     int64_t batch_extent[8], a_batch_stride[8], b_batch_stride[8], c_batch_stride[8];
     bool swapped;                /* a and b changed sides so that c is row-major */
+    int64_t a_first, b_first, a_time, b_time, c_time; /* in elements */
+    bool guarded;                /* an operand has no element in the first step: see product_first */
 };
 bool product_match(const struct ir_program *p, const struct ir_tensor *equation, struct product *out);
+/* Of a guarded product: the equation of the first step alone, each guarded read its otherwise. */
+const struct ir_expr *product_first(struct ir_program *p, const struct ir_tensor *equation);
 
 /* plan.c: gives every tensor that is stored a region, an offset and a storage type (in place). Parameters and states keep
    one place in all programs of a run: `layout` remembers them by name. Values of the arena that are not alive together share

@@ -52,24 +52,56 @@ static bool factors(const struct ir_expr *e, const struct ir_expr **reads, int *
     return false;
 }
 
-/* The element's number as a form; NULL if it is not linear in the indices, or does not begin at element 0. */
+/* The element's number as a form; NULL if it is not linear in the indices. */
 static const struct ir_form *linear_address(struct ir_program *p, const struct ir_expr *read)
 {
     const struct ir_form *form = read_address(p, read);
 
-    if (form->constant != 0)
-        return NULL;
     for (int i = 0; i < form->count; i++)
         if (form->terms[i].atom->kind != IR_ATOM_INDEX || form->terms[i].coefficient < 0)
             return NULL;
     return form;
 }
 
-static bool stored_real(const struct ir_expr *read)
+static struct ir_index *time_of(const struct ir_tensor *q)
+{
+    return q->recurrence ? q->axes[q->time] : NULL;
+}
+
+/* Is the read inside but for a recurrence's first step? Only its time may then be outside: one step back. */
+static bool outside_first(const struct ir_tensor *q, const struct ir_expr *read)
+{
+    for (int i = 0; i < read->tensor->rank; i++) {
+        const struct ir_form *form = read->subscripts[i];
+        bool inside = form->low >= 0 && form->high < read->tensor->axes[i]->extent;
+
+        if (!inside && (form->count != 1 || form->terms[0].coefficient != 1 ||
+                        form->terms[0].atom->kind != IR_ATOM_INDEX || form->terms[0].atom->index != time_of(q) ||
+                        read->tensor->axes[i]->extent != q->recurrence->extent ||
+                        form->constant != (q->recurrence->down ? 1 : -1)))
+            return false;
+    }
+    return true;
+}
+
+static bool stored_real(const struct ir_tensor *q, const struct ir_expr *read)
 {
     const struct ir_tensor *t = read->tensor;
 
-    return !read->otherwise && !t->whole && t->kind != IR_DRAW && t->kind != IR_SCALAR;
+    if (read->otherwise && !(q->recurrence && outside_first(q, read)))
+        return false;
+    return !t->whole && t->kind != IR_DRAW && t->kind != IR_SCALAR;
+}
+
+static const struct ir_expr *otherwise_of(struct ir_program *p, const struct ir_expr *read, void *context)
+{
+    (void)p;
+    return read->otherwise && outside_first(context, read) ? read->otherwise : read;
+}
+
+const struct ir_expr *product_first(struct ir_program *p, const struct ir_tensor *q)
+{
+    return rewrite(p, q->value, NULL, NULL, 0, otherwise_of, (void *)q);
 }
 
 enum operand { OPERAND_A, OPERAND_B, OPERAND_C };
@@ -147,10 +179,10 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
     int64_t c = 1;
 
     *out = (struct product){.scale = 1, .batches = 1};
-    if (!is_plain(q) || q->reduction != IR_SUM || q->whole || q->single)
+    if (q->kind != IR_EQUATION || q->targets || q->reduction != IR_SUM || q->whole || q->single)
         return false;
-    if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(reads[0]) ||
-        !stored_real(reads[1]))
+    if (!factors(q->value, reads, &count, &out->scale) || count != 2 || !stored_real(q, reads[0]) ||
+        !stored_real(q, reads[1]))
         return false;
     a = linear_address(p, reads[0]);
     b = linear_address(p, reads[1]);
@@ -161,6 +193,12 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
         struct dimension d = {index->extent, ir_form_coefficient(a, index), ir_form_coefficient(b, index), c};
 
         c *= index->extent;
+        if (index == time_of(q)) {
+            out->a_time = d.a;
+            out->b_time = d.b;
+            out->c_time = d.c;
+            continue;
+        }
         if (index->extent == 1)
             continue;
         if (!d.a && !d.b)
@@ -186,6 +224,15 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
     out->swapped = !(dn.c == 1 || dn.extent == 1);
     out->a = reads[out->swapped];
     out->b = reads[!out->swapped];
+    out->a_first = (out->swapped ? b : a)->constant;
+    out->b_first = (out->swapped ? a : b)->constant;
+    out->guarded = reads[0]->otherwise || reads[1]->otherwise;
+    if (out->swapped) {
+        int64_t time = out->a_time;
+
+        out->a_time = out->b_time;
+        out->b_time = time;
+    }
     if (out->swapped) {
         if (!(dm.c == 1 || dm.extent == 1))
             return false;
