@@ -531,9 +531,8 @@ static bool tie_axis(struct system *s, const struct question *q, int *tied)
     for (int i = 0; i < s->guards.count; i++)
         for (int k = 0; k < q->kept_count && s->guards.at[i]->kind == GUARD_ZERO; k++)
             for (int a = 0; a < q->target->rank; a++) {
-                const struct ir_form *kept = ir_form_index(p, q->kept[k]), *axis = ir_form_index(p, q->target->axes[a]);
-                const struct ir_form *f = s->guards.at[i]->form;
-                if (f != form_minus(p, kept, axis) && f != form_minus(p, axis, kept))
+                const struct ir_form *kept = ir_form_index(p, q->kept[k]);
+                if (s->guards.at[i]->form != form_minus(p, kept, ir_form_index(p, q->target->axes[a])))
                     continue;
                 tied[a] = k + 1;
                 memmove(s->guards.at + i, s->guards.at + i + 1,

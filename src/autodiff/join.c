@@ -149,18 +149,6 @@ static struct ir_tensor *sum_of(struct reverse *r, const struct ir_tensor *t, co
                          s->adjoint.reduced, s->adjoint.count, value, s->origin);
 }
 
-/* Puts the kept indices for axes that are tied although the summand does not say so: it counts only where they are
- * equal. */
-static const struct ir_expr *put_ties(const struct reverse *r, const struct ir_tensor *t, const int *tied,
-                                      const struct ir_expr *value)
-{
-    const struct ir_form **to = NEW_ARRAY(r->p->arena, const struct ir_form *, t->rank);
-
-    for (int a = 0; a < t->rank; a++)
-        to[a] = axis_form(r, t, tied, a);
-    return ir_substitute(r->p, value, t->axes, to, t->rank);
-}
-
 /* The summand over the kept indices and the axes that are not tied: a sum becomes an equation. */
 static const struct ir_expr *value_of(struct reverse *r, const struct ir_tensor *t, const char *name, const int *tied,
                                       const struct ir_recurrence *recurrence, const struct summand *s)
@@ -180,7 +168,7 @@ static const struct ir_expr *value_of(struct reverse *r, const struct ir_tensor 
         value = ir_apply(p, IR_multiply, d->times, value, NULL);
     if (d->over)
         value = ir_apply(p, IR_divide, value, d->over, NULL);
-    return put_ties(r, t, tied, where_tied(r, t, d->tied, tied, value));
+    return where_tied(r, t, d->tied, tied, value);
 }
 
 /* Is it a number, or a number at one place and 0 elsewhere? That is cheaper to say again than to store; and a sum over

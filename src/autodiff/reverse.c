@@ -152,7 +152,6 @@ static bool same_time(const struct ir_tensor *t, const struct ir_expr *read)
 bool send(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
 {
     struct ir_program *p = r->p;
-    const int *tied = t->targets ? NULL : g->tied;
     const struct ir_form **to = NEW_ARRAY(p->arena, const struct ir_form *, t->rank);
     const struct ir_expr *seed = seed_of(r, t, g);
     ir_index_list summed = {0};
@@ -161,8 +160,8 @@ bool send(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
     if (!seed)
         return false;
     for (int a = 0; a < t->rank; a++) {
-        to[a] = axis_form(r, t, tied, a);
-        if (!t->targets && !is_tied(tied, a))
+        to[a] = axis_form(r, t, g->tied, a);
+        if (!t->targets && !is_tied(g->tied, a))
             list_add(p->arena, summed, t->axes[a]);
     }
     for (int i = 0; i < t->reduced_count; i++)

@@ -37,21 +37,37 @@ static int *ties(struct ir_program *p, const struct question *q)
     return tied;
 }
 
+static bool among(const struct ir_index *index, const ir_index_list *list)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->at[i] == index)
+            return true;
+    return false;
+}
+
 /* Sums the weight over the indices that no target mentions, if there are any. */
 static const struct ir_expr *sum_idle(struct ir_program *p, const struct question *q, const struct ir_form *const *at,
                                       const struct ir_expr *weight, ir_index_list *sources)
 {
-    ir_index_list used = {0}, idle = {0};
+    ir_index_list used = {0}, idle = {0}, mentioned = {0};
     const struct ir_form **own;
     struct ir_tensor *sum;
+    double times = 1;
 
+    ir_indices(p->arena, weight, &mentioned);
     for (int i = 0; i < sources->count; i++)
         if (i < q->kept_count || any_mentions(at, q->target->rank, sources->at[i]))
             list_add(p->arena, used, sources->at[i]);
-        else
+        else if (among(sources->at[i], &mentioned))
             list_add(p->arena, idle, sources->at[i]);
-    if (!idle.count)
+        else
+            times *= (double)sources->at[i]->extent;
+    if (times != 1)
+        weight = ir_apply(p, IR_multiply, ir_real(p, times), weight, NULL);
+    if (!idle.count) {
+        *sources = used;
         return weight;
+    }
     sum = ir_equation(p, arena_printf(p->arena, "d_%s_from", q->target->name), used.at, used.count, IR_SUM, idle.at,
                       idle.count, weight, false, q->target->origin);
     *sources = used;
