@@ -7,7 +7,8 @@
      #within            differentiate_within: only what lies in the step of the moved element counts
      #put FROM TO N     FROM becomes TO, whose first N axes are mapped
      #wanted NAME       is compared with its copy
-     #= LINE            a line of the new tensors, exactly as printed */
+     #= LINE            a line of the new tensors, exactly as printed
+     #no NAME           no tensor is named so */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,6 +94,9 @@ static void check_program(struct sample *s, int first)
     while ((line = directive(s->arena, &from, "#= ")))
         if (!strstr(printed.data, arena_printf(s->arena, "\n%s\n", line)))
             fail_msg("expected the line\n%s\nin%s", line, printed.data);
+    for (from = s->text; (line = directive(s->arena, &from, "#no "));)
+        if (ir_find(s->p, line))
+            fail_msg("%s is made, but nothing wants it", line);
     text_free(&printed);
 }
 
