@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Notes in the checkpoint. */
 #define FINISHED "rnet.finished"
@@ -312,6 +313,32 @@ static void print_json(const struct trainer *t)
     printf("}\n");
 }
 
+/* Says which tensor is at fault before the memory is asked for: a size that nobody meant is mostly one number. */
+static bool memory_suffices(const struct trainer *t, struct layout *layout)
+{
+    const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), giga = 1e9;
+    const double wanted = (double)layout_parameter_bytes(layout) + (double)layout_state_bytes(layout);
+    const struct ir_tensor *largest = NULL;
+    const struct ir_origin *origin;
+    struct text text = {0};
+
+    if (wanted <= there)
+        return true;
+    for (int i = 0; i < t->compiled.program->tensors.count; i++)
+        if (!largest || ir_elements(t->compiled.program->tensors.at[i]) > ir_elements(largest))
+            largest = t->compiled.program->tensors.at[i];
+    for (int i = 0; i < largest->rank; i++)
+        text_addf(&text, "%s%" PRId64, i ? ", " : "", largest->axes[i]->extent);
+    origin = largest->origin;
+    while (origin && origin->caller)
+        origin = origin->caller;
+    complain(0, "%s:%d:%d: this wants %.0f GB of memory, and the machine has %.0f GB; the largest tensor is %s[%s]",
+             origin && origin->file ? origin->file : t->options->files.at[0], origin ? origin->line : 1,
+             origin ? origin->column : 1, wanted / giga, there / giga, largest->name, text.data);
+    text_free(&text);
+    return false;
+}
+
 /* Everything before the first step; the order matters: memory needs every program planned. */
 static int prepare(struct trainer *t, struct layout *layout)
 {
@@ -346,6 +373,8 @@ static int prepare(struct trainer *t, struct layout *layout)
     t->last_step = t->steps;
     if (t->options->steps && (uint64_t)t->options->steps < t->before + t->steps)
         t->last_step = (uint64_t)t->options->steps - t->before;
+    if (!memory_suffices(t, layout))
+        return RNET_FAILED;
     memory_new(&t->memory, layout);
     t->pool = rnet_pool_new(t->options->threads);
     instance_new(&t->instance, &t->compiled, &t->memory, t->pool, t->training->seed);

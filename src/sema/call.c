@@ -17,12 +17,12 @@ static const struct call *called(struct scope *scope, const char *name, struct s
 /* Layers and functions are put in place, so a definition that reaches itself would never end. */
 enum { DEEPEST = 100 };
 
-static bool too_deep(struct scope *scope, struct definition *definition, struct span at)
+static bool too_deep(struct scope *scope, const char *name, struct span at)
 {
     if (!scope->calls || scope->calls->depth < DEEPEST)
         return false;
-    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep",
-             definition->name, DEEPEST);
+    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep", name,
+             DEEPEST);
     return true;
 }
 
@@ -201,7 +201,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     ir_index_list group = {0}, free = {0};
     struct value *closed;
 
-    if (too_deep(scope, fn, call->span))
+    if (too_deep(scope, fn->name, call->span))
         return &poison;
     if (call->flag && !fn->node->flag)
         return fail(scope, "E0207", call->span, "%s has no axes in brackets", fn->name);
@@ -325,6 +325,8 @@ static const struct value *output_value(struct scope *inner, struct definition *
 
             if (!axes_named(inner, s->list.at, s->list.count, &parts))
                 return &poison;
+            if (!extent_fits(inner, text_of(inner, s), ir_extent_product(parts.at, parts.count), s->span))
+                return &poison;
             list_add(inner->unit->arena, declared, new_index(inner, "a", ir_extent_product(parts.at, parts.count)));
             continue;
         }
@@ -409,7 +411,7 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     value_list values = {0};
     struct value *tuple;
 
-    if (too_deep(scope, definition, at))
+    if (too_deep(scope, definition->name, at))
         return &poison;
 
     if (!uses) {
@@ -452,7 +454,10 @@ static const struct value *apply_pipe(struct scope *scope, struct layer *layer, 
                                       struct span at)
 {
     struct scope *inner = scope_inner(layer->scope);
+    const char *dot = strrchr(layer->path, '.');
 
+    if (too_deep(scope, dot ? dot + 1 : layer->path, at))
+        return &poison;
     inner->training = training;
     inner->in_training_block = scope->in_training_block || layer->scope->in_training_block;
     inner->path = inner->site = layer->path;

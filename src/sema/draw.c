@@ -233,7 +233,8 @@ void run_draw(struct scope *scope, struct node *definition)
             full = arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name);
             site = arena_printf(scope->unit->arena, "%s%s%s", scope->site, *scope->site ? "." : "", target->name);
             warn_of_size(scope, target->name, &axes, target->span);
-            tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, target->span);
+            if (elements_fit(scope, full, &axes, target->span))
+                tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, target->span);
         }
     }
     if (!tensor) {

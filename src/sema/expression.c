@@ -393,6 +393,9 @@ const struct value *evaluate(struct scope *scope, struct node *node)
 
     switch (node->kind) {
     case NODE_NUMBER:
+        if (!node->flag && node->number > 0x1p53)
+            return fail(scope, "E0305", node->span, "%s is no whole number up to 2^53; write %s.0 for a real one",
+                        node->text, node->text);
         return value_number(scope, node->number, !node->flag);
     case NODE_STRING:
         v = value_new(scope, VALUE_STRING);

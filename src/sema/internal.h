@@ -283,6 +283,12 @@ struct ir_tensor *scalar_leaf(struct workspace *w, const char *name);
 const struct value *evaluate(struct scope *scope, struct node *node);
 /* A compile-time whole number; false after an error. */
 bool evaluate_whole(struct scope *scope, struct node *node, int64_t *out, const char *what);
+/* The largest extent, and the most elements of one tensor. */
+#define WIDEST ((int64_t)INT32_MAX)
+#define MOST_ELEMENTS ((int64_t)1 << 40)
+/* E0305 and false for what is larger. */
+bool extent_fits(struct scope *scope, const char *name, int64_t extent, struct span at);
+bool elements_fit(struct scope *scope, const char *name, const ir_index_list *axes, struct span at);
 /* Declares `k: n` of a list of subscripts in the scope (its body, or itself if local). */
 bool declare_axes(struct scope *scope, struct node *const *subscripts, int count, bool local);
 /* Axis names of a list of subscripts, groups and dots spread out; false after an error. */

@@ -1,4 +1,5 @@
 /* read.c: axes: declared, named, fixed by a read; subscripts; reads, else-reads included. */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -20,8 +21,29 @@ bool evaluate_whole(struct scope *scope, struct node *node, int64_t *out, const 
         help(scope, "`//` divides whole numbers");
         return false;
     }
+    if (fabs(v->number) > WIDEST) {
+        fail(scope, "E0305", node->span, "%s is %.0f; the most is %lld", what, v->number, (long long)WIDEST);
+        return false;
+    }
     *out = (int64_t)v->number;
     return true;
+}
+
+/* A form over axes no longer than this stays within 64 bits, and so does a tensor's size in bytes. */
+bool extent_fits(struct scope *scope, const char *name, int64_t extent, struct span at)
+{
+    if (extent <= WIDEST)
+        return true;
+    fail(scope, "E0305", at, "extent of %s is %lld; the most is %lld", name, (long long)extent, (long long)WIDEST);
+    return false;
+}
+
+bool elements_fit(struct scope *scope, const char *name, const ir_index_list *axes, struct span at)
+{
+    if (ir_extent_product(axes->at, axes->count) <= MOST_ELEMENTS)
+        return true;
+    fail(scope, "E0305", at, "%s has axes %s; a tensor has at most 2^40 elements", name, shape_text(scope, axes));
+    return false;
 }
 
 static bool declare_axis(struct scope *scope, struct node *node, bool local)

@@ -77,6 +77,8 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         if (!axes_named(scope, s->list.at, s->list.count, &labels))
             return &poison;
         extent = labels.count > first ? ir_extent_product(labels.at + first, labels.count - first) : 1;
+        if (!extent_fits(scope, text_of(scope, s), extent, s->span))
+            return &poison;
         list_add(scope->unit->arena, own,
                  new_index(scope, labels.count > first ? labels.at[first]->name : "a", extent));
     }
@@ -329,6 +331,10 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
              parameter ? "parameter" : "state");
     if (!declare_axes(scope, target->list.at, target->list.count, false) ||
         !axes_named(scope, target->list.at, target->list.count, &axes) || !axes_distinct(scope, &axes, target->span)) {
+        poison_targets(scope, definition);
+        return;
+    }
+    if (!elements_fit(scope, full, &axes, target->span)) {
         poison_targets(scope, definition);
         return;
     }

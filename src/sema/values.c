@@ -463,6 +463,7 @@ static struct ir_tensor *equation(struct scope *scope, const char *name, const i
     tensor = map_get(w->reductions, key);
     if (tensor)
         return tensor;
+    elements_fit(scope, equation_name(scope, name), axes, span);
     tensor = equation_here(scope, equation_name(scope, name), axes, reduction, reduced, value, false, span);
     map_put(w->reductions, key, tensor);
     return tensor;
