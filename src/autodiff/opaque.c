@@ -159,10 +159,10 @@ bool send_opaque(struct reverse *r, struct ir_tensor *t, const struct gradient *
     switch (t->opaque) {
     case IR_SOLVE:
         send_solve(r, t, g);
-        return true;
+        return !r->error;
     case IR_CHOLESKY:
         send_cholesky(r, t, g);
-        return true;
+        return !r->error;
     case IR_ORTHOGONAL:
         r->error = "orthogonal has no derivative here; stop(..) takes its operand as given";
         return false;

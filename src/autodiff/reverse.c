@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { MOST_FACTORS = 4096 /* of a product that is differentiated */ };
+enum {
+    FEW_FACTORS = 256,  /* of a product whose derivative costs their square; more are scanned */
+    MOST_FACTORS = 4096 /* where a scan cannot be: inside a recurrence */
+};
 
 /* ---- what a derivative can reach ---- */
 
@@ -103,14 +106,72 @@ static const struct ir_expr *product_seed(struct reverse *r, const struct ir_ten
     return ir_apply(p, IR_multiply, g, ir_read(p, but, at, rank, NULL), NULL);
 }
 
+/* The value of t's factor at its reduced indices' place s, counted row-major. */
+static const struct ir_expr *factor_at(struct ir_program *p, const struct ir_tensor *t, const struct ir_form *s)
+{
+    const struct ir_form **to = NEW_ARRAY(p->arena, const struct ir_form *, t->reduced_count);
+
+    for (int i = t->reduced_count - 1; i >= 0; i--) {
+        to[i] = i ? ir_form_remainder(p, s, t->reduced[i]->extent) : s;
+        s = ir_form_quotient(p, s, t->reduced[i]->extent);
+    }
+    return ir_substitute(p, t->value, t->reduced, to, t->reduced_count);
+}
+
+/* scan[o, s] = the product of the factors before s (after it, if down): scan[s - 1] * factor[s - 1]. */
+static struct ir_tensor *scan_factors(struct ir_program *p, const struct ir_tensor *t, int64_t factors, bool down)
+{
+    const char *name = arena_printf(p->arena, "%s_%s", down ? "after" : "before", t->name);
+    const struct ir_recurrence *scan = ir_recurrence(p, name, factors, down);
+    struct ir_index **axes = NEW_ARRAY(p->arena, struct ir_index *, t->rank + 1);
+    const struct ir_form **at, *last, *place;
+    const struct ir_expr *first, *factor;
+    struct ir_tensor *product;
+
+    memcpy(axes, t->axes, sizeof *axes * (size_t)t->rank);
+    axes[t->rank] = ir_index(p, unused_name(p, "s", t->axes, t->rank), factors, false);
+    product = ir_declare(p, name, axes, t->rank + 1, false, 0, 0, scan, t->rank, t->origin);
+    at = own_subscripts(p, axes, t->rank + 1);
+    place = at[t->rank];
+    at[t->rank] = last = form_plus(p, place, down ? 1 : -1);
+    first = ir_apply(p, IR_equal, ir_of_form(p, place), ir_number(p, down ? (double)factors - 1 : 0), NULL);
+    factor = ir_apply(p, IR_select, first, ir_real(p, 1), factor_at(p, t, last));
+    ir_define(p, product, IR_MAP, NULL, 0,
+              ir_apply(p, IR_multiply, ir_read(p, product, at, t->rank + 1, ir_real(p, 1)), factor, NULL), false);
+    return product;
+}
+
+/* The same in linear time, by the product of what comes before and what comes after. */
+static const struct ir_expr *scanned_seed(struct reverse *r, const struct ir_tensor *t, const struct ir_expr *g,
+                                          int64_t factors)
+{
+    struct ir_program *p = r->p;
+    const struct ir_form **at = NEW_ARRAY(p->arena, const struct ir_form *, t->rank + 1);
+    struct ir_tensor *before = scan_factors(p, t, factors, false), *after = scan_factors(p, t, factors, true);
+    const struct ir_expr *but;
+
+    for (int i = 0; i < t->rank; i++)
+        at[i] = ir_form_index(p, t->axes[i]);
+    at[t->rank] = ir_form_constant(p, 0);
+    for (int i = 0; i < t->reduced_count; i++)
+        at[t->rank] =
+            ir_form_add(p, ir_form_scale(p, at[t->rank], t->reduced[i]->extent), ir_form_index(p, t->reduced[i]));
+    but = ir_apply(p, IR_multiply, ir_read(p, before, at, t->rank + 1, NULL), ir_read(p, after, at, t->rank + 1, NULL),
+                   NULL);
+    return ir_apply(p, IR_multiply, g, but, NULL);
+}
+
 void deliver(struct reverse *r, const struct question *question, const struct ir_recurrence *recurrence,
              const struct ir_origin *origin)
 {
     expr_list weights = summands_of(r->p, question->weight);
     struct question q = *question;
 
-    if (r->done[q.target->number])
-        bug("the gradient of %s is made already; is the program arranged?", q.target->name);
+    if (r->done[q.target->number]) { /* the order is wrong, as it may be while another recurrence is being built */
+        r->error =
+            arena_printf(r->p->arena, "%s is read before the recurrence around this is finished", q.target->name);
+        return;
+    }
     q.kept = r->kept;
     q.kept_count = r->kept_count;
     q.no_scatter = r->within || (recurrence && q.target->recurrence == recurrence);
@@ -134,6 +195,8 @@ static const struct ir_expr *seed_of(struct reverse *r, const struct ir_tensor *
         return extremum_seed(r, t, g->value);
     if (t->reduction != IR_PRODUCT)
         return g->value;
+    if (factors > FEW_FACTORS && !r->within)
+        return scanned_seed(r, t, g->value, factors);
     if (factors <= MOST_FACTORS)
         return product_seed(r, t, g->value);
     r->error = arena_printf(r->p->arena, "the derivative of a product of %lld factors is not compiled yet",
@@ -182,7 +245,7 @@ bool send(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
             q.subscripts[k] = ir_form_substitute(p, read->subscripts[k], t->axes, to, t->rank);
         deliver(r, &q, t->recurrence, t->origin);
     }
-    return true;
+    return !r->error;
 }
 
 /* ---- the whole ---- */
