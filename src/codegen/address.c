@@ -479,3 +479,24 @@ void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value 
                                 e->mask ? e->mask : all_lanes(e)};
     intrinsic(e, "llvm.masked.scatter", types, 2, arguments, 4);
 }
+
+void emit_increase(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts, struct value value)
+{
+    struct access access = access_of(e, tensor, subscripts);
+
+    if (access.reach == GATHERED)
+        bug("codegen: kernel %s: lanes of %s are no neighbours", e->kernel->name, tensor->name);
+    access.level = e->depth;
+    struct value before = load(e, tensor, access, NULL);
+    at_level(e, e->depth);
+    bool vector = access.reach == CONTIGUOUS;
+    if (tensor->whole) {
+        LLVMTypeRef type = whole_type(e, tensor->low, tensor->high);
+        LLVMValueRef term = widen(e, to_whole(e, value, type).at, vector);
+        before.at = LLVMBuildAdd(e->builder, before.at, term, "");
+    } else {
+        LLVMValueRef term = widen(e, to_real(e, value, real_type(e)).at, vector);
+        before.at = LLVMBuildFAdd(e->builder, before.at, term, "");
+    }
+    store_contiguous(e, as_stored(e, tensor, before), access.pointer, storage_bytes(tensor->storage));
+}

@@ -174,6 +174,8 @@ struct value emit_read(struct emitter *e, const struct ir_expr *read);
 /* A tensor's number at its own axes. */
 struct value emit_load(struct emitter *e, const struct ir_tensor *tensor);
 void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value value);
+/* Adds to what stands at the subscripts; along the vector index they must be neighbours. */
+void emit_increase(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts, struct value value);
 /* At a place in row-major order (i64; of a vector the first lane's). */
 void emit_store_at(struct emitter *e, const struct ir_tensor *tensor, struct value value, LLVMValueRef element_number);
 /* The element number (strides in elements) that subscripts stand for, as one form. */
@@ -239,7 +241,7 @@ bool is_fixed_axis(const struct ir_kernel *kernel, const struct ir_index *axis);
 bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor);
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index);
 
-/* ---- nest.c, product.c, step.c: a kernel becomes functions; the step calls them in order ---- */
+/* ---- nest.c, product.c, scatter.c, opaque.c, step.c: a kernel becomes functions; the step calls them in order ---- */
 
 /* FIRST_STEP, LATER_STEPS: of a recurrence's. */
 enum when { ALWAYS, FIRST_STEP, LATER_STEPS };
@@ -252,6 +254,12 @@ typedef LIST(struct part_function) part_functions;
 void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
 /* false: the equation is for emit_nest after all. */
 bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+void emit_scatter(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+/* The mask of the first `count` lanes. */
+LLVMValueRef lanes_below(struct emitter *e, int64_t count);
+/* Where the part's `bytes` of scratch, which begins at offset, lie. */
+LLVMValueRef of_part(struct emitter *e, int64_t offset, int64_t bytes);
 void emit_step(struct emitter *e);
 
 #endif

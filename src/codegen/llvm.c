@@ -93,6 +93,14 @@ static const struct {
     {"rnet_cos_f64", (void *)rnet_cos_f64},
     {"rnet_pow_f32", (void *)rnet_pow_f32},
     {"rnet_pow_f64", (void *)rnet_pow_f64},
+    {"rnet_rank_f32", (void *)rnet_rank_f32},
+    {"rnet_rank_f64", (void *)rnet_rank_f64},
+    {"rnet_solve_f32", (void *)rnet_solve_f32},
+    {"rnet_solve_f64", (void *)rnet_solve_f64},
+    {"rnet_cholesky_f32", (void *)rnet_cholesky_f32},
+    {"rnet_cholesky_f64", (void *)rnet_cholesky_f64},
+    {"rnet_orthogonal_f32", (void *)rnet_orthogonal_f32},
+    {"rnet_orthogonal_f64", (void *)rnet_orthogonal_f64},
     {"memcpy", (void *)memcpy},
     {"memset", (void *)memset},
     {"memmove", (void *)memmove},
@@ -200,12 +208,18 @@ static const char *dump(struct emitter *e, const struct code_options *options, s
     return bad ? arena_printf(arena, "%s: %s", options->dump_assembly, message) : NULL;
 }
 
-static bool uses_blas(const struct ir_program *p)
+/* Opens what the kernels call. */
+static bool open_libraries(const struct ir_program *p, struct rnet_error *error)
 {
-    for (int i = 0; i < p->kernels.count; i++)
-        if (p->kernels.at[i]->kind == IR_PRODUCT_KERNEL)
-            return true;
-    return false;
+    for (int i = 0; i < p->kernels.count; i++) {
+        const struct ir_kernel *kernel = p->kernels.at[i];
+        bool lapack =
+            kernel->kind == IR_OPAQUE_KERNEL && kernel->stages.at[0]->equations.at[0]->opaque != IR_RANK;
+
+        if ((kernel->kind == IR_PRODUCT_KERNEL && !rnet_blas_open(error)) || (lapack && !rnet_lapack_open(error)))
+            return false;
+    }
+    return true;
 }
 
 static const char *build_object(struct emitter *e, struct code *code, const struct code_options *options,
@@ -269,7 +283,7 @@ static struct code *compile(const struct ir_program *p, const struct code_option
         timing = &unused;
     *timing = (struct code_timing){0};
     *error = NULL;
-    if (uses_blas(p) && !rnet_blas_open(&blas))
+    if (!open_libraries(p, &blas))
         *error = arena_string(p->arena, blas.message);
     if (!*error && host_open(&host, error, p->arena)) {
         arena = arena_new();

@@ -258,7 +258,7 @@ static void emit_point(struct emitter *e, struct stage_plan *stage)
     }
 }
 
-static V lanes_below(struct emitter *e, int64_t count)
+V lanes_below(struct emitter *e, int64_t count)
 {
     V lanes[LANES];
 
@@ -340,7 +340,7 @@ static void emit_stages(struct emitter *e, struct kernel_plan *plan)
 
 /* ---- scratch of a part ---- */
 
-static V of_part(struct emitter *e, int64_t offset, int64_t bytes)
+V of_part(struct emitter *e, int64_t offset, int64_t bytes)
 {
     V skip = LLVMBuildNSWMul(e->builder, e->part, whole_like(e->i64, bytes), "");
     V base = offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset);

@@ -147,6 +147,16 @@ static void emit_recurrence(struct emitter *e, const part_functions *functions, 
     loop_close(e);
 }
 
+static void emit_kernel(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions)
+{
+    if (kernel->kind == IR_SCATTER_KERNEL)
+        emit_scatter(e, kernel, functions);
+    else if (kernel->kind == IR_OPAQUE_KERNEL)
+        emit_opaque(e, kernel, functions);
+    else if (kernel->kind != IR_PRODUCT_KERNEL || !emit_product(e, kernel, functions))
+        emit_nest(e, kernel, functions);
+}
+
 void emit_step(struct emitter *e)
 {
     const struct ir_program *p = e->program;
@@ -154,8 +164,7 @@ void emit_step(struct emitter *e)
     bool guarded = false;
 
     for (int i = 0; i < p->kernels.count; i++)
-        if (p->kernels.at[i]->kind != IR_PRODUCT_KERNEL || !emit_product(e, p->kernels.at[i], &functions[i]))
-            emit_nest(e, p->kernels.at[i], &functions[i]);
+        emit_kernel(e, p->kernels.at[i], &functions[i]);
     function_open(e, "step", true);
     for (int i = 0; i < p->kernels.count; i++) {
         int end = i + 1;

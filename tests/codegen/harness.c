@@ -85,7 +85,7 @@ double *machine_numbers(struct arena *arena, const struct machine_run *run, cons
 
 static bool has_value(const struct ir_tensor *t)
 {
-    return t->kind != IR_EQUATION && t->kind != IR_DRAW && t->region != IR_NOWHERE;
+    return t->kind != IR_EQUATION && t->kind != IR_OPAQUE && t->kind != IR_DRAW && t->region != IR_NOWHERE;
 }
 
 void machine_fill(struct machine_run *run, const struct ir_values *values)
@@ -201,7 +201,7 @@ static struct ir_values leaf_values(struct arena *arena, const struct ir_program
 
     for (int i = 0; i < p->tensors.count; i++) {
         const struct ir_tensor *t = p->tensors.at[i], *from = given ? ir_find(given, t->name) : NULL;
-        if (t->kind == IR_EQUATION || t->kind == IR_DRAW)
+        if (t->kind == IR_EQUATION || t->kind == IR_OPAQUE || t->kind == IR_DRAW)
             continue;
         for (int64_t k = 0; k < ir_elements(t); k++) {
             double number = from ? values->at[from->number][k] : random_number(&state);
