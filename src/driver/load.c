@@ -31,7 +31,7 @@ static void *open_beside_executable(void)
 const struct code_api *codegen_open(struct rnet_error *error)
 {
     const char *named = getenv("RNET_CODEGEN_MODULE"), *why;
-    void *module = named ? dlopen(named, RTLD_NOW | RTLD_LOCAL) : open_beside_executable();
+    void *module = named && *named ? dlopen(named, RTLD_NOW | RTLD_LOCAL) : open_beside_executable();
     const struct code_api *(*api)(void);
 
     if (module && (api = (const struct code_api *(*)(void))dlsym(module, "rnet_code_api")))
