@@ -1,6 +1,7 @@
 /* main.c: the commands. */
 #include "cli.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,39 @@ const struct command commands[] = {
     {0},
 };
 
+struct task {
+    const struct command *command;
+    struct options *options;
+    int status;
+};
+
+static void *run_task(void *context)
+{
+    struct task *task = context;
+
+    task->status = task->command->run(task->options);
+    return NULL;
+}
+
+/* Walks over programs descend as deep as a chain of equations is long, so they get a stack that the longest fits. */
+static int run_command(const struct command *command, struct options *options)
+{
+    struct task task = {command, options, 0};
+    pthread_attr_t attributes;
+    pthread_t thread;
+    bool started;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, (size_t)512 << 20);
+    started = pthread_create(&thread, &attributes, run_task, &task) == 0;
+    pthread_attr_destroy(&attributes);
+    if (started)
+        pthread_join(thread, NULL);
+    else
+        run_task(&task);
+    return task.status;
+}
+
 int main(int count, char **arguments)
 {
     struct options options;
@@ -48,7 +82,7 @@ int main(int count, char **arguments)
             continue;
         status = options_parse(&options, c, count - 2, arguments + 2);
         if (status < 0)
-            status = c->run(&options);
+            status = run_command(c, &options);
         arena_free(options.arena);
         return status;
     }

@@ -584,6 +584,9 @@ const struct value *evaluate_call(struct scope *scope, struct node *call, const 
 
 /* ---- pipelines ---- */
 
+/* Passes are written out, so their number is part of the program's size. */
+enum { MOST_EQUATIONS = 100000 };
+
 static const struct value *run_repeat(struct scope *scope, struct node *stage, const struct value *v)
 {
     const char *base = place(scope, stage, "repeat");
@@ -591,6 +594,11 @@ static const struct value *run_repeat(struct scope *scope, struct node *stage, c
 
     if (!evaluate_whole(scope, stage->a, &count, "the number of passes"))
         return &poison;
+    if (count < 0)
+        return fail(scope, "E0305", stage->a->span, "the number of passes is %lld", (long long)count);
+    if (count > MOST_EQUATIONS)
+        return fail(scope, "E0305", stage->a->span, "the number of passes is %lld; the most is %d", (long long)count,
+                    MOST_EQUATIONS);
     if (stage->b->kind != NODE_PIPE || stage->b->a)
         return fail(scope, "E0102", stage->b->span, "repeat wants stages: repeat n { |> ... }");
     for (int64_t k = 0; k < count && !is_poison(v); k++) {
@@ -606,6 +614,9 @@ static const struct value *run_repeat(struct scope *scope, struct node *stage, c
             scope_define(pass, stage->name, stage->name_span, value_number(scope, (double)k, true));
         list_add(scope->unit->arena, inputs, v);
         v = run_stages(pass, stage->b, &inputs);
+        if (scope->workspace->program->tensors.count > MOST_EQUATIONS)
+            return fail(scope, "E0305", stage->a->span, "%lld passes make a program of more than %d equations",
+                        (long long)k + 1, MOST_EQUATIONS);
     }
     return v;
 }

@@ -221,8 +221,11 @@ static void define(struct scope *scope, struct node *definition)
     assign(scope, target, v);
 }
 
+/* A leaf has its path as its name, or some other tensor has: where there is none, nothing need be searched. */
 static struct parameter *parameter_at(struct workspace *w, const char *path)
 {
+    if (!ir_find(w->program, path))
+        return NULL;
     for (int i = 0; i < w->parameters.count; i++)
         if (!strcmp(w->parameters.at[i]->path, path))
             return w->parameters.at[i];
@@ -231,6 +234,8 @@ static struct parameter *parameter_at(struct workspace *w, const char *path)
 
 static struct state *state_at(struct workspace *w, const char *path)
 {
+    if (!ir_find(w->program, path))
+        return NULL;
     for (int i = 0; i < w->states.count; i++)
         if (!strcmp(w->states.at[i]->path, path))
             return w->states.at[i];
