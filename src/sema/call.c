@@ -80,6 +80,8 @@ static const struct value *call_operator(struct scope *scope, const char *name, 
             return fail(scope, "E0701", call->span, "size is not known here");
         return size_of(scope, call);
     }
+    if (is_opaque(name))
+        return call_opaque(scope, name, call, x);
     if (!operator_named(name, &op, &arity))
         return not_compiled(scope, call->span, arena_printf(scope->unit->arena, "`%s`", name));
     for (int i = 0; i < call->list.count; i++) {

@@ -1,16 +1,21 @@
 /* draw.c: distributions over the raw draws of the IR. A draw belongs to the context indices of the place where it
    stands and to the elements it is written over; `per step` and `per run` leave the sample out. */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
 
+/* groups: of axes in brackets; optional: the last argument may be left out. */
 static const struct {
     const char *name;
-    int arguments;
-    bool compiled;
-} distributions[] = {{"normal", 2, true},   {"uniform", 2, true},      {"bernoulli", 1, true},
-                     {"constant", 1, true}, {"categorical", 1, false}, {"exponential", 1, false},
-                     {"poisson", 1, false}, {"orthogonal", 1, false}};
+    int arguments, groups;
+    bool optional;
+} distributions[] = {{"normal", 2, 0, false},   {"uniform", 2, 0, false},     {"bernoulli", 1, 0, false},
+                     {"constant", 1, 0, false}, {"categorical", 1, 1, false}, {"exponential", 1, 0, false},
+                     {"poisson", 1, 0, false},  {"orthogonal", 1, 2, true}};
+
+/* poisson: the largest number it draws. Beyond a mean of half of it more than 1e-7 of the mass would be cut off. */
+enum { MOST_EVENTS = 64 };
 
 bool is_distribution(const char *name)
 {
@@ -24,23 +29,30 @@ const struct value *make_distribution(struct scope *scope, struct node *call, co
                                       struct node *const *arguments, int count)
 {
     struct value *v = value_new(scope, VALUE_DISTRIBUTION);
+    struct scope *inner = scope_inner(scope);
+    ir_index_list groups[2] = {{0}};
+    int wanted = 0;
 
     v->text = name;
     for (size_t i = 0; i < sizeof distributions / sizeof *distributions; i++) {
         if (strcmp(distributions[i].name, name))
             continue;
-        if (!distributions[i].compiled)
-            return not_compiled(scope, call->span, arena_printf(scope->unit->arena, "the distribution `%s`", name));
-        if (count != distributions[i].arguments)
+        wanted = distributions[i].groups;
+        if (count != distributions[i].arguments &&
+            !(distributions[i].optional && count == distributions[i].arguments - 1))
             return fail(scope, "E0207", call->span, "%s takes %d argument%s, not %d", name, distributions[i].arguments,
                         distributions[i].arguments == 1 ? "" : "s", count);
     }
+    if (call->flag && !wanted)
+        return fail(scope, "E0207", call->span, "%s has no axes in brackets", name);
+    if (wanted && (!scope->workspace || !declare_axes(inner, call->more.at, call->more.count, true)))
+        return scope->workspace ? &poison : fail(scope, "E0701", call->span, "%s is not known before the run", name);
     for (int i = 0; i < count; i++) {
         const struct value *argument;
 
         if (arguments[i]->name)
             return fail(scope, "E0201", arguments[i]->span, "%s has no argument `%s`", name, arguments[i]->name);
-        argument = evaluate(scope, arguments[i]->a);
+        argument = evaluate(inner, arguments[i]->a);
         if (is_poison(argument))
             return &poison;
         if (argument->kind != VALUE_NUMBER && argument->kind != VALUE_TENSOR)
@@ -49,8 +61,20 @@ const struct value *make_distribution(struct scope *scope, struct node *call, co
             return fail(scope, "E0310", arguments[i]->span,
                         "an argument of %s is one number for each draw; this has axes %s", name,
                         shape_text(scope, &argument->own));
+        if (!strcmp(name, "poisson") && argument->kind == VALUE_NUMBER && !argument->expr &&
+            !(argument->number >= 0 && argument->number <= MOST_EVENTS / 2))
+            return fail(scope, "E0314", arguments[i]->span,
+                        "poisson draws up to %d events, so it takes a mean of 0 to %d", MOST_EVENTS, MOST_EVENTS / 2);
         list_add(scope->unit->arena, v->items, argument);
     }
+    if (wanted && !axis_groups(inner, call, groups, wanted))
+        return &poison;
+    if (wanted == 1 && groups[0].count != 1)
+        return fail(scope, "E0308", call->span, "%s draws a place along one axis", name);
+    for (int i = 0; i < wanted; i++)
+        for (int k = 0; k < groups[i].count; k++)
+            list_add(scope->unit->arena, v->own, groups[i].at[k]);
+    v->number = groups[0].count;
     return v;
 }
 
@@ -76,6 +100,97 @@ static bool is_literal(const struct value *v, double number)
     return v->kind == VALUE_NUMBER && !v->expr && v->number == number;
 }
 
+/* ---- distributions that take more than one equation ---- */
+
+static const struct ir_expr *read_over(struct scope *scope, struct ir_tensor *t)
+{
+    const struct ir_form **forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, t->rank + 1);
+
+    for (int i = 0; i < t->rank; i++)
+        forms[i] = ir_form_index(scope->workspace->program, t->axes[i]);
+    return ir_read(scope->workspace->program, t, forms, t->rank, NULL);
+}
+
+/* argmax[k] log weight + g, g = -log(-log u) (Gumbel): k with the probability weight / sum. A weight of 0 is never
+   chosen; if all are, each is as likely as the others. Equal weights need no logarithms: the largest u is as good. */
+static struct ir_tensor *draw_categorical(struct scope *scope, const struct value *distribution,
+                                          const struct ir_expr *weight, bool single, const char *name, const char *site,
+                                          enum ir_scope per, const ir_index_list *axes, int mapped, struct span span)
+{
+    struct ir_program *p = scope->workspace->program;
+    struct arena *arena = scope->unit->arena;
+    struct ir_index *k = distribution->own.at[0];
+    const struct ir_expr *u, *least = ir_real(p, 0x1p-33), *positive, *chosen, *any, *minus_infinity;
+    ir_index_list all = {0}, over = {0};
+    bool equal = weight->kind == IR_CONSTANT && weight->number > 0;
+
+    for (int i = 0; i < axes->count; i++)
+        list_add(arena, all, axes->at[i]);
+    if (list_has(&all, k)) {
+        fail(scope, "E0312", span, "%s is the axis that categorical draws from, and stands on the left too", k->name);
+        return NULL;
+    }
+    list_add(arena, all, k);
+    list_add(arena, over, k);
+    u = read_over(scope, ir_draw_leaf(p, site, IR_UNIFORM32, per, mapped, all.at, all.count, origin_of(scope, span)));
+    if (equal)
+        return equation_here(scope, arena_printf(arena, "%s.value", name), axes, IR_ARGMAX, &over, u, single, span);
+    if (!single)
+        weight = ir_apply(p, IR_stop, weight, NULL, NULL);
+    u = ir_apply(p, IR_log, ir_apply(p, IR_max, u, least, NULL), NULL, NULL);
+    u = ir_apply(p, IR_negate, ir_apply(p, IR_log, ir_apply(p, IR_negate, u, NULL, NULL), NULL, NULL), NULL, NULL);
+    positive = ir_apply(p, IR_greater, weight, ir_number(p, 0), NULL);
+    any = read_over(scope, equation_here(scope, arena_printf(arena, "%s.any", name), axes, IR_MAXIMUM, &over, positive,
+                                         single, span));
+    minus_infinity = ir_real(p, -INFINITY);
+    chosen = ir_apply(p, IR_add, ir_apply(p, IR_log, weight, NULL, NULL), u, NULL);
+    chosen = ir_apply(p, IR_select, positive, chosen, minus_infinity);
+    chosen = ir_apply(p, IR_select, any, chosen, u);
+    return equation_here(scope, arena_printf(arena, "%s.value", name), axes, IR_ARGMAX, &over, chosen, single, span);
+}
+
+/* The number of j with u >= P(at most j events), by inversion; u is in [0, 1). */
+static struct ir_tensor *count_events(struct scope *scope, const struct ir_expr *mean, const struct ir_expr *u,
+                                      bool single, const char *name, const ir_index_list *axes, struct span span)
+{
+    struct ir_program *p = scope->workspace->program;
+    struct arena *arena = scope->unit->arena;
+    struct ir_index *i = new_index(scope, "events", MOST_EVENTS), *j = new_index(scope, "most", MOST_EVENTS),
+                    *m = new_index(scope, "m", MOST_EVENTS);
+    const struct ir_expr *at_i = ir_of_form(p, ir_form_index(p, i)), *at_j = ir_of_form(p, ir_form_index(p, j)),
+                         *at_m = ir_of_form(p, ir_form_index(p, m)), *zero = ir_real(p, 0), *e;
+    ir_index_list over_i = {0}, over_j = {0}, over_m = {0}, table = {0}, of_i = {0}, of_j = {0}, free = {0};
+    const struct ir_expr *factorial, *mass, *below;
+
+    list_add(arena, over_i, i);
+    list_add(arena, over_j, j);
+    list_add(arena, over_m, m);
+    ir_indices(arena, mean, &free);
+    for (int k = 0; k < axes->count; k++)
+        if (list_has(&free, axes->at[k]))
+            list_add(arena, table, axes->at[k]);
+    for (int k = 0; k < table.count; k++) {
+        list_add(arena, of_i, table.at[k]);
+        list_add(arena, of_j, table.at[k]);
+    }
+    list_add(arena, of_i, i);
+    list_add(arena, of_j, j);
+    e = ir_apply(p, IR_log, ir_apply(p, IR_add, at_m, ir_number(p, 1), NULL), NULL, NULL);
+    e = ir_apply(p, IR_select, ir_apply(p, IR_less, at_m, at_i, NULL), e, zero);
+    factorial = read_over(scope, equation_here(scope, arena_printf(arena, "%s.log_factorial", name), &over_i, IR_SUM,
+                                               &over_m, e, single, span));
+    e = ir_apply(p, IR_multiply, at_i, ir_apply(p, IR_log, mean, NULL, NULL), NULL);
+    e = ir_apply(p, IR_select, ir_apply(p, IR_equal, at_i, ir_number(p, 0), NULL), zero, e); /* 0 * log 0 */
+    e = ir_apply(p, IR_subtract, ir_apply(p, IR_subtract, e, mean, NULL), factorial, NULL);
+    mass = read_over(scope, equation_here(scope, arena_printf(arena, "%s.mass", name), &of_i, IR_MAP, NULL,
+                                          ir_apply(p, IR_exp, e, NULL, NULL), single, span));
+    e = ir_apply(p, IR_select, ir_apply(p, IR_less_equal, at_i, at_j, NULL), mass, zero);
+    below = read_over(
+        scope, equation_here(scope, arena_printf(arena, "%s.below", name), &of_j, IR_SUM, &over_i, e, single, span));
+    return equation_here(scope, arena_printf(arena, "%s.value", name), axes, IR_SUM, &over_j,
+                         ir_apply(p, IR_greater_equal, u, below, NULL), single, span);
+}
+
 struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribution, const char *name, const char *site,
                               enum ir_scope per, const ir_index_list *axes, int mapped, struct span span)
 {
@@ -96,7 +211,8 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
         argument[i] = value_expr(scope, distribution->items.at[i]);
         free_indices(scope, distribution->items.at[i], &free);
         for (int k = 0; k < free.count; k++) {
-            if (list_has(axes, free.at[k]))
+            if (list_has(axes, free.at[k]) ||
+                (!strcmp(kind, "categorical") && list_has(&distribution->own, free.at[k])))
                 continue;
             if (free.at[k]->batch)
                 fail(scope, "E0403", span, "one draw for all samples cannot rest on what differs between them");
@@ -123,9 +239,29 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
                               NULL, 0, NULL);
     }
     if (!strcmp(kind, "constant"))
-        return ir_equation(p, name, axes->at, axes->count, IR_MAP, NULL, 0, argument[0], false, origin);
+        return equation_here(scope, name, axes, IR_MAP, NULL, argument[0], false, span);
+    if (!strcmp(kind, "orthogonal")) {
+        ir_index_list in = distribution->own, out = distribution->own;
+
+        in.count = (int)distribution->number;
+        out.at += in.count;
+        out.count -= in.count;
+        return draw_orthogonal(scope, argument[0] ? argument[0] : ir_real(p, 1), &in, &out, name, site, per, axes,
+                               mapped, span);
+    }
+    if (!strcmp(kind, "categorical")) {
+        drawn.tensor = draw_categorical(scope, distribution, argument[0], single, name, site, per, axes, mapped, span);
+        list_add(w->arena, w->draws, drawn);
+        return drawn.tensor;
+    }
     leaf = ir_draw_leaf(p, site, draw, per, mapped, axes->at, axes->count, origin);
     u = ir_read(p, leaf, forms, axes->count, NULL);
+    if (!strcmp(kind, "poisson")) {
+        drawn.tensor = count_events(scope, single ? argument[0] : ir_apply(p, IR_stop, argument[0], NULL, NULL), u,
+                                    single, name, axes, span);
+        list_add(w->arena, w->draws, drawn);
+        return drawn.tensor;
+    }
     if (is_literal(distribution->items.at[0], 0) && distribution->items.count == 2 &&
         is_literal(distribution->items.at[1], 1))
         return leaf;
@@ -138,14 +274,17 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
         e = ir_apply(p, IR_multiply, argument[1], u, NULL);
         if (!is_literal(distribution->items.at[0], 0))
             e = ir_apply(p, IR_add, argument[0], e, NULL);
+    } else if (!strcmp(kind, "exponential")) {
+        e = ir_apply(p, IR_negate, ir_apply(p, IR_log1p, ir_apply(p, IR_negate, u, NULL, NULL), NULL, NULL), NULL,
+                     NULL);
+        e = ir_apply(p, IR_divide, e, argument[0], NULL);
     } else if (is_literal(distribution->items.at[0], 0)) {
         e = ir_apply(p, IR_multiply, argument[1], u, NULL);
     } else {
         e = ir_apply(p, IR_add, argument[0],
                      ir_apply(p, IR_multiply, ir_apply(p, IR_subtract, argument[1], argument[0], NULL), u, NULL), NULL);
     }
-    drawn.tensor = ir_equation(p, arena_printf(w->arena, "%s.value", name), axes->at, axes->count, IR_MAP, NULL, 0, e,
-                               single, origin);
+    drawn.tensor = equation_here(scope, arena_printf(w->arena, "%s.value", name), axes, IR_MAP, NULL, e, single, span);
     list_add(w->arena, w->draws, drawn);
     return drawn.tensor;
 }
@@ -187,7 +326,9 @@ static bool scope_of_draw(struct scope *scope, struct node *definition, enum ir_
 
 void run_draw(struct scope *scope, struct node *definition)
 {
-    struct node *target = definition->list.at[0];
+    struct node *left = definition->list.at[0];
+    bool kept = is_kept(scope, left);
+    struct node *target = kept ? at_one_step(scope, left) : left;
     ir_index_list axes = {0}, labels = {0};
     const char *full, *site;
     const struct value *v;
@@ -237,6 +378,10 @@ void run_draw(struct scope *scope, struct node *definition)
                 tensor = draw_tensor(scope, v, full, site, per, &axes, mapped, target->span);
         }
     }
+    if (!tensor && kept) {
+        keep(scope, left, &poison);
+        return;
+    }
     if (!tensor) {
         if (!map_get(scope->names, target->name))
             scope_define(scope, target->name, target->name_span, &poison);
@@ -246,6 +391,10 @@ void run_draw(struct scope *scope, struct node *definition)
     for (int i = 0; i < axes.count; i++)
         forms[i] = ir_form_index(scope->workspace->program, axes.at[i]);
     v = value_tensor(scope, ir_read(scope->workspace->program, tensor, forms, axes.count, NULL), NULL);
+    if (kept) {
+        keep(scope, left, v);
+        return;
+    }
     if (target->flag)
         v = close_over(scope, target, v, true);
     scope_define(scope, target->name, target->name_span,

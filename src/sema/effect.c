@@ -9,28 +9,45 @@ struct walk {
     bool *seen;
     const struct ir_tensor *coupled; /* mixes samples */
     const struct ir_tensor *drawn;
+    const struct ir_tensor *reader; /* the equation whose reads are looked at */
 };
 
 static void visit(struct walk *walk, const struct ir_tensor *t);
 
 static void visit_read(const struct ir_expr *read, void *context)
 {
-    visit(context, read->tensor);
+    struct walk *walk = context;
+    const struct ir_tensor *t = read->tensor;
+    const struct ir_index *sample;
+
+    visit(walk, t);
+    for (int i = 0; i < t->rank; i++) {
+        sample = ir_form_bare(read->subscripts[i]);
+        if (t->axes[i]->batch && !(sample && sample->batch) && !walk->coupled)
+            walk->coupled = walk->reader;
+    }
 }
 
 static void visit(struct walk *walk, const struct ir_tensor *t)
 {
+    const struct ir_tensor *outer;
+
     if (walk->seen[t->number])
         return;
     walk->seen[t->number] = true;
     if (t->kind == IR_DRAW && t->scope != IR_PER_RUN && !walk->drawn)
         walk->drawn = t;
+    for (int i = 0; i < 2 && t->operands[i]; i++)
+        visit(walk, t->operands[i]);
     if (t->kind != IR_EQUATION)
         return;
     for (int i = 0; i < t->reduced_count; i++)
         if (t->reduced[i]->batch && !walk->coupled)
             walk->coupled = t;
+    outer = walk->reader;
+    walk->reader = t;
     ir_reads(t->value, visit_read, walk);
+    walk->reader = outer;
 }
 
 struct span origin_span(struct unit *unit, const struct ir_origin *origin)
@@ -54,7 +71,7 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
                              struct span at)
 {
     struct ir_program *p = scope->workspace->program;
-    struct walk walk = {p, NEW_ARRAY(scope->unit->arena, bool, p->tensors.count + 1), NULL, NULL};
+    struct walk walk = {.program = p, .seen = NEW_ARRAY(scope->unit->arena, bool, p->tensors.count + 1)};
     bool per_sample = false;
 
     visit(&walk, tensor);
@@ -84,22 +101,47 @@ struct reach {
 };
 
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
-static bool passes(const struct ir_expr *e, const bool *mark)
+bool derivative_passes(const struct ir_expr *e, const bool *mark)
 {
     if (!e || e->whole)
         return false;
     switch (e->kind) {
     case IR_READ:
-        return mark[e->tensor->number] || passes(e->otherwise, mark);
+        return mark[e->tensor->number] || derivative_passes(e->otherwise, mark);
     case IR_APPLY:
         if (e->op == IR_stop)
             return false;
         for (int i = 0; i < 3; i++)
-            if (e->arguments[i] && !(e->op == IR_select && i == 0) && passes(e->arguments[i], mark))
+            if (e->arguments[i] && !(e->op == IR_select && i == 0) && derivative_passes(e->arguments[i], mark))
                 return true;
         return false;
     default:
         return false;
+    }
+}
+
+/* Marks what a derivative gets to from what is marked, among the tensors from first to last. */
+void spread_derivative(const struct ir_program *p, bool *mark, int first, int last)
+{
+    bool news = true;
+
+    /* Only a carried read is of what stands later. */
+    while (news) {
+        news = false;
+        for (int i = first; i <= last; i++) {
+            const struct ir_tensor *t = p->tensors.at[i];
+            bool reached = false;
+
+            if (mark[i] || t->whole)
+                continue;
+            if (t->kind == IR_EQUATION && t->reduction != IR_ARGMAX && t->reduction != IR_ARGMIN)
+                reached = derivative_passes(t->value, mark);
+            for (int k = 0; k < 2 && t->operands[k]; k++)
+                reached |= mark[t->operands[k]->number];
+            if (reached)
+                mark[i] = true;
+            news |= reached && t->recurrence;
+        }
     }
 }
 
@@ -113,30 +155,20 @@ void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss
         return;
     for (int i = 0; i < w->parameters.count; i++)
         from[w->parameters.at[i]->leaf->number] = w->parameters.at[i]->trainable;
-    for (int i = 0; i < p->tensors.count; i++) {
-        struct ir_tensor *t = p->tensors.at[i];
-
-        if (t->kind == IR_EQUATION && !t->whole && t->reduction != IR_ARGMAX && t->reduction != IR_ARGMIN)
-            from[i] = passes(t->value, from);
-    }
+    spread_derivative(p, from, 0, p->tensors.count - 1);
     for (int k = 0; k < w->draws.count; k++) {
         struct drawn *drawn = &w->draws.at[k];
         bool wanted = false, *reached;
 
         for (int i = 0; i < drawn->arguments.count; i++)
-            wanted |= passes(drawn->arguments.at[i], from);
+            wanted |= derivative_passes(drawn->arguments.at[i], from);
         /* A whole draw (Bernoulli) lets no derivative through by its kind; its probability still was meant to be
          * learnt. */
         if (!wanted)
             continue;
         reached = NEW_ARRAY(w->arena, bool, p->tensors.count + 1);
         reached[drawn->tensor->number] = true;
-        for (int i = drawn->tensor->number + 1; i <= loss->number; i++) {
-            struct ir_tensor *t = p->tensors.at[i];
-
-            if (t->kind == IR_EQUATION && !t->whole)
-                reached[i] = passes(t->value, reached);
-        }
+        spread_derivative(p, reached, drawn->tensor->number + 1, loss->number);
         if (!reached[loss->number])
             continue;
         fail(scope, "E0601", drawn->span, "the loss wants a derivative through the draw %s", drawn->name);

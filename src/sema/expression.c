@@ -69,7 +69,7 @@ const struct value *lookup_name(struct scope *scope, const char *name, struct sp
         case BIND_STATE:
             return binding->state->current;
         case BIND_KEPT:
-            return kept_at(scope, binding, NULL);
+            return kept_at(scope, binding, NULL, at);
         case BIND_AXIS:
             if (binding->axes.count == 1)
                 return index_value(scope, binding->axes.at[0]);

@@ -270,6 +270,11 @@ const struct value *materialise(struct scope *scope, const struct value *v, cons
 /* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes'
  * order. */
 struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const char *name, struct span span);
+/* The tensor of e over exactly these axes: the one it reads, or an equation. */
+struct ir_tensor *tensor_over(struct scope *scope, const struct ir_expr *e, const ir_index_list *axes, const char *name,
+                              struct span span);
+/* v as a read of a whole tensor. */
+const struct value *value_of_whole(struct scope *scope, const struct value *v, const char *name, struct span span);
 /* op over the indices; the mean is a sum divided by the count. */
 enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ARGMAX, REDUCE_ARGMIN };
 const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over,
@@ -358,13 +363,30 @@ bool is_kept(struct scope *scope, const struct node *target);
 struct node *at_one_step(struct scope *scope, const struct node *target);
 void keep(struct scope *scope, struct node *target, const struct value *value);
 /* A read of a kept name inside its `over`: a value of one step, without the axis of time. */
-const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read);
+const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read, struct span at);
 /* Is this the body of an `over` itself, not of a layer that is applied there? */
 bool in_over_body(const struct scope *scope);
 /* An equation, of the innermost recurrence whose time is among its axes. */
 struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_index_list *axes,
                                 enum ir_reduction reduction, const ir_index_list *reduced, const struct ir_expr *value,
                                 bool single, struct span span);
+
+/* ---- opaque.c, gather.c ---- */
+
+bool is_opaque(const char *name);
+/* rank[k](x), solve[i; j](A, b), cholesky[i; j](S) */
+const struct value *call_opaque(struct scope *scope, const char *name, struct node *call, const struct value *x);
+/* The axes in the brackets of a call, apart by `;`, none empty; false after an error. */
+bool axis_groups(struct scope *scope, struct node *call, ir_index_list *groups, int wanted);
+/* gain * an orthogonal matrix from `in` to `out` for each value of the other axes; NULL after an error. */
+struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gain, const ir_index_list *in,
+                                  const ir_index_list *out, const char *name, const char *site, enum ir_scope per,
+                                  const ir_index_list *axes, int mapped, struct span span);
+/* A number rounded down as a subscript, outside 0 .. extent - 1 wherever the number is. */
+const struct ir_form *rounded_subscript(struct scope *scope, const struct value *v, int64_t extent, struct span span);
+/* x[batch: n]: x of the n-th sample; own axes stay. */
+const struct value *of_other_sample(struct scope *scope, const struct value *v, struct node *subscript,
+                                    const struct node *read);
 
 /* ---- effect.c: what reaches what ---- */
 
@@ -374,6 +396,11 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
 struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss);
+
+/* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
+bool derivative_passes(const struct ir_expr *e, const bool *mark);
+/* Marks what a derivative gets to from what is marked, among the tensors from first to last. */
+void spread_derivative(const struct ir_program *p, bool *mark, int first, int last);
 
 /* ---- extract.c ---- */
 

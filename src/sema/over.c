@@ -166,7 +166,7 @@ static bool shift_of(struct scope *scope, const struct over *over, struct node *
     return !form->count;
 }
 
-const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read)
+const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read, struct span at)
 {
     struct kept *kept = binding->kept;
     const struct over *over = kept->over;
@@ -175,11 +175,7 @@ const struct value *kept_at(struct scope *scope, struct binding *binding, struct
     int64_t shift;
 
     if (!read || !read->list.count) {
-        fail(scope, "E0315",
-             read          ? read->span
-             : scope->over ? binding->span
-                           : kept->span,
-             "%s stands without a step inside of `over %s`", name, t);
+        fail(scope, "E0315", at, "%s stands without a step inside of `over %s`", name, t);
         if (kept->carried)
             help(scope, "%s[%s %c 1] is the one before; all of %s is known after the block", name, t, back, name);
         else
@@ -350,6 +346,19 @@ static int end_attempt(struct scope *scope, const struct attempt *a)
     return errors;
 }
 
+/* A draw has the name of its path, so what is carried and drawn gives way. */
+static bool is_drawn(const struct node *node, const char *name)
+{
+    if (!node)
+        return false;
+    if (node->kind == NODE_DEFINITION && node->op == '~' && !strcmp(node->list.at[0]->name, name))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (is_drawn(node->list.at[i], name))
+            return true;
+    return node->kind == NODE_WHEN && (is_drawn(node->b, name) || is_drawn(node->c, name));
+}
+
 /* The block, with what is carried of the kind it is known to have. */
 static void run_block(struct scope *scope, struct over *over, struct node *node)
 {
@@ -372,6 +381,8 @@ static void run_block(struct scope *scope, struct over *over, struct node *node)
         int time = axes_of_carried(scope, kept, &kept->start->own, &axes, &fresh);
         const char *name = *scope->path ? arena_printf(w->arena, "%s.%s", scope->path, kept->name) : kept->name;
 
+        if (is_drawn(node->b, kept->name))
+            name = arena_printf(w->arena, "%s.carried", name);
         binding->kind = BIND_KEPT;
         binding->kept = kept;
         kept->step = NULL;

@@ -295,12 +295,12 @@ static const struct ir_form *one_subscript(struct scope *scope, struct node *s, 
         settle_whole(scope->workspace, v->field, own->extent - 1, own->name);
         return NULL;
     }
+    if (v->kind == VALUE_TENSOR && !v->own.count && !v->expr->whole && is_rounded(v->expr))
+        return rounded_subscript(scope, v, own->extent, s->span);
     if (v->kind != VALUE_TENSOR || v->own.count || !v->expr->whole) {
         if (v->kind == VALUE_TENSOR && v->own.count)
             fail(scope, "E0306", s->span, "a subscript is one number; %s has axes %s", text_of(scope, s),
                  shape_text(scope, &v->own));
-        else if (v->kind == VALUE_TENSOR && is_rounded(v->expr))
-            not_compiled(scope, s->span, "a subscript rounded down from a real number");
         else
             fail(scope, "E0306", s->span, "a subscript is a whole number; %s is not", text_of(scope, s));
         return NULL;
@@ -332,11 +332,18 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
 
     if (v->kind == VALUE_SET)
         return open_set(scope, v, read);
+    if (read->list.count && read->list.at[0]->kind == NODE_AXIS && !strcmp(read->list.at[0]->name, "batch") &&
+        v->kind == VALUE_TENSOR && (!v->field || v->field->shaped)) {
+        struct node rest = *read;
+
+        v = of_other_sample(scope, v, read->list.at[0], read);
+        rest.list.at++;
+        rest.list.count--;
+        return is_poison(v) ? v : read_subscripts(scope, v, &rest, otherwise);
+    }
     for (int i = 0; i < read->list.count; i++) {
         struct node *s = read->list.at[i];
 
-        if (s->kind == NODE_AXIS && !strcmp(s->name, "batch"))
-            return not_compiled(scope, s->span, "a read of another sample");
         if (s->kind == NODE_DOTS && !scope->has_dots)
             return fail(scope, "E0309", s->span, "`...` stands for nothing here: no input has it");
         total += s->kind == NODE_DOTS ? scope->dots.count : s->kind == NODE_SEMICOLON ? 0 : 1;
@@ -392,7 +399,7 @@ const struct value *evaluate_read(struct scope *scope, struct node *node, const 
     if (binding && binding->kind == BIND_KEPT) {
         struct node rest = *node;
 
-        v = kept_at(scope, binding, node);
+        v = kept_at(scope, binding, node, node->span);
         rest.list.at++;
         rest.list.count--;
         return is_poison(v) ? v : read_subscripts(scope, v, &rest, otherwise);

@@ -469,11 +469,20 @@ static struct ir_tensor *equation(struct scope *scope, const char *name, const i
     return tensor;
 }
 
+struct ir_tensor *tensor_over(struct scope *scope, const struct ir_expr *e, const ir_index_list *axes, const char *name,
+                              struct span span)
+{
+    bool same = is_rename(e) && e->tensor->rank == axes->count;
+
+    for (int i = 0; i < axes->count && same; i++)
+        same = ir_form_bare(e->subscripts[i]) == axes->at[i];
+    return same ? e->tensor : equation(scope, name, axes, IR_MAP, NULL, e, span);
+}
+
 struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const char *name, struct span span)
 {
     struct value *as_tensor;
     ir_index_list axes = {0};
-    bool same = true;
 
     if (v->kind == VALUE_NUMBER) {
         as_tensor = value_new(scope, VALUE_TENSOR);
@@ -483,13 +492,7 @@ struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const ch
     equation_axes(scope, v, &axes);
     for (int i = 0; i < v->own.count; i++)
         list_add(scope->unit->arena, axes, v->own.at[i]);
-    if (is_rename(v->expr) && v->expr->tensor->rank == axes.count) {
-        for (int i = 0; i < axes.count && same; i++)
-            same = ir_form_bare(v->expr->subscripts[i]) == axes.at[i];
-        if (same)
-            return v->expr->tensor;
-    }
-    return equation(scope, name, &axes, IR_MAP, NULL, v->expr, span);
+    return tensor_over(scope, v->expr, &axes, name, span);
 }
 
 static const struct value *read_back(struct scope *scope, struct ir_tensor *tensor, const ir_index_list *free,
@@ -516,6 +519,16 @@ const struct value *materialise(struct scope *scope, const struct value *v, cons
     ir_index_list axes = {0};
 
     if (v->kind != VALUE_TENSOR || needs_no_equation(v->expr))
+        return v;
+    equation_axes(scope, v, &axes);
+    return read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own);
+}
+
+const struct value *value_of_whole(struct scope *scope, const struct value *v, const char *name, struct span span)
+{
+    ir_index_list axes = {0};
+
+    if (is_rename(v->expr))
         return v;
     equation_axes(scope, v, &axes);
     return read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own);
@@ -581,12 +594,8 @@ const struct value *value_read_at(struct scope *scope, const struct value *v, co
     }
     if (guarded || gathers) {
         /* What lies outside is outside a tensor of its own, not outside what a view happens to read. */
-        ir_index_list axes = {0};
-        if (!is_rename(v->expr)) {
-            const char *name = scope->target ? arena_printf(scope->unit->arena, "%s.of", scope->target) : "of";
-            equation_axes(scope, v, &axes);
-            v = read_back(scope, tensor_of(scope, v, name, at->span), &axes, &v->own);
-        }
+        v = value_of_whole(scope, v, scope->target ? arena_printf(scope->unit->arena, "%s.of", scope->target) : "of",
+                           at->span);
     }
     for (int i = count; i < v->own.count; i++)
         list_add(scope->unit->arena, rest, v->own.at[i]);
