@@ -75,6 +75,10 @@ static const struct value *call_operator(struct scope *scope, const char *name, 
 
     if (is_distribution(name))
         return make_distribution(scope, call, name, call->list.at, call->list.count);
+    if (!strcmp(name, "grad"))
+        return evaluate_grad(scope, call, x);
+    if (!strcmp(name, "gradient") || !strcmp(name, "objective") || !strcmp(name, "named"))
+        return evaluate_probe(scope, name, call);
     if (!strcmp(name, "size")) {
         if (!scope->workspace)
             return fail(scope, "E0701", call->span, "size is not known here");

@@ -56,6 +56,23 @@ static bool is_operator(const char *name)
     return is_distribution(name);
 }
 
+/* The gradients of the trained parameters, as they are by now, as one vector. */
+static const struct value *gradients(struct scope *scope, struct span at)
+{
+    struct value *set = value_new(scope, VALUE_SET);
+
+    if (!scope->workspace)
+        return fail(scope, "E0701", at, "grads is not known before the run");
+    for (int i = 0; i < scope->workspace->parameters.count; i++)
+        if (scope->workspace->parameters.at[i]->gradient)
+            list_add(scope->unit->arena, set->items, scope->workspace->parameters.at[i]->gradient);
+    if (set->items.count)
+        return set;
+    fail(scope, "E0206", at, "grads is known after the backward pass");
+    help(scope, "it stands in `stop` and in settings of rules; elsewhere grad(e, x)");
+    return &poison;
+}
+
 const struct value *lookup_name(struct scope *scope, const char *name, struct span at)
 {
     struct binding *binding = scope_find(scope, name);
@@ -124,7 +141,7 @@ const struct value *lookup_name(struct scope *scope, const char *name, struct sp
         return v;
     }
     if (!strcmp(name, "grads"))
-        return not_compiled(scope, at, "`grads`");
+        return gradients(scope, at);
     if (!strcmp(name, "weights") || !strcmp(name, "biases") || !strcmp(name, "params")) {
         struct node selector = {.kind = NODE_PATH, .name = name, .span = at};
         parameter_list list = {0};
@@ -375,7 +392,7 @@ static const struct value *evaluate_all(struct scope *scope, struct node *node)
         return fail(scope, "E0801", node->span, "`all` belongs in a rule: there it is e of every parameter");
     set = value_new(scope, VALUE_SET);
     for (int i = 0; i < scope->rule->count; i++) {
-        const struct value *v = evaluate(scope->rule->peers[i], node->a);
+        const struct value *v = evaluate(peer_scope(scope, i), node->a);
 
         if (is_poison(v))
             return &poison;

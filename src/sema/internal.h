@@ -104,6 +104,7 @@ struct parameter {
     struct ir_tensor *leaf, *initial; /* initial: same axes, in the same program */
     bool weight, trainable;
     struct span span;
+    struct ir_tensor *derivative; /* of the objective; NULL before the backward pass, and if it is not trained */
     const struct value *current; /* while rules run: its value so far */
     const struct value *gradient;
 };
@@ -114,7 +115,9 @@ struct state {
     bool assigned;
     struct span span;
     bool rule; /* of a rule */
+    bool lanes; /* one for each place in the batch, which is the first axis of leaf and initial */
 };
+typedef LIST(struct parameter *) parameter_list;
 /* What has been drawn, for E0601: the value and the expressions it was made from (before they were stopped). */
 struct drawn {
     struct ir_tensor *tensor;
@@ -147,6 +150,11 @@ struct statistic_use {
     struct ir_tensor *leaf;
     enum ir_reduction reduction;
 };
+/* What a probe gives in one step. */
+struct probe_use {
+    const char *name;
+    struct ir_tensor *tensor;
+};
 struct workspace {
     struct unit *unit;
     struct arena *arena;
@@ -163,6 +171,9 @@ struct workspace {
     struct map *reductions;   /* content -> tensor: the same reduction is one equation */
     struct map *scalars;      /* name -> IR_SCALAR leaf */
     struct field_table *fields;
+    struct ir_tensor *objective; /* that gradients are of; NULL before the backward pass */
+    struct map *probed;          /* content -> copies of the objective and its gradients at other parameters */
+    LIST(struct probe_use) probes;
     bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
     LIST(struct statistic_use) statistics;
 };
@@ -396,11 +407,30 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
 struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss);
-
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
 bool derivative_passes(const struct ir_expr *e, const bool *mark);
 /* Marks what a derivative gets to from what is marked, among the tensors from first to last. */
 void spread_derivative(const struct ir_program *p, bool *mark, int first, int last);
+
+/* ---- reach.c ---- */
+
+/* Is e computed from x, in whatever way? */
+bool depends_on(struct workspace *w, const struct ir_tensor *e, const struct ir_tensor *x);
+/* The equation in which samples meet on the way of the derivative of e by x, or NULL. */
+const struct ir_tensor *samples_meet(struct workspace *w, const struct ir_tensor *e, const struct ir_tensor *x);
+/* A draw that the derivative of e by x would have to pass, or NULL. */
+const struct drawn *derivative_through_draw(struct workspace *w, const struct ir_tensor *x, const struct ir_tensor *e);
+
+/* ---- grad.c, probe.c ---- */
+
+/* piped: the first argument, or NULL. */
+const struct value *evaluate_grad(struct scope *scope, struct node *call, const struct value *piped);
+/* gradient(e), objective(e), named("...") of rules. */
+const struct value *evaluate_probe(struct scope *scope, const char *name, struct node *call);
+/* The scope of the i-th peer of a rule with the local axes of this one. */
+struct scope *peer_scope(struct scope *scope, int i);
+/* What a rule in the slot `probe` gives is noted in the workspace. */
+void note_probes(struct scope *scope, struct definition *rule, const struct rule_run *run, const parameter_list *group);
 
 /* ---- extract.c ---- */
 
@@ -439,7 +469,6 @@ bool settle_shape(struct workspace *w, struct field_use *field, int rank, const 
 struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields,
                             struct ir_program *program);
 
-typedef LIST(struct parameter *) parameter_list;
 /* weights, biases, params, params("glob"), a model or instance, one parameter. false after an error. */
 bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out);
 bool glob_matches(const char *glob, const char *name);

@@ -20,6 +20,7 @@ struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const 
     w->applications = map_new(unit->arena);
     w->reductions = map_new(unit->arena);
     w->scalars = map_new(unit->arena);
+    w->probed = map_new(unit->arena);
     /* Lets have their names before anything else can take them: the run fills them by name. */
     for (int i = 0; i < unit->main->definitions.count; i++)
         if (is_scalar_let(unit, unit->main->definitions.at[i]))

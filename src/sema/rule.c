@@ -294,6 +294,18 @@ static const char *rule_path(struct workspace *w, const struct parameter *parame
     return ++*uses == 1 ? path : arena_printf(w->arena, "%s_%d", path, *uses);
 }
 
+/* Axes that the outputs declare are the same for every parameter. */
+static void share_axes(struct scope *first, struct scope *peer, const struct node *outputs)
+{
+    for (int i = 0; outputs && i < outputs->list.count; i++)
+        for (int k = 0; k < outputs->list.at[i]->list.count; k++) {
+            const struct node *axis = outputs->list.at[i]->list.at[k];
+
+            if (axis->kind == NODE_AXIS)
+                scope_find(peer, axis->name)->axes = scope_find(first, axis->name)->axes;
+        }
+}
+
 void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
               struct map *averages)
 {
@@ -343,11 +355,16 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         list_add(arena, inputs, parameter->gradient);
         if (!bind_header(peer, rule, &inputs, settings, call->span))
             return;
+        share_axes(run.peers[0], peer, rule->node->b);
     }
     if (!run.count)
         return;
     run_lines(&run, rule->node->a);
     outputs = rule->node->b;
+    if (!strcmp(slot, "probe")) {
+        note_probes(scope, rule, &run, group);
+        return;
+    }
     for (int i = 0; i < group->count; i++) {
         struct parameter *parameter = group->at[i];
         struct binding *w = scope_find(run.peers[i], run.weight), *g = scope_find(run.peers[i], run.gradient), *a;

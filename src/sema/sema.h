@@ -49,10 +49,12 @@ struct training {
     struct span span;
     struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and
                                       "clipped_norm" (after the clip slot), guards among them; "stop": training ends after
-                                      the step if it is not 0; probes later.
+                                      the step if it is not 0; "probe.RULE.NAME": a number that a probe gives.
                                       IR_SCALAR leaves: "step", "epoch", "progress", and each let that it uses, by name */
     struct ir_program *initial;    /* updates every parameter and state of step and of the report with its first value */
     struct ir_program *objective;  /* f64: loss + penalty as rank-0 output "objective", for gradcheck; parameters as leaves */
+    struct ir_program *probe;      /* what probes give besides: outputs "probe.RULE.NAME", of the batch and at the parameters
+                                      of a step before it is made; or NULL */
     struct report *report;         /* or NULL */
     struct split split;
     int64_t batch;

@@ -308,6 +308,19 @@ static struct ir_tensor *first_value(struct scope *scope, struct node *definitio
                        origin_of(scope, target->span));
 }
 
+/* A tensor over lanes and its own axes, at the place in the batch. */
+static const struct value *of_lane(struct scope *scope, struct ir_tensor *tensor)
+{
+    struct ir_program *p = scope->workspace->program;
+    const struct value *all = value_of_tensor(scope, tensor, 0);
+    const struct ir_form *sample = ir_form_index(p, scope->workspace->batch);
+    ir_index_list own = all->own;
+
+    own.at++;
+    own.count--;
+    return value_tensor(scope, ir_substitute(p, all->expr, all->own.at, &sample, 1), &own);
+}
+
 void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
 {
     struct workspace *w = scope->workspace;
@@ -315,8 +328,9 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
     const char *full = arena_printf(scope->unit->arena, "%s%s%s", scope->path, *scope->path ? "." : "", target->name);
     struct parameter *old_parameter = parameter ? parameter_at(w, full) : NULL;
     struct state *old_state = parameter ? NULL : state_at(w, full);
+    bool lanes = target->list.count && bare_name(target->list.at[0]) && !strcmp(bare_name(target->list.at[0]), "batch");
     const struct ir_tensor *leaf = old_parameter ? old_parameter->leaf : old_state ? old_state->leaf : NULL;
-    ir_index_list axes = {0};
+    ir_index_list axes = {0}, first;
     struct ir_tensor *initial;
     struct binding *binding;
 
@@ -326,8 +340,8 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
         poison_targets(scope, definition);
         return;
     }
-    if (target->list.count && target->list.at[0]->kind == NODE_PATH && !strcmp(target->list.at[0]->name, "batch")) {
-        not_compiled(scope, target->span, "a state for each place in the batch");
+    if (lanes && (parameter || !w->batch)) {
+        fail(scope, "E0403", target->span, parameter ? "a parameter is shared by all samples" : "there is no batch here");
         poison_targets(scope, definition);
         return;
     }
@@ -361,24 +375,37 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
             poison_targets(scope, definition);
             return;
         }
-        initial = first_value(scope, definition, target, full, &axes);
+        first = axes;
+        if (lanes) {
+            first.at = arena_copy(w->arena, axes.at, sizeof *axes.at * (size_t)axes.count);
+            first.at[0] = new_index(scope, "lane", w->batch->extent);
+        }
+        initial = first_value(scope, definition, target, full, &first);
         if (!initial) {
             poison_targets(scope, definition);
             return;
         }
-        leaf = ir_leaf(w->program, parameter ? IR_PARAMETER : IR_STATE, full, axes.at, axes.count, false, INT64_MIN,
+        /* In evaluation a sample starts anew: it has no place in the stream of training, so no lane. */
+        if (lanes && !scope->training)
+            leaf = initial;
+        else
+            leaf = ir_leaf(w->program, parameter ? IR_PARAMETER : IR_STATE, full, axes.at, axes.count, false, INT64_MIN,
                        INT64_MAX, origin_of(scope, target->span));
         if (parameter) {
             old_parameter = NEW(w->arena, struct parameter);
             *old_parameter = (struct parameter){
-                full, (struct ir_tensor *)leaf, initial, definition->op == '~', true, target->span, NULL, NULL};
+                full, (struct ir_tensor *)leaf, initial, definition->op == '~', true, target->span, NULL, NULL, NULL};
             list_add(w->arena, w->parameters, old_parameter);
         } else {
             old_state = NEW(w->arena, struct state);
-            *old_state = (struct state){full,    (struct ir_tensor *)leaf,
-                                        initial, value_of_tensor(scope, (struct ir_tensor *)leaf, 0),
-                                        false,   target->span,
-                                        scope->rule != NULL};
+            *old_state = (struct state){.path = full,
+                                        .leaf = (struct ir_tensor *)leaf,
+                                        .initial = initial,
+                                        .current = lanes ? of_lane(scope, (struct ir_tensor *)leaf)
+                                                         : value_of_tensor(scope, (struct ir_tensor *)leaf, 0),
+                                        .rule = scope->rule != NULL,
+                                        .lanes = lanes,
+                                        .span = target->span};
             list_add(w->arena, w->states, old_state);
         }
     }
@@ -393,6 +420,22 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
     binding = scope_bind(scope, target->name, target->name_span);
     binding->kind = BIND_STATE;
     binding->state = old_state;
+}
+
+/* The new value of a state that each lane has for itself, over the batch and its own axes: never a leaf itself. */
+static struct ir_tensor *tensor_of_lanes(struct scope *scope, const struct value *v, struct node *target)
+{
+    struct ir_program *p = scope->workspace->program;
+    ir_index_list axes = {0};
+    struct ir_tensor *t;
+
+    list_add(scope->unit->arena, axes, scope->workspace->batch);
+    for (int i = 0; i < v->own.count; i++)
+        list_add(scope->unit->arena, axes, v->own.at[i]);
+    t = tensor_over(scope, value_expr(scope, v), &axes, target->name, target->span);
+    return t->kind == IR_EQUATION ? t
+                                  : ir_equation(p, target->name, axes.at, axes.count, IR_MAP, NULL, 0, v->expr, false,
+                                                origin_of(scope, target->span));
 }
 
 /* The shape that an assignment keeps: of the state, or of the rule's parameter. */
@@ -410,7 +453,7 @@ void update_state(struct scope *scope, struct node *definition)
     const struct value *v;
     const ir_index_list *shape;
     ir_index_list free = {0};
-    bool of_rule;
+    bool of_rule, lanes;
 
     if (!binding) {
         name_list names = {0};
@@ -431,7 +474,8 @@ void update_state(struct scope *scope, struct node *definition)
         note(scope, binding->span, "%s is defined here", target->name);
         return;
     }
-    if (!scope->rule && !scope->training) {
+    lanes = binding->kind == BIND_STATE && binding->state->lanes;
+    if (!scope->rule && !scope->training && !lanes) {
         fail(scope, "E0503", target->span, "the state %s is assigned in evaluation", target->name);
         help(scope, "if training { ... }");
         return;
@@ -473,13 +517,16 @@ void update_state(struct scope *scope, struct node *definition)
         return;
     }
     free_indices(scope, v, &free);
+    if (lanes && free.count == 1 && free.at[0]->batch)
+        free.count = 0;
     if (free.count) {
         fail(scope, "E0503", definition->span, "the new %s differs %s%s; reduce over %s", target->name,
              free.at[0]->batch ? "between samples" : "along ", free.at[0]->batch ? "" : free.at[0]->name,
              free.at[0]->name);
         return;
     }
-    v = value_of_tensor(scope, tensor_of(scope, v, target->name, target->span), 0);
+    v = lanes ? of_lane(scope, tensor_of_lanes(scope, v, target))
+              : value_of_tensor(scope, tensor_of(scope, v, target->name, target->span), 0);
     if (of_rule) {
         binding->value = v;
         return;

@@ -117,6 +117,7 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
              "the derivative is not compiled yet: %s", error);
         return false;
     }
+    w->objective = l->objective;
     for (int i = 0; i < trainable.count; i++) {
         struct parameter *parameter = trainable.at[i];
         const struct ir_tensor *end;
@@ -124,6 +125,7 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
         if (gradients[i]) {
             parameter->current = value_of_tensor(l->scope, parameter->leaf, 0);
             parameter->gradient = value_of_tensor(l->scope, gradients[i], 0);
+            parameter->derivative = gradients[i];
             continue;
         }
         end = derivative_ends_at(w->program, parameter->leaf, l->objective);
@@ -184,7 +186,8 @@ static void run_slot(struct lowered *l, struct train_block *block, const char *n
 
             for (int j = 0; j < group.count; j++)
                 mine |= group.at[j] == l->w->parameters.at[k];
-            if (mine && taken[k]) {
+            /* Probes change nothing, so several may look at the same parameters. */
+            if (mine && taken[k] && strcmp(name, "probe")) {
                 fail(l->scope, "E0901", slot->definition->span, "%s is in two selections of the slot %s",
                      l->w->parameters.at[k]->path, name);
                 help(l->scope, "selections of one slot share no parameter");
@@ -248,6 +251,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
         return false;
     l->gradient_norm = norm_of_gradients(l, "gradient_norm");
     l->stop = block->stop ? condition(l->scope, block->stop) : NULL;
+    run_slot(l, block, "probe");
     run_slot(l, block, "gradient");
     if (has_slot(block, "clip")) {
         run_slot(l, block, "clip");
@@ -330,12 +334,40 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
         extraction_want(x, changes.at[i].leaf);
         extraction_want(x, changes.at[i].value);
     }
+    for (int i = 0; i < w->probes.count; i++)
+        if (!w->probes.at[i].tensor->rank)
+            extraction_want(x, w->probes.at[i].tensor);
     p = extraction_run(x);
+    for (int i = 0; i < w->probes.count; i++)
+        if (!w->probes.at[i].tensor->rank)
+            ir_add_output(p, w->probes.at[i].name, extraction_copy(x, w->probes.at[i].tensor), false);
     for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
             ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), outputs[i].tensor != l->stop);
     for (int i = 0; i < changes.count; i++)
         ir_add_update(p, extraction_copy(x, changes.at[i].leaf), extraction_copy(x, changes.at[i].value));
+    return p;
+}
+
+/* What probes give that is no single number; NULL if there is none. */
+static struct ir_program *probe_program(struct lowered *l, enum ir_precision precision)
+{
+    struct workspace *w = l->w;
+    struct extraction *x = extraction_new(w->arena, w->program, "probe", precision);
+    struct ir_program *p;
+    int count = 0;
+
+    for (int i = 0; i < w->probes.count; i++)
+        if (w->probes.at[i].tensor->rank) {
+            extraction_want(x, w->probes.at[i].tensor);
+            count++;
+        }
+    if (!count)
+        return NULL;
+    p = extraction_run(x);
+    for (int i = 0; i < w->probes.count; i++)
+        if (w->probes.at[i].tensor->rank)
+            ir_add_output(p, w->probes.at[i].name, extraction_copy(x, w->probes.at[i].tensor), false);
     return p;
 }
 
@@ -554,6 +586,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->step = step_program(&l, t->precision);
     t->initial = initial_program(l.w, t->precision);
     t->objective = objective_program(&l);
+    t->probe = probe_program(&l, t->precision);
     t->split = describe_split(top, block->data, split, &fields, t->step);
     for (int i = 0; i < l.w->states.count; i++)
         if (l.w->states.at[i]->rule)

@@ -76,10 +76,7 @@ static void read_definition(struct scope *top, struct train_block *block, struct
     if (among(name, slots, 6)) {
         struct slot slot = {name, definition};
 
-        if (!strcmp(name, "probe"))
-            not_compiled(top, definition->span, "the slot `probe`");
-        else
-            list_add(top->unit->arena, block->slots, slot);
+        list_add(top->unit->arena, block->slots, slot);
         return;
     }
     if (definition->b)
