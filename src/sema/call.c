@@ -131,7 +131,9 @@ static const struct value *open_own(struct scope *body, const struct value *v, i
     index = new_index(body, v->own.at[0]->name, v->own.at[0]->extent);
     form = ir_form_index(p, index);
     list_add(body->unit->arena, *group, index);
-    return value_tensor(body, ir_substitute(p, v->expr, v->own.at, &form, 1), NULL);
+    return stating(body,
+                   stating(body, value_tensor(body, ir_substitute(p, v->expr, v->own.at, &form, 1), NULL), group, NULL),
+                   &v->stated, NULL);
 }
 
 static bool bind_groups(struct scope *inner, struct scope *body, struct definition *fn, struct node *call,
@@ -297,7 +299,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     free_indices(scope, result, &free);
     if (!list_has(&free, opened))
         return result;
-    return value_tensor(scope, result->expr, &group);
+    return stating(scope, value_tensor(scope, result->expr, &group), &result->stated, &group);
 }
 
 /* ---- layers ---- */
@@ -389,6 +391,7 @@ static const struct value *output_value(struct scope *inner, struct definition *
     out = value_new(inner, VALUE_TENSOR);
     out->expr = ir_substitute(inner->workspace->program, v->expr, v->own.at, forms, own.count);
     out->own = own;
+    out->stated = v->stated;
     return out;
 }
 

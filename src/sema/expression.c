@@ -35,7 +35,9 @@ static const struct value *index_value(struct scope *scope, struct ir_index *ind
 {
     struct ir_program *p = scope->workspace->program;
 
-    return value_tensor(scope, ir_of_form(p, ir_form_index(p, index)), NULL);
+    const ir_index_list self = {.at = &index, .count = 1};
+
+    return stating(scope, value_tensor(scope, ir_of_form(p, ir_form_index(p, index)), NULL), &self, NULL);
 }
 
 static bool is_operator(const char *name)

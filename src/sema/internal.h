@@ -81,6 +81,7 @@ struct value {
     bool whole;
     const struct ir_expr *expr;
     ir_index_list own;
+    ir_index_list stated; /* free indices that the text has and the expression need not: 0 * k differs along k */
     struct ir_index *opened;
     value_list items; /* SET: pieces; TUPLE; DISTRIBUTION: arguments */
     const char *text; /* STRING; OPERATOR, DISTRIBUTION: name */
@@ -262,8 +263,13 @@ const struct value *value_of_tensor(struct scope *scope, struct ir_tensor *tenso
 const struct ir_expr *value_expr(struct scope *scope, const struct value *value); /* NUMBER or TENSOR */
 bool is_number(const struct value *v);
 bool is_poison(const struct value *v);
-/* The free indices of a tensor, own placeholders left out. */
+/* The free indices of a tensor as its text has them, own placeholders left out. */
 void free_indices(struct scope *scope, const struct value *v, ir_index_list *out);
+/* Those that its expression has. */
+void indices_computed(struct scope *scope, const struct value *v, ir_index_list *out);
+/* v, a tensor, with the indices that `from` states too, those in `except` (or NULL) left out. */
+const struct value *stating(struct scope *scope, const struct value *v, const ir_index_list *from,
+                            const ir_index_list *except);
 bool list_has(const ir_index_list *list, const struct ir_index *index);
 /* Elementwise, on equal own axes; maps over parameter sets. */
 const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count,

@@ -229,7 +229,7 @@ static void define_carried(struct scope *scope, struct kept *kept, const struct 
         kept->step = v;
         return;
     }
-    free_indices(scope, v, &free);
+    indices_computed(scope, v, &free);
     for (int i = 0; i < free.count; i++)
         if (free.at[i] != kept->over->time && !list_has(&kept->free, free.at[i]))
             bug("%s differs along %s, which was not found", kept->name, free.at[i]->name);

@@ -257,15 +257,19 @@ static bool is_rounded(const struct ir_expr *e)
            is_rounded(e->arguments[1]);
 }
 
+/* stated: gets the indices that the subscript's text has. */
 static const struct ir_form *one_subscript(struct scope *scope, struct node *s, const struct ir_index *own, bool loose,
-                                           const struct node *read)
+                                           const struct node *read, ir_index_list *stated)
 {
     struct ir_program *p = scope->workspace->program;
     const char *name = bare_name(s);
     const struct value *v;
 
-    if (s->kind == NODE_COMPOSITE)
-        return composite_form(scope, s, own);
+    if (s->kind == NODE_COMPOSITE) {
+        const struct ir_form *form = composite_form(scope, s, own);
+
+        return form && axes_named(scope, s->list.at, s->list.count, stated) ? form : NULL;
+    }
     if (s->kind == NODE_AXIS) {
         if (!declare_axes(scope, &s, 1, false))
             return NULL;
@@ -283,12 +287,14 @@ static const struct ir_form *one_subscript(struct scope *scope, struct node *s, 
                 extent_error(scope, s, axis, own, read);
                 return NULL;
             }
+            list_add(scope->unit->arena, *stated, axis->axes.at[0]);
             return ir_form_index(p, axis->axes.at[0]);
         }
     }
     v = evaluate(scope, s);
     if (is_poison(v))
         return NULL;
+    free_indices(scope, v, stated);
     if (v->kind == VALUE_NUMBER && v->whole)
         return ir_form_constant(p, (int64_t)v->number);
     if (v->kind == VALUE_TENSOR && v->field && !v->expr->whole) {
@@ -328,6 +334,7 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
 {
     struct ir_program *p = scope->workspace->program;
     const struct ir_form **forms;
+    ir_index_list stated = {0};
     int total = 0, axis = 0;
 
     if (v->kind == VALUE_SET)
@@ -379,15 +386,16 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
                     return fail(scope, "E0301", read->span, "`...` is %s here, and %s has axes %s",
                                 shape_text(scope, &scope->dots), text_of(scope, read->a), shape_text(scope, &v->own));
                 forms[axis] = ir_form_index(p, scope->dots.at[k]);
+                list_add(scope->unit->arena, stated, scope->dots.at[k]);
             }
             continue;
         }
-        forms[axis] = one_subscript(scope, s, v->own.at[axis], otherwise != NULL, read);
+        forms[axis] = one_subscript(scope, s, v->own.at[axis], otherwise != NULL, read, &stated);
         if (!forms[axis])
             return &poison;
         axis++;
     }
-    return value_read_at(scope, v, forms, total, otherwise, read);
+    return stating(scope, value_read_at(scope, v, forms, total, otherwise, read), &stated, NULL);
 }
 
 const struct value *evaluate_read(struct scope *scope, struct node *node, const struct value *otherwise)

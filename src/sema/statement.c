@@ -62,6 +62,7 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
 
     out->expr = value_expr(scope, value);
     out->own = value->own;
+    out->stated = value->stated;
     for (int i = 0; i < target->list.count; i++) {
         struct node *s = target->list.at[i];
         int first = labels.count;
@@ -125,7 +126,8 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
     for (int i = 0; i < value->own.count; i++)
         list_add(scope->unit->arena, own, value->own.at[i]);
     out->own = own;
-    return out;
+    out->stated = (ir_index_list){0};
+    return stating(scope, out, &value->stated, &labels);
 }
 
 const struct value *value_assigned(struct scope *scope, struct node *target, const struct value *value)
@@ -505,6 +507,7 @@ void update_state(struct scope *scope, struct node *definition)
         struct value *wide = value_new(scope, VALUE_TENSOR);
 
         wide->expr = value_expr(scope, v);
+        wide->stated = v->stated;
         for (int i = 0; i < shape->count; i++)
             list_add(scope->unit->arena, wide->own, new_index(scope, shape->at[i]->name, shape->at[i]->extent));
         v = wide;

@@ -79,7 +79,36 @@ const struct ir_expr *value_expr(struct scope *scope, const struct value *value)
     return ir_real(scope->workspace->program, value->number);
 }
 
+const struct value *stating(struct scope *scope, const struct value *v, const ir_index_list *from,
+                            const ir_index_list *except)
+{
+    ir_index_list all = {0};
+    struct value *out;
+
+    if (v->kind != VALUE_TENSOR)
+        return v;
+    for (int i = 0; i < v->stated.count; i++)
+        list_add(scope->unit->arena, all, v->stated.at[i]);
+    for (int i = 0; i < from->count; i++)
+        if (!from->at[i]->batch && !list_has(&all, from->at[i]) && !(except && list_has(except, from->at[i])))
+            list_add(scope->unit->arena, all, from->at[i]);
+    if (all.count == v->stated.count)
+        return v;
+    out = value_new(scope, VALUE_TENSOR);
+    *out = *v;
+    out->stated = all;
+    return out;
+}
+
 void free_indices(struct scope *scope, const struct value *v, ir_index_list *out)
+{
+    indices_computed(scope, v, out);
+    for (int i = 0; i < v->stated.count; i++)
+        if (!list_has(out, v->stated.at[i]))
+            list_add(scope->unit->arena, *out, v->stated.at[i]);
+}
+
+void indices_computed(struct scope *scope, const struct value *v, ir_index_list *out)
 {
     ir_index_list all = {0};
 
@@ -297,8 +326,8 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
                                    const struct node *at)
 {
     bool counts = count == 2 && op != IR_divide && op != IR_power && result_of(op) == RESULT_WHOLE;
+    const struct value *result;
     struct value *counted;
-
     struct ir_program *p;
     const struct value *shaped = NULL, *arguments[3];
     const struct ir_expr *e[3] = {0};
@@ -356,13 +385,14 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
         e[0] = divide_counts(p, op, e[0], e[1]);
     else
         e[0] = ir_apply(p, op, e[0], e[1], e[2]);
+    result = value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
+    for (int i = 0; i < count; i++)
+        result = stating(scope, result, &a[i]->stated, NULL);
     if (!counts || e[0]->whole)
-        return value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
+        return result;
     counted = value_new(scope, VALUE_TENSOR);
-    counted->expr = e[0];
+    *counted = *result;
     counted->whole = true;
-    if (shaped)
-        counted->own = shaped->own;
     return counted;
 }
 
@@ -396,7 +426,7 @@ void equation_axes(struct scope *scope, const struct value *v, ir_index_list *ou
     struct arena *arena = scope->unit->arena;
     ir_index_list free = {0};
 
-    free_indices(scope, v, &free);
+    indices_computed(scope, v, &free);
     for (int i = 0; i < free.count; i++)
         if (free.at[i]->batch)
             list_add(arena, *out, free.at[i]);
@@ -521,7 +551,7 @@ const struct value *materialise(struct scope *scope, const struct value *v, cons
     if (v->kind != VALUE_TENSOR || needs_no_equation(v->expr))
         return v;
     equation_axes(scope, v, &axes);
-    return read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own);
+    return stating(scope, read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own), &v->stated, NULL);
 }
 
 const struct value *value_of_whole(struct scope *scope, const struct value *v, const char *name, struct span span)
@@ -561,6 +591,7 @@ const struct value *value_read_at(struct scope *scope, const struct value *v, co
     bool guarded = false, gathers = false;
     ir_index_list rest = {0};
     const struct ir_expr *e;
+    const struct value *out;
 
     for (int i = 0; i < count; i++) {
         int64_t extent = v->own.at[i]->extent;
@@ -618,7 +649,8 @@ const struct value *value_read_at(struct scope *scope, const struct value *v, co
     } else {
         e = count ? ir_substitute(p, v->expr, v->own.at, forms, count) : v->expr;
     }
-    return value_tensor(scope, e, &rest);
+    out = stating(scope, value_tensor(scope, e, &rest), &v->stated, NULL);
+    return guarded ? stating(scope, out, &otherwise->stated, NULL) : out;
 }
 
 /* ---- reductions ---- */
@@ -685,8 +717,8 @@ static const struct value *reduce_set(struct scope *scope, enum reduce how, cons
     return total;
 }
 
-const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over,
-                                struct span span)
+static const struct value *reduce_computed(struct scope *scope, enum reduce how, const struct value *v,
+                                           const ir_index_list *over, struct span span)
 {
     static const enum ir_reduction reductions[] = {IR_SUM,     IR_SUM,    IR_PRODUCT, IR_MAXIMUM,
                                                    IR_MINIMUM, IR_ARGMAX, IR_ARGMIN};
@@ -698,8 +730,6 @@ const struct value *reduce_over(struct scope *scope, enum reduce how, const stru
     struct ir_tensor *tensor;
     const struct value *out;
 
-    if (v->kind == VALUE_SET)
-        return reduce_set(scope, how, v, span);
     equation_axes(scope, v, &all);
     for (int i = 0; i < all.count; i++)
         if (!list_has(over, all.at[i]))
@@ -716,6 +746,48 @@ const struct value *reduce_over(struct scope *scope, enum reduce how, const stru
         out = value_tensor(scope, rest.expr, NULL);
     }
     return out;
+}
+
+/* Along `constant` the value is the same, along `over` it differs. */
+static const struct value *reduce_repeated(struct scope *scope, enum reduce how, const struct value *v,
+                                           const ir_index_list *over, const ir_index_list *constant, struct span span)
+{
+    struct ir_program *p = scope->workspace->program;
+    double count = (double)ir_extent_product(constant->at, constant->count);
+    const struct ir_expr *e, *times;
+
+    if (how == REDUCE_ARGMAX || how == REDUCE_ARGMIN)
+        return value_tensor(scope, ir_number(p, 0), NULL);
+    e = over->count ? reduce_computed(scope, how, v, over, span)->expr : v->expr;
+    times = e->whole ? ir_number(p, count) : ir_real(p, count);
+    if (how == REDUCE_SUM)
+        e = ir_apply(p, IR_multiply, e, times, NULL);
+    else if (how == REDUCE_PROD)
+        e = ir_apply(p, IR_power, e, times, NULL);
+    return value_tensor(scope, e, NULL);
+}
+
+const struct value *reduce_over(struct scope *scope, enum reduce how, const struct value *v, const ir_index_list *over,
+                                struct span span)
+{
+    bool place = how == REDUCE_ARGMAX || how == REDUCE_ARGMIN;
+    ir_index_list computed = {0}, differs = {0}, constant = {0};
+    const struct value *out;
+
+    if (v->kind == VALUE_SET)
+        return reduce_set(scope, how, v, span);
+    indices_computed(scope, v, &computed);
+    for (int i = 0; i < over->count; i++) {
+        if (list_has(&computed, over->at[i]))
+            list_add(scope->unit->arena, differs, over->at[i]);
+        else
+            list_add(scope->unit->arena, constant, over->at[i]);
+    }
+    if (constant.count && !(place && differs.count))
+        out = reduce_repeated(scope, how, v, &differs, &constant, span);
+    else
+        out = reduce_computed(scope, how, v, over, span);
+    return stating(scope, out, &v->stated, over);
 }
 
 struct ir_tensor *scalar_leaf(struct workspace *w, const char *name)
