@@ -4,6 +4,7 @@
    of equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are
    read go). The choice rests on the structure of the program alone, never on names, threads or timing. In order:
 
+     pack        operands of products that BLAS cannot read as they lie (pack.c)
      hoist       parts that vary along few loops out of equations over many (hoist.c)
 
      repeat      cheap maps into what reads them (inline.c)
@@ -319,6 +320,7 @@ void fuse(struct ir_program *p, bool enabled)
 
     copy_leaves(p);
     if (enabled) {
+        pack_operands(p);
         hoist_parts(p);
         inline_producers(p);
     }

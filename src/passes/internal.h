@@ -77,6 +77,12 @@ int64_t points_at_once(const struct ir_tensor *equation);
 /* A product that is worth a call into BLAS. */
 bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
 
+/* product.c: the two reads that e is the product of (and of constants); false: it is no such product. */
+bool product_operands(const struct ir_expr *e, const struct ir_expr **reads);
+
+/* pack.c: copies operands of sums that are products but for how they are read. */
+void pack_operands(struct ir_program *p);
+
 /* order.c: puts the program into an order in which, as far as reads allow, each update's value comes after every guard and after
    every reader of its leaf. before[i]: numbers of what must run before equation i beyond what it reads. */
 typedef LIST(int) number_list;

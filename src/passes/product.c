@@ -63,6 +63,14 @@ static const struct ir_form *linear_address(struct ir_program *p, const struct i
     return form;
 }
 
+bool product_operands(const struct ir_expr *e, const struct ir_expr **reads)
+{
+    double scale = 1;
+    int count = 0;
+
+    return factors(e, reads, &count, &scale) && count == 2;
+}
+
 static struct ir_index *time_of(const struct ir_tensor *q)
 {
     return q->recurrence ? q->axes[q->time] : NULL;
