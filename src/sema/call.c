@@ -528,6 +528,10 @@ static const struct value *call_layer(struct scope *scope, const struct value *f
     if (!settings)
         return &poison;
     for (int i = 0; i < inputs.count; i++) {
+        const struct value *set = parameters_within(scope, inputs.at[i]);
+
+        if (set)
+            inputs.at[i] = set;
         if (is_poison(inputs.at[i]))
             return &poison;
         if (inputs.at[i]->kind != VALUE_NUMBER && inputs.at[i]->kind != VALUE_TENSOR && inputs.at[i]->kind != VALUE_SET)

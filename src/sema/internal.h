@@ -479,6 +479,8 @@ struct split describe_split(struct scope *top, struct definition *data, struct n
 bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out);
 bool glob_matches(const char *glob, const char *name);
 const struct value *parameter_set(struct scope *scope, const parameter_list *list);
+/* The parameters of a model or an instance as one long vector, where a number is wanted; NULL: it is none or has none. */
+const struct value *parameters_within(struct scope *scope, const struct value *instance);
 /* Runs the rule of one slot for a group; the parameters' current value and gradient change. outputs: of the average
  * slot. */
 void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
@@ -503,6 +505,9 @@ struct train_block {
 struct train_block *read_train_block(struct unit *unit, struct node *train);
 /* The scope of the block after forward: the model's names and the fields. */
 struct scope *scope_of_block(struct scope *model, struct train_block *block, struct field_table *fields);
+/* What the slot's selector names; without one the trainable parameters that no other of the same slot selects. false
+ * after an error. */
+bool parameters_of_slot(struct scope *scope, struct train_block *block, const struct slot *slot, parameter_list *out);
 /* Runs the local definitions that the expressions rest on. */
 void run_locals(struct scope *scope, struct train_block *block, struct node *const *expressions, int count);
 /* The split for evaluation: test or validation first, as asked; NULL if the data have neither. */

@@ -311,10 +311,7 @@ void averages_of(struct unit *unit, struct train_block *block, struct workspace 
         rule = find_definition(unit, unit->main, path->name, path->span);
         if (!rule || rule->node->kind != NODE_RULE || !rule->node->b)
             continue;
-        if (definition->b)
-            select_parameters(scope, definition->b, &group);
-        for (int k = 0; !definition->b && k < w->parameters.count; k++)
-            list_add(unit->arena, group, w->parameters.at[k]);
+        parameters_of_slot(scope, block, &block->slots.at[i], &group);
         for (int k = 0; k < group.count; k++)
             map_put(
                 averages, group.at[k]->path,

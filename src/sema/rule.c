@@ -50,6 +50,19 @@ static bool nothing_selected(struct scope *scope, struct node *selector, const c
     return false;
 }
 
+const struct value *parameters_within(struct scope *scope, const struct value *instance)
+{
+    struct workspace *w = scope->workspace;
+    parameter_list list = {0};
+
+    if (instance->kind != VALUE_LAYER || !instance->layer->path)
+        return NULL;
+    for (int i = 0; i < w->parameters.count; i++)
+        if (w->parameters.at[i]->trainable && below(instance->layer->path, w->parameters.at[i]->path))
+            list_add(w->arena, list, w->parameters.at[i]);
+    return list.count ? parameter_set(scope, &list) : NULL;
+}
+
 bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out)
 {
     struct workspace *w = scope->workspace;

@@ -163,6 +163,36 @@ static struct ir_tensor *norm_of_gradients(struct lowered *l, const char *name)
 
 /* ---- slots ---- */
 
+bool parameters_of_slot(struct scope *scope, struct train_block *block, const struct slot *slot, parameter_list *out)
+{
+    struct workspace *w = scope->workspace;
+    parameter_list others = {0};
+
+    if (slot->definition->b)
+        return select_parameters(scope, slot->definition->b, out);
+    for (int i = 0; i < block->slots.count; i++) {
+        const struct slot *other = &block->slots.at[i];
+
+        if (!strcmp(other->name, slot->name) && other->definition->b &&
+            !select_parameters(scope, other->definition->b, &others))
+            return false;
+    }
+    for (int i = 0; i < w->parameters.count; i++) {
+        bool taken = false;
+
+        for (int k = 0; k < others.count; k++)
+            taken |= others.at[k] == w->parameters.at[i];
+        if (!taken && w->parameters.at[i]->trainable)
+            list_add(w->arena, *out, w->parameters.at[i]);
+    }
+    if (!out->count && others.count) {
+        fail(scope, "E0901", slot->definition->span, "no parameter is left for this %s: the others select all",
+             slot->name);
+        return false;
+    }
+    return true;
+}
+
 static void run_slot(struct lowered *l, struct train_block *block, const char *name)
 {
     bool *taken = NEW_ARRAY(l->w->arena, bool, l->w->parameters.count + 1);
@@ -173,14 +203,8 @@ static void run_slot(struct lowered *l, struct train_block *block, const char *n
 
         if (strcmp(slot->name, name))
             continue;
-        if (slot->definition->b) {
-            if (!select_parameters(l->scope, slot->definition->b, &group))
-                continue;
-        } else {
-            for (int k = 0; k < l->w->parameters.count; k++)
-                if (l->w->parameters.at[k]->trainable)
-                    list_add(l->w->arena, group, l->w->parameters.at[k]);
-        }
+        if (!parameters_of_slot(l->scope, block, slot, &group))
+            continue;
         for (int k = 0; k < l->w->parameters.count; k++) {
             bool mine = false;
 
@@ -190,7 +214,7 @@ static void run_slot(struct lowered *l, struct train_block *block, const char *n
             if (mine && taken[k] && strcmp(name, "probe")) {
                 fail(l->scope, "E0901", slot->definition->span, "%s is in two selections of the slot %s",
                      l->w->parameters.at[k]->path, name);
-                help(l->scope, "selections of one slot share no parameter");
+                help(l->scope, "selections of one slot share no parameter; one without `on` is for the rest");
                 return;
             }
             taken[k] |= mine;
