@@ -2,10 +2,10 @@
    (tests/oracle/torch_library.py). Each layer ends in a probe whose weights' gradient is the layer's value, so values,
    gradients and steps are all compared.
 
-   Tolerances, see trained.h. f64: 1e-9 of the change; rounding is 1e-16, and PyTorch sums in another order. f32: 1e-5 of the
-   change, for gradients round to some 1e-6 of the largest. Both: each of the five updates rounds a parameter to half a unit in
-   its last place, which a small step does not outweigh; and the gradient of a bias before batch normalisation is rounding
-   alone. */
+   Tolerances, see trained.h. f64: 1e-9 of the change; rounding is 1e-16, and PyTorch sums in another order. f32: 1e-5
+   of the change, for gradients round to some 1e-6 of the largest. Both: each of the five updates rounds a parameter to
+   half a unit in its last place, which a small step does not outweigh; and the gradient of a bias before batch
+   normalisation is rounding alone. */
 #include "run.h"
 #include "trained.h"
 
@@ -21,13 +21,17 @@ static void check_all_ways(void **state)
     leave_folder();
 }
 
-#define PROGRAM(name) {#name, check_all_ways, NULL, NULL, (void *)#name}
+#define PROGRAM(name)                                                                                                  \
+    {                                                                                                                  \
+#name, check_all_ways, NULL, NULL, (void *)#name                                                               \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PROGRAM(functions), PROGRAM(dense),   PROGRAM(losses), PROGRAM(norms),     PROGRAM(noise), PROGRAM(convolutions),
-        PROGRAM(pooling),   PROGRAM(blocks),  PROGRAM(attention), PROGRAM(shapes),
+        PROGRAM(functions),    PROGRAM(dense),   PROGRAM(losses),    PROGRAM(norms),     PROGRAM(noise),
+        PROGRAM(convolutions), PROGRAM(pooling), PROGRAM(blocks),    PROGRAM(attention), PROGRAM(shapes),
+        PROGRAM(recurrences),  PROGRAM(rules),   PROGRAM(sharpness),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

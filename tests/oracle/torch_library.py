@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 import torch_layers as L
+from philox import draw
 from torch_layers import dense, linear, probe
 from torch_scope import Run, exact, f32
 
@@ -172,6 +173,87 @@ def shapes(s, d):
     return a + b + probe(s, L.last_channels(F.interpolate(L.first_channels(linear(s, x, 3)), scale_factor=2)))
 
 
+def recurrences(s, d):
+    x, n = d.signal, d.length
+    a = (probe(s, L.rnn(s, x, 5)) + probe(s, L.ln_rnn(s, x, 5)) + probe(s, L.lstm(s, x, 5)) + probe(s, L.lstm_equations(s, x, 5))
+         + probe(s, L.lstm_dropped(s, x, 5)) + probe(s, L.ln_lstm(s, x, 5)))
+    b = (probe(s, L.gru(s, x, 5)) + probe(s, L.gru_masked(s, x, n, 5)) + probe(s, L.gru(s, x, 5, backwards=True))
+         + probe(s, L.bidirectional_gru(s, x, 3)) + probe(s, L.bn_lstm(s, x, 4)))
+    return a + b + probe(s, L.gru(s, L.lstm(s, x, 4), 3))
+
+
+def rules(s, d):
+    y = sum(0.5 * ((dense(s, d.x, 5) - d.target) ** 2).sum(1) for _ in range(7))
+    W = {k: s.run.parameters["net.dense_%d.W" % k] for k in range(1, 8)}
+    G = W[5].T @ W[5]
+    return (y.mean() + 0.01 * W[1].abs().sum() + 0.02 * (W[2] ** 2).sum() + 0.03 * (0.3 * W[3].abs().sum() + 0.7 * (W[3] ** 2).sum())
+            + 0.04 * W[4].norm(dim=0).sum() + 0.05 * ((G - torch.eye(5)) ** 2).sum())
+
+
+def update_rules(run):
+    """The slots of tests/library/rules.rnet, in order. progress, as step, counts from the first: (step - 1) / steps."""
+    p, step, epoch, progress = run.parameters, run.step, (run.step - 1) * BATCH / ITEMS, (run.step - 1) / STEPS
+    root = run.root()
+    of = lambda k: {n: v for n, v in p.items() if n.startswith("net.dense_%d." % k)}
+    state = lambda name, value: run.states.setdefault(name, value)
+    for n, w in of(6).items():  # Neelakantan et al. 2015
+        w.grad += 0.1 * torch.tensor(draw("normal", n + ".gradient_noise.e", 0, w.numel(), position=step).astype(float)).reshape(w.shape)
+    for k in (1, 2):  # Brock et al. 2021, equation 2
+        w = p["net.dense_%d.W" % k]
+        w.grad *= torch.clamp(0.1 * w.norm(dim=0).clamp(min=1e-3) / w.grad.norm(dim=0), max=1)
+    for n, w in of(1).items():  # You et al. 2017, algorithm 1
+        m = state(n + ".lars.m", torch.zeros_like(w))
+        a = w.norm()
+        b = w.grad.norm() + 0.1 * a
+        m.mul_(0.8).add_((0.05 * a / b if a > 0 and b > 0 else 1) * 0.5 * (w.grad + 0.1 * w))
+        w -= m
+    ramp = 0.01 + 0.01 * min(1, step / 3)
+    rates = {3: 0.01 + 0.04 * (1 + math.cos(math.pi * progress)) / 2, 4: 0.05 * 0.5 ** math.floor(epoch / 0.4), 5: 0.05 * 0.5**epoch,
+             6: 0.05 * min(step / 2, math.sqrt(2 / step)), 7: 0.05 + progress * (ramp - 0.05)}
+    for w in of(2).values():
+        w -= 0.01 * min(1, step / 3) * torch.sign(w.grad)
+    for k, rate in rates.items():
+        for w in of(k).values():
+            w -= rate * w.grad
+    for w in of(3).values():
+        w.copy_(F.softshrink(w, 0.05 * 0.1))
+    for w in of(4).values():
+        w.clamp_(min=0)
+    for n, w in of(7).items():
+        open_, worth = state(n + ".prune.open", torch.ones_like(w)), state(n + ".prune.worth", torch.zeros_like(w))
+        worth += (w * w.grad).abs()
+        if step % 2 == 0:
+            open_ *= worth / 2 > 0.05
+            worth.zero_()
+        w *= open_
+    for n, w in p.items():
+        a = state(n + ".running_mean.a", run.first[n].clone())
+        a.copy_(a + (w - a) / (step - 2) if step > 2 else w)
+
+
+def sharpness(s, d):
+    y = dense(s, L.dropout(s, torch.tanh(L.batch_norm(s, linear(s, d.x, 8))), 0.3), 5)
+    return 0.5 * ((y - d.target) ** 2).sum(1)
+
+
+def update_sharpness(run):
+    """Foret et al. 2021, algorithm 1; the statistics of the second pass are thrown away."""
+    p, kept = run.parameters, {k: v.clone() for k, v in run.states.items()}
+    g = {n: w.grad.clone() for n, w in p.items()}
+    size = torch.sqrt(sum((v**2).sum() for v in g.values()))
+    for n, w in p.items():
+        w += 0.1 * g[n] / size
+        w.grad = None
+    with torch.enable_grad():
+        sharpness(run.root(), Batch(run.step)).mean().backward()
+    for n, w in p.items():
+        w -= 0.1 * g[n] / size
+        m = kept.setdefault(n + ".sgd.m", torch.zeros_like(w))
+        m.mul_(0.9).add_(w.grad)
+        w -= 0.05 * m
+    run.states = kept
+
+
 def gd(rate):
     def update(run):
         for v in run.parameters.values():
@@ -183,7 +265,8 @@ PROGRAMS = {
     "functions": (functions, gd(0.02)), "dense": (dense_layers, gd(0.02)), "losses": (losses, gd(0.05)),
     "norms": (norms, gd(0.02)), "noise": (noise, gd(0.02)), "convolutions": (convolutions, gd(0.005)),
     "pooling": (pooling, gd(0.01)), "blocks": (blocks, gd(0.005)), "attention": (attention, gd(0.02)),
-    "shapes": (shapes, gd(0.005)),
+    "shapes": (shapes, gd(0.005)), "recurrences": (recurrences, gd(0.02)), "rules": (rules, update_rules),
+    "sharpness": (sharpness, update_sharpness),
 }
 
 
