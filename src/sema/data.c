@@ -57,6 +57,16 @@ static void find_readers(struct node *node, struct node **reader, int *count, st
             find_readers(node->list.at[i], reader, count, other);
 }
 
+static bool contains_node(const struct node *node, const struct node *wanted)
+{
+    bool found = node == wanted || (node->a && contains_node(node->a, wanted)) ||
+                 (node->b && contains_node(node->b, wanted)) || (node->c && contains_node(node->c, wanted));
+
+    for (int i = 0; i < node->list.count && !found; i++)
+        found = contains_node(node->list.at[i], wanted);
+    return found;
+}
+
 static struct field_use *field_named(struct field_table *fields, const char *name)
 {
     for (int i = 0; i < fields->fields.count; i++)
@@ -90,6 +100,78 @@ static void settle_csv(struct scope *top, struct field_use *field)
     field->shaped = true;
     field->rank = columns ? 1 : 0;
     field->shape[0] = columns;
+}
+
+/* Which whole numbers a reader may give so that the field is in low .. high: the interval taken back through
+   + - * // % with whole numbers. false: the field is made in another way. */
+static bool range_of_reader(struct scope *top, struct node *node, struct node *reader, int64_t *low, int64_t *high)
+{
+    bool right = false, other = false;
+    struct node *side;
+    const struct value *v;
+    int64_t c;
+
+    while (node->kind == NODE_GROUPED)
+        node = node->a;
+    if (node == reader)
+        return true;
+    if (node->kind != NODE_BINARY || !strchr("+-*f%", node->op))
+        return false;
+    right = contains_node(node->b, reader);
+    side = right ? node->a : node->b;
+    for (struct node *n = side; n; n = n->kind == NODE_GROUPED || n->kind == NODE_UNARY ? n->a : NULL)
+        other = n->kind != NODE_NUMBER && n->kind != NODE_GROUPED && n->kind != NODE_UNARY && n->kind != NODE_PATH;
+    if (other)
+        return false;
+    v = evaluate(top, side);
+    if (v->kind != VALUE_NUMBER || !v->whole || v->number < -WIDEST || v->number > WIDEST)
+        return false;
+    c = (int64_t)v->number;
+    if (node->op == '+' || (node->op == '-' && !right)) {
+        *low -= node->op == '+' ? c : -c;
+        *high -= node->op == '+' ? c : -c;
+    } else if (node->op == '-') {
+        int64_t least = c - *high;
+
+        *high = c - *low;
+        *low = least;
+    } else if (c < 1 || (node->op != '*' && right)) {
+        return false;
+    } else if (node->op == '*') {
+        *low = *low > 0 ? (*low + c - 1) / c : -(-*low / c);
+        *high = *high < 0 ? -((-*high + c - 1) / c) : *high / c;
+    } else if (node->op == 'f') {
+        *low *= c;
+        *high = *high * c + c - 1;
+    } else {
+        *low = -WIDEST;
+        *high = WIDEST;
+    }
+    *low = *low < -WIDEST ? -WIDEST : *low;
+    *high = *high > WIDEST ? WIDEST : *high;
+    return range_of_reader(top, right ? node->b : node->a, reader, low, high);
+}
+
+/* `//` and `%` want whole numbers before any use of the field says that it is whole. */
+static bool divides_whole(const struct node *node, const struct node *reader)
+{
+    if (node == reader)
+        return false;
+    return (node->kind == NODE_BINARY && (node->op == 'f' || node->op == '%')) ||
+           (node->a && contains_node(node->a, reader) && divides_whole(node->a, reader)) ||
+           (node->b && contains_node(node->b, reader) && divides_whole(node->b, reader));
+}
+
+static void settle_chain(struct scope *top, struct field_use *field)
+{
+    int64_t low = -WIDEST, high = WIDEST;
+
+    field->stays_whole = !field->raw && range_of_reader(top, field->node->a, field->reader, &low, &high);
+    if (!field->stays_whole || field->whole || !divides_whole(field->node->a, field->reader))
+        return;
+    field->whole = true;
+    field->low = low;
+    field->high = high;
 }
 
 static void add_field(struct scope *top, struct field_table *fields, struct node *definition)
@@ -126,6 +208,7 @@ static void add_field(struct scope *top, struct field_table *fields, struct node
     field->raw = reader == definition->a;
     if (!field->shaped)
         settle_csv(top, field);
+    settle_chain(top, field);
 }
 
 void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields)
@@ -197,15 +280,26 @@ const struct value *field_value(struct scope *scope, struct definition *data, st
         return raw;
     inner = scope_top(w, scope->unit, data->file, false);
     scope_define(inner, "(reader)", field->reader->span, raw);
-    return evaluate(inner, without_reader(w->arena, field->node->a, field->reader));
+    v = evaluate(inner, without_reader(w->arena, field->node->a, field->reader));
+    if (!field->stays_whole || v->kind != VALUE_TENSOR)
+        return v;
+    raw = value_new(scope, VALUE_TENSOR);
+    *raw = *v;
+    raw->field = field;
+    return raw;
 }
 
 bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound)
 {
-    if (field->whole && field->high <= high)
+    int64_t low = 0;
+
+    if (field->stays_whole &&
+        !range_of_reader(scope_top(NULL, w->unit, w->unit->main, true), field->node->a, field->reader, &low, &high))
+        bug("the field %s is whole no more", field->name);
+    if (field->whole && field->low >= low && field->high <= high)
         return false;
     field->whole = true;
-    field->low = 0;
+    field->low = low;
     field->high = high;
     field->bound = bound;
     w->fields->changed = true;

@@ -133,6 +133,7 @@ struct field_use {
     struct node *node;   /* its definition in the split's block */
     struct node *reader; /* the reader call in it */
     bool raw;            /* the definition is the reader call itself */
+    bool stays_whole;    /* or + - * // % of it and whole numbers: whole if what is read is */
     bool whole, shaped;
     int64_t low, high;
     const char *bound;

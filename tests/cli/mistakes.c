@@ -39,10 +39,25 @@ static void a_tensor_that_no_machine_holds_is_named(void **state)
     leave_folder();
 }
 
+static void labels_from_one_are_shifted_and_checked(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_program("train { x = csv(\"data.csv\", first = 0, count = 3), label = csv(\"data.csv\", first = 3) + 2 - 1 * 2 }",
+                  net, block);
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    write_program("train { x = csv(\"data.csv\", first = 0, count = 3), label = csv(\"data.csv\", first = 3) - 1 }", net,
+                  block);
+    assert_contains(run_expecting(RNET_DATA, "rnetc train net.rnet --out other").error,
+                    "label 0 in row 1 is not in 1..2");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tensor_that_no_machine_holds_is_named),
+        cmocka_unit_test(labels_from_one_are_shifted_and_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
