@@ -102,11 +102,27 @@ static void settle_csv(struct scope *top, struct field_use *field)
     field->shape[0] = columns;
 }
 
+static bool is_plain_arithmetic(const struct node *node)
+{
+    switch (node->kind) {
+    case NODE_NUMBER:
+    case NODE_PATH:
+        return true;
+    case NODE_GROUPED:
+    case NODE_UNARY:
+        return is_plain_arithmetic(node->a);
+    case NODE_BINARY:
+        return is_plain_arithmetic(node->a) && is_plain_arithmetic(node->b);
+    default:
+        return false;
+    }
+}
+
 /* Which whole numbers a reader may give so that the field is in low .. high: the interval taken back through
    + - * // % with whole numbers. false: the field is made in another way. */
 static bool range_of_reader(struct scope *top, struct node *node, struct node *reader, int64_t *low, int64_t *high)
 {
-    bool right = false, other = false;
+    bool right;
     struct node *side;
     const struct value *v;
     int64_t c;
@@ -119,9 +135,7 @@ static bool range_of_reader(struct scope *top, struct node *node, struct node *r
         return false;
     right = contains_node(node->b, reader);
     side = right ? node->a : node->b;
-    for (struct node *n = side; n; n = n->kind == NODE_GROUPED || n->kind == NODE_UNARY ? n->a : NULL)
-        other = n->kind != NODE_NUMBER && n->kind != NODE_GROUPED && n->kind != NODE_UNARY && n->kind != NODE_PATH;
-    if (other)
+    if (!is_plain_arithmetic(side))
         return false;
     v = evaluate(top, side);
     if (v->kind != VALUE_NUMBER || !v->whole || v->number < -WIDEST || v->number > WIDEST)

@@ -49,7 +49,7 @@ static void labels_from_one_are_shifted_and_checked(void **state)
     write_program("train { x = csv(\"data.csv\", first = 0, count = 3), label = csv(\"data.csv\", first = 3) - 1 }", net,
                   block);
     assert_contains(run_expecting(RNET_DATA, "rnetc train net.rnet --out other").error,
-                    "label 0 in row 1 is not in 1..2");
+                    "label 0 in row 0 is not in 1..2");
     leave_folder();
 }
 
