@@ -4,8 +4,8 @@
    of equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are
    read go). The choice rests on the structure of the program alone, never on names, threads or timing. In order:
 
-     pack        operands of products that BLAS cannot read as they lie (pack.c)
      hoist       parts that vary along few loops out of equations over many (hoist.c)
+     pack        operands of products that BLAS cannot read as they lie (pack.c)
 
      repeat      cheap maps into what reads them (inline.c)
 
@@ -255,6 +255,23 @@ static void surround_recurrences(struct fusion *f)
     }
 }
 
+/* Larger than all it reads, and only products read it: it is to live no longer than it must. */
+static bool is_window_copy(const struct fusion *f, const struct ir_tensor *e)
+{
+    const tensor_list *readers = &f->uses.readers[e->number];
+    const expr_list *reads = &f->uses.reads[e->number];
+
+    if (!is_plain(e) || e->reduction != IR_MAP || !readers->count || f->uses.kept[e->number])
+        return false;
+    for (int i = 0; i < readers->count; i++)
+        if (!is_product(f->p, readers->at[i]))
+            return false;
+    for (int i = 0; i < reads->count; i++)
+        if (2 * ir_elements(reads->at[i]->tensor) >= ir_elements(e))
+            return false;
+    return reads->count > 0;
+}
+
 static void start(struct fusion *f, const number_list *before)
 {
     struct ir_program *p = f->p;
@@ -284,6 +301,7 @@ static void start(struct fusion *f, const number_list *before)
         f->groups[i].alone = e->kind == IR_OPAQUE   ? "an operation that is no equation"
                              : e->targets           ? "a scatter"
                              : f->groups[i].product ? "a matrix product"
+                             : is_window_copy(f, e) ? "a copy for a matrix product"
                                                     : NULL;
         choose_loops(p, e, &f->members[i], &f->groups[i].depth);
     }
@@ -320,8 +338,8 @@ void fuse(struct ir_program *p, bool enabled)
 
     copy_leaves(p);
     if (enabled) {
-        pack_operands(p);
         hoist_parts(p);
+        pack_operands(p);
         inline_producers(p);
     }
     before = order_updates(p, f.arena);

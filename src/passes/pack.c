@@ -4,12 +4,13 @@
    A large sum of products that product_match refuses for how an operand is read (a gather, a guard, a window, steps of a longer axis)
    becomes one over copies of its operands, whose axes are the indices that the read has: those of the output together and
    those summed together, in each in the order in which they run through memory, whichever holds the fastest last. A copy
-   pays if each of its elements is used often; it is made only if it is not much larger than what is there anyway. */
+   pays if each of its elements is used often. A copy of windows is larger than what it copies, so it is made anew for each
+   product and lives only until that is done (fuse.c leaves it alone); none is made where windows overlap too much. */
 #include "internal.h"
 
 #include <stdlib.h>
 
-enum { USES = 16, LARGER = 2, MOST_AXES = 16 };
+enum { USES = 16, LARGER = 16, MOST_AXES = 16, MOST_ELEMENTS = 1 << 27 };
 
 struct packing {
     struct ir_program *p;
@@ -92,7 +93,7 @@ static bool worth_copying(struct packing *packing, struct arena *arena, const st
         return false;
     *axes = axes_of_copy(packing->p, arena, q, read);
     elements = ir_extent_product(axes->at, axes->count);
-    return axes->count && axes->count <= MOST_AXES && iteration_points(q) >= USES * elements && elements <= LARGER * there;
+    return axes->count && axes->count <= MOST_AXES && iteration_points(q) >= USES * elements && elements <= LARGER * there && elements <= MOST_ELEMENTS;
 }
 
 /* Is q a product with these operands copied (bit 0, bit 1)? */
