@@ -365,6 +365,15 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         return NULL;
     if (block)
         averages_of(unit, block, w, averages);
+    /* What is an output without an equation of its own gets one now: an extraction knows what was there when it began. */
+    for (int i = 0; i < model->node->b->list.count; i++) {
+        struct node *output = model->node->b->list.at[i];
+        struct binding *binding = map_get(scope->names, output->name);
+
+        if (!binding || is_poison(binding->value))
+            return NULL;
+        tensor_of(scope, binding->value, output->name, output->span);
+    }
     x = extraction_new(unit->arena, w->program, model->name, precision);
     if (!training)
         stand_ins(x, w, averages);
@@ -372,11 +381,8 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         for (int i = 0; i < model->node->b->list.count; i++) {
             struct node *output = model->node->b->list.at[i];
             struct binding *binding = map_get(scope->names, output->name);
-            struct ir_tensor *tensor;
+            struct ir_tensor *tensor = tensor_of(scope, binding->value, output->name, output->span);
 
-            if (!binding || is_poison(binding->value))
-                return NULL;
-            tensor = tensor_of(scope, binding->value, output->name, output->span);
             if (!pass)
                 extraction_want(x, tensor);
             else
