@@ -11,7 +11,8 @@ enum command_bit {
     PREDICT = 1 << 3,
     GRADCHECK = 1 << 4,
     EXPLAIN = 1 << 5,
-    FMT = 1 << 6
+    FMT = 1 << 6,
+    DOC = 1 << 7
 };
 struct options {
     struct arena *arena;
@@ -64,5 +65,6 @@ int run_predict(struct options *options);
 int run_gradcheck(struct options *options);
 int run_explain(struct options *options);
 int run_fmt(struct options *options);
+int run_doc(struct options *options);
 
 #endif

@@ -26,6 +26,8 @@ const struct command commands[] = {
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",
      run_fmt},
+    {DOC, "doc", "[NAME|FILE]", "print the reference: the standard library, one of its entries, or a file",
+     "NAME: an entry with how it is written. FILE (it has a point or a slash): what its own `##` lines say.", run_doc},
     {0},
 };
 

@@ -34,8 +34,8 @@ static const struct option_row {
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT},
-    {"help", NULL, "this text", PROGRAMS | FMT},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -231,7 +231,7 @@ int options_parse(struct options *o, const struct command *command, int count, c
     free(all);
     if (status < 0)
         status = check_dump(o);
-    if (status < 0 && !o->files.count)
+    if (status < 0 && !o->files.count && command->bit != DOC)
         status = complain(RNET_USAGE, "%s wants %s. See rnetc %s --help", command->name, command->arguments, command->name);
     if (status < 0 && o->files.count > 1 + (command->bit == PREDICT) && command->bit != FMT)
         status = complain(RNET_USAGE, "%s takes %s; `%s` is one too many", command->name, command->arguments,

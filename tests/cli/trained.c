@@ -51,8 +51,8 @@ static void compare_tensor(const char *program, const struct rnet_tensor *expect
         largest = fmax(largest, fabs(e));
     }
     if (!(difference <= tolerance.of_change * change + tolerance.of_largest * largest))
-        fail_msg("%s: %s differs by %.3g; its largest change is %.3g, its largest element %.3g", program, expected->name,
-                 difference, change, largest);
+        fail_msg("%s: %s differs by %.3g; its largest change is %.3g, its largest element %.3g", program,
+                 expected->name, difference, change, largest);
 }
 
 /* The losses that the log holds, one a step. */
@@ -81,7 +81,8 @@ static void compare_losses(const char *program, const struct rnet_tensor *losses
     free(log);
 }
 
-void five_steps(const char *folder, const char *name, const char *precision, const char *more, struct tolerance tolerance)
+void five_steps(const char *folder, const char *name, const char *precision, const char *more,
+                struct tolerance tolerance)
 {
     char path[300];
     struct rnet_safetensors expected, first, found;
@@ -99,7 +100,8 @@ void five_steps(const char *folder, const char *name, const char *precision, con
         const struct rnet_tensor *e = &expected.tensors[i];
 
         if (strcmp(e->name, "losses"))
-            compare_tensor(name, e, rnet_safetensors_find(&found, e->name), rnet_safetensors_find(&first, e->name), tolerance);
+            compare_tensor(name, e, rnet_safetensors_find(&found, e->name), rnet_safetensors_find(&first, e->name),
+                           tolerance);
         else
             compare_losses(name, e, tolerance);
     }
