@@ -21,9 +21,11 @@ int run_explain(struct options *options)
         training = lower_training(unit, i, lower_options_of(options), d);
         if (program_wrong(options, d) || !training)
             return RNET_SOURCE;
-        if (!compile(&compiled, training->step, layout_new(options->arena), compiling, &error))
-            return complain_error(&error);
-        if (!options->dump) {
+        for (int k = 0; k < training->phases.count; k++) {
+            if (!compile(&compiled, training->phases.at[k].step, layout_new(options->arena), compiling, &error))
+                return complain_error(&error);
+            if (options->dump)
+                continue;
             explain(&text, compiled.program, options->json);
             fputs(text.data, stdout);
             text_free(&text);

@@ -132,7 +132,16 @@ int run_gradcheck(struct options *options)
 
         if (program_wrong(options, d) || !training)
             return RNET_SOURCE;
-        status = check(options, unit, training, batch);
+        for (int k = 0; k < training->phases.count && status == RNET_DONE; k++) {
+            const struct phase *phase = &training->phases.at[k];
+
+            training->objective = phase->objective;
+            training->initial = phase->initial;
+            training->split = phase->split;
+            if (phase->name && !options->json)
+                printf("phase %s\n", phase->name);
+            status = check(options, unit, training, batch);
+        }
     }
     return status;
 }

@@ -65,10 +65,10 @@ int explain_nonfinite(struct trainer *t, uint64_t position, uint64_t step)
     struct rnet_error error;
     struct instance in;
 
-    if (!again || !compile(&compiled, again->step, t->memory.layout, options, &error))
+    if (!again || !compile(&compiled, again->phases.at[t->turn - t->turns].step, t->memory.layout, options, &error))
         return complain(RNET_NONFINITE, "step %" PRIu64 ": the loss or the gradient is not finite", step);
     instance_new(&in, &compiled, &t->memory, t->pool, t->training->seed);
-    memcpy(in.step.inputs, t->instance.step.inputs, (size_t)compiled.program->input_bytes);
+    memcpy(in.step.inputs, t->turn->instance.step.inputs, (size_t)compiled.program->input_bytes);
     if (instance_run(&in, position, step, scalar_value, &t->clock) == RNET_NONFINITE) {
         bool found = false;
 

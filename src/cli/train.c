@@ -22,10 +22,14 @@ static uint64_t total_steps(const struct trainer *t)
     return (uint64_t)ceil(t->training->epochs * (double)t->items / (double)t->training->batch);
 }
 
+/* `step` and `steps` of a phase are its own: what corrects a rule's start counts its steps. */
 static void set_clock(struct trainer *t, uint64_t step)
 {
-    t->clock.step = (double)step;
-    t->clock.steps = (double)t->steps;
+    uint64_t own;
+
+    t->turn = turn_at(t, step, &own);
+    t->clock.step = (double)own;
+    t->clock.steps = (double)steps_of_turn(t, t->turn, t->steps);
     t->clock.epoch = t->items ? (double)(step - 1) * (double)t->training->batch / (double)t->items : 0;
     t->clock.progress = (double)(step - 1) / (double)t->steps;
 }
@@ -44,7 +48,8 @@ static bool save(struct trainer *t, struct rnet_error *error)
                                     .step = t->step,
                                     .seed = t->training->seed,
                                     .block = t->block};
-    const struct ir_program *programs[2] = {t->compiled.program, t->training->report ? t->report_compiled.program : NULL};
+    const struct ir_program **programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
+    int count = turn_programs(t, programs);
 
     if (t->blocks > 1) {
         store_note(t->store, FINISHED, t->ended ? "yes" : "no");
@@ -52,7 +57,7 @@ static bool save(struct trainer *t, struct rnet_error *error)
     }
     if (t->training->patience)
         store_note(t->store, PATIENCE, arena_printf(t->options->arena, "%" PRId64 " %.17g", t->stale, t->best));
-    return checkpoint_write(&checkpoint, programs, 1 + (programs[1] != NULL), &t->memory, t->store, t->training->lets.at,
+    return checkpoint_write(&checkpoint, programs, count, &t->memory, t->store, t->training->lets.at,
                             t->training->lets.count, error);
 }
 
@@ -86,7 +91,7 @@ static void log_header(struct trainer *t)
     rnet_log_string(t->log, "cpu", machine.cpu);
     rnet_log_string(t->log, "isa", machine.isa);
     rnet_log_string(t->log, "blas", rnet_blas_core());
-    rnet_log_string(t->log, "code", t->compiled.api->host());
+    rnet_log_string(t->log, "code", t->turns[0].compiled.api->host());
     for (int i = 0; i < t->training->lets.count; i++) {
         char *key = arena_printf(t->options->arena, "let.%s", t->training->lets.at[i].name);
 
@@ -101,15 +106,17 @@ static bool log_step(struct trainer *t, double seconds, struct rnet_error *error
     rnet_log_begin(t->log);
     log_place(t);
     rnet_log_number(t->log, "epoch", t->clock.epoch);
-    for (int i = 0; i < t->compiled.program->outputs.count; i++) {
-        const char *name = t->compiled.program->outputs.at[i].name;
+    if (t->turn->phase->name)
+        rnet_log_string(t->log, "phase", t->turn->phase->name);
+    for (int i = 0; i < t->turn->compiled.program->outputs.count; i++) {
+        const char *name = t->turn->compiled.program->outputs.at[i].name;
 
-        if (instance_output(&t->instance, name, &value))
+        if (instance_output(&t->turn->instance, name, &value))
             rnet_log_number(t->log, name, value);
     }
     if (t->clips) {
         rnet_log_whole(t->log, "clipped", t->was_clipped);
-        rnet_log_number(t->log, "clip_rate", t->window.clipped / t->window.steps);
+        rnet_log_number(t->log, "clip_rate", t->turn->window.clipped / t->turn->window.steps);
     }
     rnet_log_number(t->log, "seconds", seconds);
     return rnet_log_end(t->log, error);
@@ -119,22 +126,24 @@ static bool log_step(struct trainer *t, double seconds, struct rnet_error *error
 static void show_progress(struct trainer *t)
 {
     char line[300];
-    double left = t->window.seconds / t->window.steps * (double)(t->last_step - t->step);
+    double left = t->window_seconds / t->window_steps * (double)(t->last_step - t->step);
     int size = 0;
 
     if (t->blocks > 1)
         size += snprintf(line, sizeof line, "%.100s  ", t->training->model);
     if (t->items)
         size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ", (double)t->step * (double)t->training->batch / (double)t->items);
-    size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  loss %.4f", t->step, t->last_step,
-                     t->window.loss / t->window.steps);
+    size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  ", t->step, t->last_step);
+    if (t->turn->phase->name)
+        size += snprintf(line + size, sizeof line - (size_t)size, "%.40s ", t->turn->phase->name);
+    size += snprintf(line + size, sizeof line - (size_t)size, "loss %.4f", t->turn->window.loss / t->turn->window.steps);
     if (t->has_penalty)
         size += snprintf(line + size, sizeof line - (size_t)size, "  penalty %.4f", t->penalty);
     if (t->has_norm)
         size += snprintf(line + size, sizeof line - (size_t)size, "  |gradient| %.3g", t->norm);
     if (t->clips)
-        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%", 100 * t->window.clipped / t->window.steps);
-    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left", 1e3 * t->window.seconds / t->window.steps, left);
+        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%", 100 * t->turn->window.clipped / t->turn->window.steps);
+    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left", 1e3 * t->window_seconds / t->window_steps, left);
     rnet_progress_show(t->progress, line);
 }
 
@@ -160,7 +169,15 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
             printf("%s  ", t->training->model);
         if (t->items)
             printf("epoch %-4.4g ", (double)t->step * (double)t->training->batch / (double)t->items);
-        printf("step %-7" PRIu64 " loss %.4f", t->step, t->window.steps ? t->window.loss / t->window.steps : t->loss);
+        printf("step %-7" PRIu64, t->step);
+        for (int i = 0; i < t->turn_count; i++) {
+            const struct turn *turn = &t->turns[i];
+
+            if (turn->phase->name)
+                printf(" %s", turn->phase->name);
+            if (turn->window.steps || !turn->phase->name)
+                printf(" loss %.4f", turn->window.steps ? turn->window.loss / turn->window.steps : t->loss);
+        }
         for (int i = 0; i < t->result.count; i++) {
             printf("%s  %s %.4f", joint, t->result.at[i].name, t->result.at[i].value);
             joint = "";
@@ -170,7 +187,9 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
         printf("\n");
         fflush(stdout);
     }
-    t->window = (struct window){0};
+    t->window_steps = t->window_seconds = 0;
+    for (int i = 0; i < t->turn_count; i++)
+        t->turns[i].window = (struct window){0};
     return true;
 }
 
@@ -194,11 +213,11 @@ static void watch_patience(struct trainer *t)
 }
 
 /* After a step: is it the one that a report follows? */
-static bool report_is_due(const struct trainer *t)
+static bool report_is_due(const struct trainer *t, uint64_t step)
 {
     uint64_t every = (uint64_t)t->training->validate;
 
-    return epochs_done(t, t->step) / every > epochs_done(t, t->step - 1) / every || t->step == t->steps;
+    return epochs_done(t, step) / every > epochs_done(t, step - 1) / every || step == t->steps;
 }
 
 static int interrupted(struct trainer *t, struct rnet_error *error)
@@ -215,16 +234,17 @@ static void note_step(struct trainer *t, double seconds)
 {
     double clipped;
 
-    instance_output(&t->instance, "loss", &t->loss);
-    t->has_penalty = instance_output(&t->instance, "penalty", &t->penalty);
-    t->has_norm = instance_output(&t->instance, "gradient_norm", &t->norm);
-    t->clips = instance_output(&t->instance, "clipped_norm", &clipped);
+    instance_output(&t->turn->instance, "loss", &t->loss);
+    t->has_penalty = instance_output(&t->turn->instance, "penalty", &t->penalty);
+    t->has_norm = instance_output(&t->turn->instance, "gradient_norm", &t->norm);
+    t->clips = instance_output(&t->turn->instance, "clipped_norm", &clipped);
     /* a clip rule scales by limit / norm, which may differ from 1 by rounding where it did nothing */
     t->was_clipped = t->clips && clipped < t->norm * (1 - 1e-5);
-    t->window.steps++;
-    t->window.loss += t->loss;
-    t->window.clipped += t->was_clipped;
-    t->window.seconds += seconds;
+    t->turn->window.steps++;
+    t->turn->window.loss += t->loss;
+    t->turn->window.clipped += t->was_clipped;
+    t->window_steps++;
+    t->window_seconds += seconds;
     t->seconds += seconds;
     if (!t->fastest || seconds < t->fastest)
         t->fastest = seconds;
@@ -244,10 +264,16 @@ static int train_steps(struct trainer *t)
 
         for (int64_t i = 0; t->items && i < batch; i++)
             items[i] = rnet_stream_item(t->stream, position + (uint64_t)i);
-        if (t->items)
-            dataset_gather(&t->dataset, &t->instance, items, batch);
         set_clock(t, step);
-        result = instance_run(&t->instance, position, step, scalar_value, &t->clock);
+        for (int i = 0; i < t->turn_count && report_is_due(t, step); i++)
+            t->turns[i].probe_due = true;
+        if (t->turn->probe_due && !probe_run(t, t->turn, items, position, step, &error)) {
+            status = complain_error(&error);
+            break;
+        }
+        if (t->items)
+            dataset_gather(&t->turn->dataset, &t->turn->instance, items, batch);
+        result = instance_run(&t->turn->instance, position, step, scalar_value, &t->clock);
         seconds = rnet_seconds() - begin;
         if (result == RNET_NONFINITE) {
             rnet_progress_end(t->progress);
@@ -262,9 +288,9 @@ static int train_steps(struct trainer *t)
             break;
         }
         show_progress(t);
-        if (instance_output(&t->instance, "stop", &stop) && stop != 0)
+        if (instance_output(&t->turn->instance, "stop", &stop) && stop != 0)
             t->ended = true;
-        if (report_is_due(t)) {
+        if (report_is_due(t, step)) {
             reported = true;
             if (!make_report(t, &error))
                 status = complain_error(&error);
@@ -284,14 +310,14 @@ static int train_steps(struct trainer *t)
 
 static void print_times(const struct trainer *t)
 {
-    const struct compile_timing *timing = &t->compiled.timing;
+    const struct compile_timing *timing = &t->turns[0].compiled.timing;
 
     fprintf(stderr, "time: source to a callable step %.1f ms\n", 1e3 * (t->front_seconds + compile_seconds(timing)));
     fprintf(stderr, "  %-12s %8.2f ms\n", "front end", 1e3 * t->front_seconds);
     for (int i = 0; i < timing->count; i++)
         fprintf(stderr, "  %-12s %8.2f ms\n", timing->at[i].pass, 1e3 * timing->at[i].seconds);
     fprintf(stderr, "time: reading data %.1f ms; compiling initialisation and report %.1f ms; initialising %.1f ms\n",
-            1e3 * (t->dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds, 1e3 * t->initial_seconds);
+            1e3 * (t->turns[0].dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds, 1e3 * t->initial_seconds);
     if (t->step > t->first_step)
         fprintf(stderr, "time: a step %.3f ms at least, %.3f ms on average over %" PRIu64 "\n", 1e3 * t->fastest,
                 1e3 * t->seconds / (double)(t->step - t->first_step), t->step - t->first_step);
@@ -324,9 +350,9 @@ static bool memory_suffices(const struct trainer *t, struct layout *layout)
 
     if (wanted <= there)
         return true;
-    for (int i = 0; i < t->compiled.program->tensors.count; i++)
-        if (!largest || ir_elements(t->compiled.program->tensors.at[i]) > ir_elements(largest))
-            largest = t->compiled.program->tensors.at[i];
+    for (int i = 0; i < t->turns[0].compiled.program->tensors.count; i++)
+        if (!largest || ir_elements(t->turns[0].compiled.program->tensors.at[i]) > ir_elements(largest))
+            largest = t->turns[0].compiled.program->tensors.at[i];
     for (int i = 0; i < largest->rank; i++)
         text_addf(&text, "%s%" PRId64, i ? ", " : "", largest->axes[i]->extent);
     origin = largest->origin;
@@ -340,6 +366,42 @@ static bool memory_suffices(const struct trainer *t, struct layout *layout)
 }
 
 /* Everything before the first step; the order matters: memory needs every program planned. */
+/* The programs of one phase. What is dumped is the first one's. */
+static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *layout, struct compile_options options,
+                         struct rnet_error *error)
+{
+    struct compile_options quiet = {.fuse = options.fuse, .generate = true};
+    struct ir_program *initial = turn->phase->initial;
+    double begin;
+
+    if (!compile(&turn->compiled, turn->phase->step, layout, turn == t->turns ? options : quiet, error))
+        return false;
+    begin = rnet_seconds();
+    if (!compile(&turn->initial, t->options->init && t->block == 0 ? given_parameters(initial) : initial, layout, quiet,
+                 error) ||
+        (turn->phase->probe && !compile(&turn->probe_compiled, turn->phase->probe, layout, quiet, error)))
+        return false;
+    t->other_seconds += rnet_seconds() - begin;
+    if (t->training->data && !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, error))
+        return false;
+    if (turn->dataset.items)
+        t->items = turn->dataset.items;
+    return true;
+}
+
+static const char *hash_of_turns(const struct trainer *t)
+{
+    struct arena *arena = t->options->arena;
+    const char *hash = program_hash(arena, t->turns[0].phase->step);
+
+    for (int i = 1; i < t->turn_count; i++) {
+        hash = arena_printf(arena, "%s%s*%lld", hash, program_hash(arena, t->turns[i].phase->step),
+                            (long long)t->turns[i].phase->times);
+        hash = arena_printf(arena, "%016" PRIx64, hash_bytes(hash, strlen(hash), 0));
+    }
+    return hash;
+}
+
 static int prepare(struct trainer *t, struct layout *layout)
 {
     struct compile_options options = {.fuse = !t->options->no_fuse,
@@ -352,18 +414,21 @@ static int prepare(struct trainer *t, struct layout *layout)
 
     if (!rnet_blas_open(&error))
         return complain_error(&error);
-    t->program_hash = program_hash(t->options->arena, t->training->step);
-    if (!compile(&t->compiled, t->training->step, layout, options, &error))
-        return complain_error(&error);
+    t->turn_count = t->training->phases.count;
+    t->turns = NEW_ARRAY(t->options->arena, struct turn, t->turn_count);
+    for (int i = 0; i < t->turn_count; i++)
+        t->turns[i].phase = &t->training->phases.at[i];
+    t->turn = t->turns;
+    t->program_hash = hash_of_turns(t);
+    t->items = 0;
+    t->other_seconds = 0;
+    for (int i = 0; i < t->turn_count; i++)
+        if (!compile_turn(t, &t->turns[i], layout, options, &error))
+            return complain_error(&error);
     begin = rnet_seconds();
-    if (!compile(&t->initial, t->options->init && t->block == 0 ? given_parameters(t->training->initial) : t->training->initial, layout, quiet,
-                 &error) ||
-        (t->training->report && !compile(&t->report_compiled, t->training->report->chunk, layout, quiet, &error)))
+    if (t->training->report && !compile(&t->report_compiled, t->training->report->chunk, layout, quiet, &error))
         return complain_error(&error);
-    t->other_seconds = rnet_seconds() - begin;
-    if (t->training->data && !dataset_read(&t->dataset, &t->training->split, t->compiled.program, &error))
-        return complain_error(&error);
-    t->items = t->dataset.items;
+    t->other_seconds += rnet_seconds() - begin;
     if (t->training->data && t->items == 0)
         return complain(RNET_DATA, "the split %s.%s is empty", t->training->split.data, t->training->split.name);
     if (t->training->report &&
@@ -377,7 +442,13 @@ static int prepare(struct trainer *t, struct layout *layout)
         return RNET_FAILED;
     memory_new(&t->memory, layout);
     t->pool = rnet_pool_new(t->options->threads);
-    instance_new(&t->instance, &t->compiled, &t->memory, t->pool, t->training->seed);
+    for (int i = 0; i < t->turn_count; i++) {
+        struct turn *turn = &t->turns[i];
+
+        instance_new(&turn->instance, &turn->compiled, &t->memory, t->pool, t->training->seed);
+        if (turn->phase->probe)
+            instance_new(&turn->probe_instance, &turn->probe_compiled, &t->memory, t->pool, t->training->seed);
+    }
     if (t->training->report) {
         t->reporter.report = t->training->report;
         instance_new(&t->reporter.instance, &t->report_compiled, &t->memory, t->pool, t->training->seed);
@@ -388,18 +459,20 @@ static int prepare(struct trainer *t, struct layout *layout)
 
 static int initialise(struct trainer *t)
 {
-    const struct ir_program *programs[2] = {t->compiled.program, t->training->report ? t->report_compiled.program : NULL};
-    int count = 1 + (programs[1] != NULL);
+    const struct ir_program **programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
+    int count = turn_programs(t, programs);
     double begin = rnet_seconds();
     struct instance instance;
     struct rnet_error error;
 
-    if (t->options->init && t->block == 0 && !checkpoint_load(t->options->init, programs, 1, &t->memory, false, &error))
+    if (t->options->init && t->block == 0 && !checkpoint_load(t->options->init, programs, t->turn_count, &t->memory, false, &error))
         return complain_error(&error);
-    instance_new(&instance, &t->initial, &t->memory, t->pool, t->training->seed);
     set_clock(t, 1);
-    instance_run(&instance, 0, 1, scalar_value, &t->clock);
-    instance_free(&instance);
+    for (int i = 0; i < t->turn_count; i++) {
+        instance_new(&instance, &t->turns[i].initial, &t->memory, t->pool, t->training->seed);
+        instance_run(&instance, 0, 1, scalar_value, &t->clock);
+        instance_free(&instance);
+    }
     if (!t->resume && !memory_from_store(&t->memory, programs, count, t->store, t->training->rule_states.at,
                            t->training->rule_states.count, &error))
         return complain_error(&error);
@@ -424,25 +497,34 @@ static int initialise(struct trainer *t)
 
 static void release(struct trainer *t)
 {
-    if (t->instance.arena)
-        instance_free(&t->instance);
+    for (int i = 0; i < t->turn_count; i++) {
+        struct turn *turn = &t->turns[i];
+
+        if (turn->instance.arena)
+            instance_free(&turn->instance);
+        if (turn->probe_instance.arena)
+            instance_free(&turn->probe_instance);
+        dataset_free(&turn->dataset);
+    }
     if (t->reporter.instance.arena)
         instance_free(&t->reporter.instance);
-    dataset_free(&t->dataset);
     dataset_free(&t->reporter.dataset);
     if (t->stream)
         rnet_stream_free(t->stream);
     if (t->pool)
         rnet_pool_free(t->pool);
     memory_free(&t->memory);
-    compiled_release(&t->compiled);
-    compiled_release(&t->initial);
+    for (int i = 0; i < t->turn_count; i++) {
+        compiled_release(&t->turns[i].compiled);
+        compiled_release(&t->turns[i].initial);
+        compiled_release(&t->turns[i].probe_compiled);
+    }
     compiled_release(&t->report_compiled);
 }
 
 static int train_block(struct trainer *t)
 {
-    const struct ir_program *programs[2];
+    const struct ir_program **programs;
     struct rnet_error error;
     int status = prepare(t, layout_new(t->options->arena));
 
@@ -465,11 +547,10 @@ static int train_block(struct trainer *t)
             complain(0, "%s is at step %" PRIu64 " of %" PRIu64 " already", t->checkpoint_path, t->step, t->last_step);
         rnet_interrupt_install();
         status = train_steps(t);
-        programs[0] = t->compiled.program;
-        programs[1] = t->training->report ? t->report_compiled.program : NULL;
-        memory_to_store(&t->memory, programs, 1 + (programs[1] != NULL), t->store);
+        programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
+        memory_to_store(&t->memory, programs, turn_programs(t, programs), t->store);
     }
-    if (t->options->time && t->compiled.code)
+    if (t->options->time && t->turns && t->turns[0].compiled.code)
         print_times(t);
     if (status == RNET_DONE) {
         if (t->options->json)

@@ -4,6 +4,15 @@
 
 #include "cli.h"
 
+/* One phase of the block, or the whole of it. */
+struct turn {
+    const struct phase *phase;
+    struct compiled compiled, initial, probe_compiled;
+    struct instance instance, probe_instance;
+    struct dataset dataset;
+    bool probe_due;              /* its next step is one before which the probes run */
+    struct window { double steps, loss, clipped; } window; /* since the last report */
+};
 struct trainer {
     struct options *options;
     struct unit *unit;
@@ -13,10 +22,10 @@ struct trainer {
     bool resume;                 /* this is the block that the checkpoint stands in */
     const char *folder, *checkpoint_path, *source_hash, *program_hash;
 
-    struct compiled compiled, initial, report_compiled;
+    struct turn *turns, *turn;   /* the phases, and whose turn the last step was */
+    int turn_count;
+    struct compiled report_compiled;
     struct memory memory;
-    struct instance instance;
-    struct dataset dataset;
     struct reporter reporter;
     struct rnet_pool *pool;
     struct rnet_stream *stream;
@@ -34,11 +43,23 @@ struct trainer {
 
     double loss, penalty, norm;  /* of the last step */
     bool has_penalty, has_norm, clips, was_clipped;
-    struct window { double steps, loss, clipped, seconds; } window; /* since the last report */
+    double window_steps, window_seconds; /* since the last report */
     struct report_result result; /* the last report */
 
     double front_seconds, other_seconds, initial_seconds, seconds, fastest;
 };
+
+/* ---- turn.c ---- */
+
+/* Whose turn the step is, from 1, and which of its own steps it is. */
+struct turn *turn_at(const struct trainer *trainer, uint64_t step, uint64_t *own);
+/* How many of the first `steps` are the turn's. */
+uint64_t steps_of_turn(const struct trainer *trainer, const struct turn *turn, uint64_t steps);
+/* The step programs and the report's; returns how many. requires: room for one more than there are turns. */
+int turn_programs(const struct trainer *trainer, const struct ir_program **programs);
+/* What the probes give before the step, each as FOLDER/NAME-STEP.npy. */
+bool probe_run(struct trainer *trainer, struct turn *turn, const int64_t *items, uint64_t position, uint64_t step,
+               struct rnet_error *error);
 
 /* ---- folder.c ---- */
 

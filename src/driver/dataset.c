@@ -210,9 +210,11 @@ void dataset_gather(const struct dataset *dataset, struct instance *in, const in
     for (int c = 0; c < dataset->count; c++) {
         const struct column *column = &dataset->columns[c];
         const struct ir_tensor *leaf = ir_find(in->compiled->program, column->field->name);
-        char *to = instance_data(in, leaf);
+        char *to = leaf ? instance_data(in, leaf) : NULL;
 
-        for (int64_t i = 0; i < count; i++)
+        if (leaf && leaf->storage != column->storage)
+            bug("%s is stored as %d in one program and as %d in another", leaf->name, column->storage, leaf->storage);
+        for (int64_t i = 0; to && i < count; i++)
             memcpy(to + i * column->row_bytes, column->rows + items[i] * column->row_bytes, (size_t)column->row_bytes);
     }
 }

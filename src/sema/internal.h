@@ -173,6 +173,7 @@ struct workspace {
     struct map *reductions;   /* content -> tensor: the same reduction is one equation */
     struct map *scalars;      /* name -> IR_SCALAR leaf */
     struct field_table *fields;
+    const char *phase;           /* of a train block; NULL: it has none */
     struct ir_tensor *objective; /* that gradients are of; NULL before the backward pass */
     struct map *probed;          /* content -> copies of the objective and its gradients at other parameters */
     LIST(struct probe_use) probes;
@@ -497,13 +498,20 @@ struct train_block {
     struct definition *model, *data;
     const char *split; /* written after the data's name, or NULL */
     struct node *loss, *penalty, *params, *epochs, *steps, *batch, *order, *precision, *validate, *patience,
-        *stop; /* values */
+        *stop, *times; /* values */
     struct node *report;        /* value of the key, or NODE_BLOCK */
     LIST(struct slot) slots;    /* in written order */
     LIST(struct node *) locals; /* NODE_DEFINITION */
+    const char *phase;          /* of a phase: its name */
+    LIST(struct train_block *) phases;
 };
 /* Reads the block's keys; NULL if model or data are not there. */
 struct train_block *read_train_block(struct unit *unit, struct node *train);
+/* One definition of a block or a phase: a key, a slot or a local name. */
+void read_block_definition(struct scope *top, struct train_block *block, struct node *definition);
+/* E0203 for local names that none of the statements mentions. */
+void unused_locals(struct scope *top, const struct train_block *block, const struct node *statements);
+void read_phases(struct scope *top, struct train_block *block); /* phase.c */
 /* The scope of the block after forward: the model's names and the fields. */
 struct scope *scope_of_block(struct scope *model, struct train_block *block, struct field_table *fields);
 /* What the slot's selector names; without one the trainable parameters that no other of the same slot selects. false

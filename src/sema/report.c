@@ -299,7 +299,12 @@ void fields_of_header(struct scope *top, struct definition *model, struct field_
 void averages_of(struct unit *unit, struct train_block *block, struct workspace *w, struct map *averages)
 {
     struct scope *scope = scope_top(w, unit, unit->main, false);
+    parameter_list trained = {0};
 
+    for (int i = 0; i < block->phases.count; i++)
+        averages_of(unit, block->phases.at[i], w, averages);
+    if (block->phases.count || (block->params && !select_parameters(scope, block->params, &trained)))
+        return;
     for (int i = 0; i < block->slots.count; i++) {
         struct node *definition = block->slots.at[i].definition;
         struct node *path = definition->a->kind == NODE_CALL ? definition->a->a : definition->a;
@@ -312,10 +317,16 @@ void averages_of(struct unit *unit, struct train_block *block, struct workspace 
         if (!rule || rule->node->kind != NODE_RULE || !rule->node->b)
             continue;
         parameters_of_slot(scope, block, &block->slots.at[i], &group);
-        for (int k = 0; k < group.count; k++)
-            map_put(
-                averages, group.at[k]->path,
-                arena_printf(unit->arena, "%s.%s.%s", group.at[k]->path, rule->name, rule->node->b->list.at[0]->name));
+        for (int k = 0; k < group.count; k++) {
+            bool mine = !block->params;
+
+            for (int n = 0; n < trained.count; n++)
+                mine |= trained.at[n] == group.at[k];
+            if (mine)
+                map_put(averages, group.at[k]->path,
+                        arena_printf(unit->arena, "%s%s%s.%s.%s", group.at[k]->path, block->phase ? "." : "",
+                                     block->phase ? block->phase : "", rule->name, rule->node->b->list.at[0]->name));
+        }
     }
 }
 

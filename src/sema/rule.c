@@ -294,10 +294,11 @@ static bool fits(struct scope *scope, struct definition *rule, const parameter_l
     return true;
 }
 
-/* PARAM.RULE; a rule that runs for a parameter again, in another slot, has states of its own. */
+/* PARAM.RULE, in a phase PARAM.PHASE.RULE; a rule that runs for a parameter again, in another slot, has states of its own. */
 static const char *rule_path(struct workspace *w, const struct parameter *parameter, const struct definition *rule)
 {
-    const char *path = arena_printf(w->arena, "%s.%s", parameter->path, rule->name);
+    const char *path = arena_printf(w->arena, "%s%s%s.%s", parameter->path, w->phase ? "." : "", w->phase ? w->phase : "",
+                                    rule->name);
     int *uses = map_get(w->applications, path);
 
     if (!uses) {

@@ -44,7 +44,16 @@ struct report {
     int64_t batch;                 /* of chunk */
 };
 
+/* A step of a train block; each loss, its parameters and rules. Phases take turns, `times` steps each; they share parameters,
+   states of the model and batches' size. A block without phases has one without a name. */
+struct phase {
+    const char *name;
+    int64_t times;
+    struct ir_program *step, *initial, *objective, *probe; /* as in struct training */
+    struct split split;
+};
 struct training {
+    LIST(struct phase) phases;     /* the first is what this block's own fields say */
     const char *model, *data;
     struct span span;
     struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and

@@ -243,7 +243,9 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     int errors = diagnostics_errors(d);
 
     l->w = workspace_new(unit, d, block->model->name, batch, precision);
-    l->averages = map_new(unit->arena);
+    l->w->phase = block->phase;
+    if (!l->averages)
+        l->averages = map_new(unit->arena);
     model = forward(l->w, block->model, block->data, split, fields, true, block->node->name_span);
     if (!model)
         return false;
@@ -571,6 +573,62 @@ static struct node *training_split(struct scope *top, struct train_block *block)
     return NULL;
 }
 
+static bool times_of(struct scope *top, struct train_block *phase, int64_t *times)
+{
+    double number = 1;
+
+    if (!number_setting(top, phase->times, "times", &number))
+        return false;
+    if (number != (double)(int64_t)number) {
+        fail(top, "E0305", phase->times->span, "times is %g, no whole number", number);
+        return false;
+    }
+    *times = (int64_t)number;
+    return true;
+}
+
+/* Every phase is lowered again when one of them settles more of the fields than was known. */
+static bool lower_phases(struct unit *unit, struct train_block *block, struct node *split, struct field_table *fields,
+                         const struct training *t, struct diagnostics *d, struct lowered *lowered)
+{
+    int errors = diagnostics_errors(d), count = block->phases.count ? block->phases.count : 1;
+
+    for (int round = 0; round < ROUNDS && diagnostics_errors(d) == errors; round++) {
+        struct map *averages = map_new(unit->arena);
+        bool done = true;
+
+        fields->changed = false;
+        for (int i = 0; i < count && !fields->changed; i++) {
+            memset(&lowered[i], 0, sizeof lowered[i]);
+            lowered[i].averages = averages;
+            done = lower_step(unit, block->phases.count ? block->phases.at[i] : block, split, fields,
+                              block->data ? t->batch : 0, t->precision, d, &lowered[i]) &&
+                   done;
+        }
+        if (!fields->changed)
+            return done;
+    }
+    return false;
+}
+
+static struct phase programs_of(struct unit *unit, struct train_block *block, struct node *split,
+                                struct field_table *fields, struct training *t, struct lowered *l)
+{
+    struct scope *top = scope_top(NULL, unit, unit->main, true);
+    struct phase phase = {.name = block->phase, .times = 1};
+
+    times_of(top, block, &phase.times);
+    phase.step = step_program(l, t->precision);
+    phase.initial = initial_program(l->w, t->precision);
+    phase.objective = objective_program(l);
+    phase.probe = probe_program(l, t->precision);
+    phase.split = describe_split(top, block->data, split, fields, phase.step);
+    for (int i = 0; i < l->w->states.count; i++)
+        if (l->w->states.at[i]->rule)
+            list_add(unit->arena, t->rule_states, l->w->states.at[i]->path);
+    return phase;
+}
+
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d)
 {
     struct training *t = NEW(unit->arena, struct training);
@@ -578,9 +636,8 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct field_table fields = {0};
     struct train_block *block;
-    struct lowered l = {0};
-    int errors = diagnostics_errors(d);
-    bool done = false;
+    struct lowered *lowered;
+    bool done;
 
     unit->diagnostics = d;
     block = read_train_block(unit, node);
@@ -591,30 +648,25 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
         return NULL;
     if (split)
         data_fields(top, block->data, split, &fields);
-    for (int round = 0; round < ROUNDS && !done && diagnostics_errors(d) == errors; round++) {
-        memset(&l, 0, sizeof l);
-        fields.changed = false;
-        done = lower_step(unit, block, split, &fields, block->data ? t->batch : 0, t->precision, d, &l);
-        if (!done && !fields.changed)
-            break;
-    }
+    lowered = NEW_ARRAY(unit->arena, struct lowered, block->phases.count + 1);
+    done = lower_phases(unit, block, split, &fields, t, d, lowered);
     if (block->report || block->patience)
-        t->report = lower_report(unit, block, &fields, l.averages ? l.averages : map_new(unit->arena),
-                                 done ? l.w : NULL, options, t->batch, t->precision, d);
+        t->report = lower_report(unit, block, &fields, lowered->averages ? lowered->averages : map_new(unit->arena),
+                                 done ? lowered->w : NULL, options, t->batch, t->precision, d);
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
     if (!done || diagnostics_errors(d))
         return NULL;
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;
-    t->step = step_program(&l, t->precision);
-    t->initial = initial_program(l.w, t->precision);
-    t->objective = objective_program(&l);
-    t->probe = probe_program(&l, t->precision);
-    t->split = describe_split(top, block->data, split, &fields, t->step);
-    for (int i = 0; i < l.w->states.count; i++)
-        if (l.w->states.at[i]->rule)
-            list_add(unit->arena, t->rule_states, l.w->states.at[i]->path);
+    for (int i = 0; i < block->phases.count || i < 1; i++)
+        list_add(unit->arena, t->phases,
+                 programs_of(unit, block->phases.count ? block->phases.at[i] : block, split, &fields, t, &lowered[i]));
+    t->step = t->phases.at[0].step;
+    t->initial = t->phases.at[0].initial;
+    t->objective = t->phases.at[0].objective;
+    t->probe = t->phases.at[0].probe;
+    t->split = t->phases.at[0].split;
     list_lets(unit, t);
     return diagnostics_errors(d) ? NULL : t;
 }

@@ -34,6 +34,16 @@ static bool mentions(const struct node *node, const char *name)
     return false;
 }
 
+/* In what the definitions of a block say, not in their names. */
+static bool mentions_in_block(const struct node *block, const char *name)
+{
+    for (int i = 0; i < block->list.count; i++)
+        for (int k = 0; block->list.at[i]->kind == NODE_DEFINE && k < block->list.at[i]->list.count; k++)
+            if (mentions(block->list.at[i]->list.at[k]->a, name) || mentions(block->list.at[i]->list.at[k]->b, name))
+                return true;
+    return false;
+}
+
 static struct node **key_place(struct train_block *block, const char *name)
 {
     if (!strcmp(name, "loss"))
@@ -60,10 +70,12 @@ static struct node **key_place(struct train_block *block, const char *name)
         return &block->patience;
     if (!strcmp(name, "stop"))
         return &block->stop;
+    if (!strcmp(name, "times"))
+        return &block->times;
     return NULL;
 }
 
-static void read_definition(struct scope *top, struct train_block *block, struct node *definition)
+void read_block_definition(struct scope *top, struct train_block *block, struct node *definition)
 {
     struct node *target = definition->list.at[0], **place;
     const char *name = target->name;
@@ -82,9 +94,9 @@ static void read_definition(struct scope *top, struct train_block *block, struct
     if (definition->b)
         fail(top, "E0102", definition->b->span, "`on` belongs to a slot, and %s is none", name);
     place = key_place(block, name);
-    if (!place) {
-        not_compiled(top, definition->span, arena_printf(top->unit->arena, "the setting `%s`", name));
-    } else if (*place) {
+    if (!place)
+        bug("the setting %s has no place", name);
+    if (*place) {
         fail(top, "E0202", definition->span, "`%s` is set twice in this block", name);
         note(top, (*place)->span, "it is first set here");
     } else {
@@ -92,7 +104,7 @@ static void read_definition(struct scope *top, struct train_block *block, struct
     }
 }
 
-static void unused_locals(struct scope *top, struct train_block *block)
+void unused_locals(struct scope *top, const struct train_block *block, const struct node *statements)
 {
     name_list names = {0};
 
@@ -107,9 +119,12 @@ static void unused_locals(struct scope *top, struct train_block *block)
             const char *name = local->list.at[k]->name;
             bool used = !strcmp(name, "_") || (block->report && mentions(block->report, name));
 
-            for (int j = 0; j < block->node->a->list.count && !used; j++) {
-                struct node *statement = block->node->a->list.at[j];
+            for (int j = 0; j < statements->list.count && !used; j++) {
+                struct node *statement = statements->list.at[j];
 
+                /* A phase sees the block's names. */
+                if (statement->kind == NODE_NAMED)
+                    used = mentions_in_block(statement->b, name);
                 for (int n = 0; statement->kind == NODE_DEFINE && n < statement->list.count && !used; n++)
                     if (statement->list.at[n] != local)
                         used = mentions(statement->list.at[n]->a, name) || mentions(statement->list.at[n]->b, name);
@@ -128,7 +143,6 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct train_block *block = NEW(unit->arena, struct train_block);
     name_list names = {0};
-    bool phases = false;
 
     block->node = train;
     block->model = find_definition(unit, unit->main, train->name, train->name_span);
@@ -161,23 +175,21 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
 
         if (statement->kind == NODE_DEFINE && !statement->text) {
             for (int k = 0; k < statement->list.count; k++)
-                read_definition(top, block, statement->list.at[k]);
+                read_block_definition(top, block, statement->list.at[k]);
         } else if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, "report")) {
             if (block->report)
                 fail(top, "E0202", statement->span, "`report` is set twice in this block");
             block->report = statement->b;
-        } else if (statement->kind == NODE_NAMED && statement->text) {
-            not_compiled(top, statement->name_span, "`phase`");
-            phases = true;
-        } else {
+        } else if (statement->kind != NODE_NAMED || !statement->text) {
             fail(top, "E0102", statement->span, "this cannot stand in a train block");
         }
     }
-    if (!block->loss && !phases) {
+    read_phases(top, block);
+    if (!block->loss && !block->phases.count) {
         fail(top, "E0207", train->name_span, "train %s has no loss", train->name);
         help(top, "loss = cross_entropy(logits, label)");
     }
-    unused_locals(top, block);
+    unused_locals(top, block, block->node->a);
     return block;
 }
 
