@@ -1,5 +1,97 @@
-/* gather.c: subscripts that are known at run time only: numbers rounded down, and other samples of the batch. */
+/* gather.c: subscripts: what is inside, what is read outside, and what is known at run time only: numbers rounded down,
+   and other samples of the batch. */
 #include "internal.h"
+
+/* ---- subscripts ---- */
+
+static bool reads_memory(const struct ir_form *form)
+{
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+
+        if (atom->kind == IR_ATOM_VALUE)
+            return true;
+        if ((atom->kind == IR_ATOM_QUOTIENT || atom->kind == IR_ATOM_REMAINDER) && reads_memory(atom->form))
+            return true;
+    }
+    return false;
+}
+
+static bool inside(const struct ir_form *form, int64_t extent)
+{
+    return form->low >= 0 && form->high < extent;
+}
+
+const struct value *value_read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
+                                  const struct value *otherwise, const struct node *at)
+{
+    struct ir_program *p = scope->workspace->program;
+    bool guarded = false, gathers = false;
+    ir_index_list rest = {0};
+    const struct ir_expr *e;
+    const struct value *out;
+
+    for (int i = 0; i < count; i++) {
+        int64_t extent = v->own.at[i]->extent;
+
+        if (reads_memory(forms[i]))
+            gathers = true;
+        if (inside(forms[i], extent))
+            continue;
+        guarded = true;
+        if (!otherwise) {
+            int64_t beyond = forms[i]->low < 0 ? forms[i]->low : forms[i]->high;
+            struct text text = {0};
+
+            if (at->kind == NODE_READ && at->list.count == count)
+                text_add(&text, text_of(scope, at->list.at[i]));
+            else
+                ir_print_form(&text, forms[i]);
+            if (!forms[i]->count)
+                fail(scope, "E0314", at->span, "%s is outside 0..%lld: %s", text.data, (long long)extent - 1,
+                     text_of(scope, at));
+            else if (beyond == INT64_MAX || beyond == INT64_MIN)
+                fail(scope, "E0314", at->span, "%s may be outside 0..%lld: %s", text.data, (long long)extent - 1,
+                     text_of(scope, at));
+            else
+                fail(scope, "E0314", at->span, "%s may be %lld, outside 0..%lld: %s", text.data, (long long)beyond,
+                     (long long)extent - 1, text_of(scope, at));
+            help(scope, "(%s else 0)", text_of(scope, at));
+            text_free(&text);
+            return &poison;
+        }
+    }
+    if (guarded || gathers) {
+        /* What lies outside is outside a tensor of its own, not outside what a view happens to read. */
+        v = value_of_whole(scope, v, scope->target ? arena_printf(scope->unit->arena, "%s.of", scope->target) : "of",
+                           at->span);
+    }
+    for (int i = count; i < v->own.count; i++)
+        list_add(scope->unit->arena, rest, v->own.at[i]);
+    if (guarded) {
+        const struct ir_form **subscripts =
+            NEW_ARRAY(scope->unit->arena, const struct ir_form *, v->expr->tensor->rank + 1);
+        const struct ir_expr *outside;
+
+        if (otherwise->kind != VALUE_NUMBER && otherwise->kind != VALUE_TENSOR)
+            return is_poison(otherwise) ? &poison : fail(scope, "E0206", at->span, "a number is wanted after `else`");
+        outside = value_expr(scope, otherwise);
+        if (otherwise->own.count) {
+            if (!axes_agree(scope, &rest, &otherwise->own, at))
+                return &poison;
+            outside = with_own(scope, outside, &otherwise->own, &rest);
+        }
+        for (int i = 0; i < v->expr->tensor->rank; i++)
+            subscripts[i] = ir_form_substitute(p, v->expr->subscripts[i], v->own.at, forms, count);
+        e = ir_read(p, v->expr->tensor, subscripts, v->expr->tensor->rank, outside);
+    } else {
+        e = count ? ir_substitute(p, v->expr, v->own.at, forms, count) : v->expr;
+    }
+    out = stating(scope, value_tensor(scope, e, &rest), &v->stated, NULL);
+    return guarded ? stating(scope, out, &otherwise->stated, NULL) : out;
+}
+
+/* ---- numbers rounded down ---- */
 
 /* How many k of 0 .. count - 1 have floor(e) >= first + k * stride: a whole number that the IR knows the range of. */
 static const struct ir_expr *steps_passed(struct scope *scope, const struct ir_expr *e, const struct ir_expr *first,
@@ -36,6 +128,8 @@ const struct ir_form *rounded_subscript(struct scope *scope, const struct value 
     v = value_tensor(scope, ir_apply(p, IR_subtract, count, ir_number(p, 1), NULL), NULL);
     return ir_form_of(p, materialise(scope, v, "place", span)->expr);
 }
+
+/* ---- other samples ---- */
 
 const struct value *of_other_sample(struct scope *scope, const struct value *v, struct node *subscript,
                                     const struct node *read)

@@ -276,6 +276,8 @@ bool list_has(const ir_index_list *list, const struct ir_index *index);
 /* Elementwise, on equal own axes; maps over parameter sets. */
 const struct value *apply_operator(struct scope *scope, enum ir_op op, const struct value **arguments, int count,
                                    const struct node *at);
+/* Equal extents, and not the same names in another order; false after an error. */
+bool axes_agree(struct scope *scope, const ir_index_list *a, const ir_index_list *b, const struct node *at);
 /* Own axes replaced by forms, from the first; what is left stays own. otherwise: the value outside, or NULL. */
 const struct value *value_read_at(struct scope *scope, const struct value *v, const struct ir_form **forms, int count,
                             const struct value *otherwise, const struct node *at);

@@ -331,6 +331,7 @@ static void begin_attempt(struct scope *scope, struct attempt *a)
     w->applications = map_copy(w->arena, w->applications, sizeof(int));
     w->reductions = map_copy(w->arena, w->reductions, 0);
     w->scalars = map_copy(w->arena, w->scalars, 0);
+    w->probed = map_copy(w->arena, w->probed, 0);
     p->names = map_copy(w->arena, p->names, 0);
     p->suffixes = map_copy(w->arena, p->suffixes, 0);
 }
