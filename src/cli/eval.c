@@ -28,6 +28,7 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
     struct reporter reporter = {.report = training->report};
     struct report_result result = {0};
+    struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
     struct memory memory;
     struct rnet_pool *pool;
@@ -42,8 +43,12 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     memory_new(&memory, layout);
     pool = rnet_pool_new(options->threads);
     instance_new(&reporter.instance, &compiled, &memory, pool, training->seed);
-    if (!checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
-        !dataset_read(&reporter.dataset, &training->report->split, program, &error)) {
+    source->seed = training->seed;
+    source->precision = (int)training->precision;
+    source->threads = options->threads;
+    source->no_fuse = options->no_fuse;
+    if (!store_read(source->store, options->checkpoint, &error) || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
+        !dataset_read(&reporter.dataset, &training->report->split, program, source, &error)) {
         status = complain_error(&error);
     } else {
         begin = rnet_seconds();

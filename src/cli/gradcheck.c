@@ -9,7 +9,7 @@
 enum { BATCH = 4 };
 
 /* A plan gives the leaves a storage, which is all that reading data wants of the program. */
-static bool read_samples(struct training *t, struct arena *arena, struct ir_values *values, int64_t batch,
+static bool read_samples(struct training *t, struct data_source *source, struct ir_values *values, int64_t batch,
                          struct rnet_error *error)
 {
     struct dataset data;
@@ -23,7 +23,7 @@ static bool read_samples(struct training *t, struct arena *arena, struct ir_valu
         if (leaf->kind == IR_INPUT)
             leaf->storage = leaf->whole ? IR_I32 : IR_F64;
     }
-    if (!dataset_read(&data, &t->split, t->objective, error))
+    if (!dataset_read(&data, &t->split, t->objective, source, error))
         return false;
     stream = rnet_stream_new("batch", t->seed, data.items, t->sequential);
     for (int c = 0; c < data.count; c++) {
@@ -31,10 +31,10 @@ static bool read_samples(struct training *t, struct arena *arena, struct ir_valu
         const struct ir_tensor *leaf = ir_find(t->objective, column->field->name);
         int64_t row = column->row_bytes / storage_bytes(column->storage);
 
-        for (int64_t i = 0; i < batch; i++)
+        for (int64_t i = 0; i < (column->stride ? batch : 1); i++)
             for (int64_t k = 0; k < row; k++)
                 values->at[leaf->number][i * row + k] =
-                    stored_number(column->rows, column->storage, rnet_stream_item(stream, (uint64_t)i) * row + k);
+                    stored_number(column->rows, column->storage, column->stride ? rnet_stream_item(stream, (uint64_t)i) * row + k : k);
     }
     rnet_stream_free(stream);
     dataset_free(&data);
@@ -86,12 +86,15 @@ static int check(struct options *options, struct unit *unit, struct training *t,
     struct ir_values values = ir_values_new(options->arena, p);
     LIST(struct ir_tensor *) parameters = {0};
     struct gradcheck_result *results;
+    struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct rnet_error error;
     const char *wrong;
     int bad = 0;
 
+    source->seed = t->seed;
+    source->precision = IR_DOUBLE;
     first_values(t, options->arena, &values, &clock);
-    if (!read_samples(t, options->arena, &values, batch, &error))
+    if (!read_samples(t, source, &values, batch, &error))
         return complain_error(&error);
     for (int i = 0; i < p->tensors.count; i++)
         if (p->tensors.at[i]->kind == IR_PARAMETER)

@@ -87,6 +87,7 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     struct layout *layout = layout_new(options->arena);
     struct dataset data = {0};
     struct answer *answers;
+    struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
     struct memory memory;
     struct instance in;
@@ -100,8 +101,12 @@ static int predict(struct options *options, struct unit *unit, struct prediction
         return complain_error(&error);
     program = compiled.program;
     memory_new(&memory, layout);
-    if (!checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
-        !dataset_read(&data, &prediction->split, program, &error)) {
+    source->seed = options->seed;
+    source->precision = (int)prediction->program->precision;
+    source->threads = options->threads;
+    source->no_fuse = options->no_fuse;
+    if (!store_read(source->store, options->checkpoint, &error) || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
+        !dataset_read(&data, &prediction->split, program, source, &error)) {
         memory_free(&memory);
         compiled_release(&compiled);
         return complain_error(&error);

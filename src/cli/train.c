@@ -382,7 +382,7 @@ static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *la
         (turn->phase->probe && !compile(&turn->probe_compiled, turn->phase->probe, layout, quiet, error)))
         return false;
     t->other_seconds += rnet_seconds() - begin;
-    if (t->training->data && !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, error))
+    if (t->training->data && !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, t->source, error))
         return false;
     if (turn->dataset.items)
         t->items = turn->dataset.items;
@@ -414,6 +414,10 @@ static int prepare(struct trainer *t, struct layout *layout)
 
     if (!rnet_blas_open(&error))
         return complain_error(&error);
+    t->source->seed = t->training->seed;
+    t->source->precision = (int)t->training->precision;
+    t->source->threads = t->options->threads;
+    t->source->no_fuse = t->options->no_fuse;
     t->turn_count = t->training->phases.count;
     t->turns = NEW_ARRAY(t->options->arena, struct turn, t->turn_count);
     for (int i = 0; i < t->turn_count; i++)
@@ -432,7 +436,7 @@ static int prepare(struct trainer *t, struct layout *layout)
     if (t->training->data && t->items == 0)
         return complain(RNET_DATA, "the split %s.%s is empty", t->training->split.data, t->training->split.name);
     if (t->training->report &&
-        !dataset_read(&t->reporter.dataset, &t->training->report->split, t->report_compiled.program, &error))
+        !dataset_read(&t->reporter.dataset, &t->training->report->split, t->report_compiled.program, t->source, &error))
         return complain_error(&error);
     t->steps = total_steps(t);
     t->last_step = t->steps;
@@ -474,7 +478,7 @@ static int initialise(struct trainer *t)
         instance_free(&instance);
     }
     if (!t->resume && !memory_from_store(&t->memory, programs, count, t->store, t->training->rule_states.at,
-                           t->training->rule_states.count, &error))
+                           t->training->rule_states.count, "", &error))
         return complain_error(&error);
     t->best = INFINITY;
     if (t->resume) {
@@ -548,7 +552,7 @@ static int train_block(struct trainer *t)
         rnet_interrupt_install();
         status = train_steps(t);
         programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
-        memory_to_store(&t->memory, programs, turn_programs(t, programs), t->store);
+        memory_to_store(&t->memory, programs, turn_programs(t, programs), t->store, "");
     }
     if (t->options->time && t->turns && t->turns[0].compiled.code)
         print_times(t);
@@ -599,6 +603,7 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
         if (t.options->steps && (uint64_t)t.options->steps <= t.before && t.block)
             break;
         t.training = trainings[t.block];
+        t.result = (struct report_result){0};
         status = train_block(&t);
         release(&t);
         more = t.ended && t.block + 1 < t.blocks;
@@ -607,7 +612,8 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
                               t.training->model, t.options->files.at[0], t.folder);
         first->log = t.log;
         first->progress = t.progress;
-        first->result = t.result;
+        if (t.result.count)
+            first->result = t.result;
         first->block = t.block + 1;
         first->before = t.before + t.step;
         first->resume = false;
@@ -642,6 +648,7 @@ int run_train(struct options *options)
     trainer.front_seconds = rnet_seconds() - begin;
     trainer.source_hash = file_hash(options->arena, options->files.at[0]);
     trainer.store = store_new(options->arena);
+    trainer.source = data_source_new(options->arena, unit, trainer.store);
     status = choose_folder(&trainer);
     if (status == RNET_DONE && options->resume)
         status = find_place(&trainer);

@@ -18,6 +18,7 @@ struct trainer {
     struct unit *unit;
     struct training *training;
     int block, blocks;           /* which of how many */
+    struct data_source *source;
     struct store *store;         /* what the blocks before left, and notes */
     bool resume;                 /* this is the block that the checkpoint stands in */
     const char *folder, *checkpoint_path, *source_hash, *program_hash;

@@ -237,14 +237,15 @@ bool checkpoint_load(const char *path, const struct ir_program *const *programs,
 }
 
 bool memory_from_store(struct memory *memory, const struct ir_program *const *programs, int program_count,
-                       const struct store *store, const char *const *without, int without_count, struct rnet_error *error)
+                       const struct store *store, const char *const *without, int without_count, const char *prefix,
+                       struct rnet_error *error)
 {
     struct arena *arena = arena_new();
     tensor_list list = stored_leaves(arena, programs, program_count, memory, true);
     bool fine = true;
 
     for (int i = 0; i < list.count && fine; i++) {
-        const struct rnet_tensor *kept = store_find(store, list.at[i].name);
+        const struct rnet_tensor *kept = store_find(store, arena_printf(arena, "%s%s", prefix, list.at[i].name));
         bool left_out = false;
 
         for (int k = 0; k < without_count; k++)
@@ -262,12 +263,14 @@ bool memory_from_store(struct memory *memory, const struct ir_program *const *pr
 }
 
 void memory_to_store(const struct memory *memory, const struct ir_program *const *programs, int program_count,
-                     struct store *store)
+                     struct store *store, const char *prefix)
 {
     struct arena *arena = arena_new();
     tensor_list list = stored_leaves(arena, programs, program_count, memory, true);
 
-    for (int i = 0; i < list.count; i++)
+    for (int i = 0; i < list.count; i++) {
+        list.at[i].name = arena_printf(arena, "%s%s", prefix, list.at[i].name);
         store_put(store, &list.at[i]);
+    }
     arena_free(arena);
 }

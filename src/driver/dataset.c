@@ -6,19 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_field(const struct field *f, struct rnet_array *array, struct rnet_error *error)
-{
-    switch (f->reader) {
-    case READ_IDX:
-        return rnet_read_idx(f->file, array, error);
-    case READ_NPY:
-        return rnet_read_npy(f->file, array, error);
-    case READ_CSV:
-        return rnet_read_csv(f->file, f->first, f->count, array, error);
-    }
-    bug("reader %d", (int)f->reader);
-}
-
 static void shape_text(char *out, size_t size, const int64_t *shape, int rank)
 {
     size_t at = 0;
@@ -140,13 +127,14 @@ static void *convert(const struct rnet_array *array, enum ir_storage storage)
 }
 
 static bool read_column(struct column *column, const struct field *f, enum ir_storage storage, int64_t *items,
-                        struct rnet_error *error)
+                        struct data_source *source, struct rnet_error *error)
 {
     struct rnet_array array = {0};
 
-    if (!read_field(f, &array, error))
+    if (!data_source_read(source, f, &array, error))
         return false;
-    if (!check_shape(f, &array, error) || !check_values(f, &array, error)) {
+    if (!check_shape(f, &array, error) || (f->reader != READ_MADE && !check_values(f, &array, error)) ||
+        (!f->shared && !data_source_part(source, f->rows, &array, error))) {
         rnet_array_free(&array);
         return false;
     }
@@ -156,6 +144,7 @@ static bool read_column(struct column *column, const struct field *f, enum ir_st
     column->row_bytes = storage_bytes(storage);
     for (int i = 1; i < array.rank; i++)
         column->row_bytes *= array.shape[i];
+    column->stride = f->shared ? 0 : column->row_bytes;
     if (already(array.type, storage)) {
         column->memory = array.data;
         array.data = NULL;
@@ -167,11 +156,40 @@ static bool read_column(struct column *column, const struct field *f, enum ir_st
     return true;
 }
 
-bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program, struct rnet_error *error)
+/* Fields of one split that are made are made together. */
+static bool make_together(const struct split *split, const struct ir_program *program, struct data_source *source,
+                          struct rnet_error *error)
 {
+    const char **names = NEW_ARRAY(source->arena, const char *, split->fields.count + 1);
+
+    for (int i = 0; i < split->fields.count; i++) {
+        const struct field *first = &split->fields.at[i];
+        int count = 0;
+
+        if (first->reader != READ_MADE || data_source_made(source, first->data, first->split, first->field, NULL))
+            continue;
+        for (int k = i; k < split->fields.count; k++) {
+            const struct field *f = &split->fields.at[k];
+
+            if (f->reader == READ_MADE && ir_find(program, f->name) && !strcmp(f->data, first->data) &&
+                !strcmp(f->split, first->split) && !data_source_made(source, f->data, f->split, f->field, NULL))
+                names[count++] = f->field;
+        }
+        if (count && !data_source_make(source, first->data, first->split, names, count, error))
+            return false;
+    }
+    return true;
+}
+
+bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program,
+                  struct data_source *source, struct rnet_error *error)
+{
+    const struct field *per_item = NULL;
     double begin = rnet_seconds();
 
     *out = (struct dataset){0};
+    if (!make_together(split, program, source, error))
+        return false;
     out->columns = calloc((size_t)split->fields.count + 1, sizeof *out->columns);
     for (int i = 0; i < split->fields.count; i++) {
         const struct field *f = &split->fields.at[i];
@@ -180,15 +198,28 @@ bool dataset_read(struct dataset *out, const struct split *split, const struct i
 
         if (!leaf)
             continue;
-        if (!read_column(&out->columns[out->count], f, leaf->storage, &items, error)) {
+        if (!read_column(&out->columns[out->count], f, leaf->storage, &items, source, error)) {
             dataset_free(out);
             return false;
         }
-        if (out->count++ == 0) {
+        out->count++;
+        if (f->shared)
+            continue;
+        if (!per_item) {
+            per_item = f;
             out->items = items;
         } else if (items != out->items) {
             rnet_fail(error, RNET_DATA, "%s: %s has %lld rows, but %s (%s) has %lld", f->file, f->name, (long long)items,
-                      out->columns[0].field->name, out->columns[0].field->file, (long long)out->items);
+                      per_item->name, per_item->file, (long long)out->items);
+            dataset_free(out);
+            return false;
+        }
+    }
+    if (!per_item && split->data) {
+        source->failed = false;
+        out->items = data_source_items(source, split->data, split->name);
+        if (source->failed) {
+            *error = source->error;
             dataset_free(out);
             return false;
         }
@@ -214,7 +245,7 @@ void dataset_gather(const struct dataset *dataset, struct instance *in, const in
 
         if (leaf && leaf->storage != column->storage)
             bug("%s is stored as %d in one program and as %d in another", leaf->name, column->storage, leaf->storage);
-        for (int64_t i = 0; to && i < count; i++)
-            memcpy(to + i * column->row_bytes, column->rows + items[i] * column->row_bytes, (size_t)column->row_bytes);
+        for (int64_t i = 0; to && i < (column->stride ? count : 1); i++)
+            memcpy(to + i * column->row_bytes, column->rows + items[i] * column->stride, (size_t)column->row_bytes);
     }
 }

@@ -83,6 +83,34 @@ const struct ir_tensor *program_output(const struct ir_program *p, const char *n
 double stored_number(const void *data, enum ir_storage storage, int64_t element);
 int storage_bytes(enum ir_storage storage);
 
+/* ---- source.c: where columns come from ---- */
+
+struct store;
+struct data_source {
+    struct arena *arena;
+    struct unit *unit;
+    struct store *store;       /* vocabularies are kept in it; parameters of the models that data blocks call are found in it */
+    uint64_t seed;
+    int precision, threads;
+    bool no_fuse;
+    struct map *counts, *made; /* items of splits; fields that were made */
+    struct rnet_error error;   /* of the last count that failed */
+    bool failed;
+};
+struct data_source *data_source_new(struct arena *arena, struct unit *unit, struct store *store);
+/* How many items a split has; 0: an error. For lower_options.items. */
+int64_t data_source_items(void *source, const char *data, const char *split);
+/* The field's rows, before any division. */
+bool data_source_read(struct data_source *source, const struct field *field, struct rnet_array *out, struct rnet_error *error);
+/* Leaves the part of the array that `rows` means. */
+bool data_source_part(struct data_source *source, const struct rows *rows, struct rnet_array *array, struct rnet_error *error);
+/* Makes fields of a split by their program and keeps them. */
+bool data_source_make(struct data_source *source, const char *data, const char *split, const char *const *fields, int count,
+                      struct rnet_error *error);
+/* A field that was made, or NULL; shared: one row for all items. */
+const struct rnet_array *data_source_made(const struct data_source *source, const char *data, const char *split,
+                                          const char *field, bool *shared);
+
 /* ---- dataset.c: a split in memory ---- */
 
 struct dataset {
@@ -92,13 +120,15 @@ struct dataset {
         const struct field *field;
         const char *rows;      /* items rows of row_bytes */
         int64_t row_bytes;
+        int64_t stride;        /* from row to row: row_bytes, or 0 if one row is shared by all items */
         enum ir_storage storage;
         void *memory;
     } *columns;
     double seconds;            /* reading and checking */
 };
 /* Reads the fields that `program` has leaves for, checks kinds, shapes and ranges, and converts them to the leaves' storage. */
-bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program, struct rnet_error *error);
+bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program,
+                  struct data_source *source, struct rnet_error *error);
 void dataset_free(struct dataset *dataset);
 /* Copies items[0 .. count - 1] into the input leaves, row after row. */
 void dataset_gather(const struct dataset *dataset, struct instance *instance, const int64_t *items, int64_t count);
@@ -153,11 +183,12 @@ bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *c
 bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
                      bool with_state, struct rnet_error *error);
 
-/* Fills memory with what the store has of it, but for states whose names are among `without`; false if a shape differs. */
+/* Names in the store begin with `prefix` (""). Fills memory with what the store has of it, but for states whose names are among `without`; false if a shape differs. */
 bool memory_from_store(struct memory *memory, const struct ir_program *const *programs, int program_count,
-                       const struct store *store, const char *const *without, int without_count, struct rnet_error *error);
+                       const struct store *store, const char *const *without, int without_count, const char *prefix,
+                       struct rnet_error *error);
 /* Copies every parameter and state of the programs into the store. */
 void memory_to_store(const struct memory *memory, const struct ir_program *const *programs, int program_count,
-                     struct store *store);
+                     struct store *store, const char *prefix);
 
 #endif

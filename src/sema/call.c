@@ -55,6 +55,7 @@ static const struct value *size_of(struct scope *scope, struct node *call)
         if (!axes_named(scope, &a, 1, &axes))
             return &poison;
     }
+    scope->workspace->sized |= list_has(&axes, scope->workspace->batch);
     if (scope->workspace->streaming && list_has(&axes, scope->workspace->batch)) {
         /* In a report `batch` is the whole split. */
         struct ir_program *p = scope->workspace->program;
@@ -160,6 +161,7 @@ static bool bind_groups(struct scope *inner, struct scope *body, struct definiti
 
             if (!binding || !axes_named(inner, &call->more.at[at], 1, &binding->axes))
                 return false;
+            items_of_another_split(inner, &binding->axes, &free);
             for (int k = before; k < binding->axes.count; k++) {
                 if (!axes_distinct(inner, &binding->axes, call->more.at[at]->span))
                     return false;
@@ -442,7 +444,7 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     for (int i = 0; i < inputs->count; i++) {
         const struct value *v = inputs->at[i];
 
-        if (v->kind == VALUE_TENSOR && !v->field)
+        if (v->kind == VALUE_TENSOR && !v->field && !v->unshaped)
             v = materialise(inner, v, definition->node->list.at[i]->name, at);
         list_add(w->arena, values, v);
     }

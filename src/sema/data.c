@@ -1,70 +1,275 @@
-/* data.c: data blocks: splits, fields, readers. A field's raw values are an IR_INPUT leaf; what its definition does
-   with them is part of the program. What kind of number a raw field is and what shape it has is settled by its use. */
+/* data.c: data blocks: splits, and the fields that programs read of them. A field that is made of one reader and arithmetic on it
+   stays part of the program that reads it: its leaf holds the reader's raw values, whose kind and shape use may still
+   settle. Any other field is made by a program of its own (data_program.c) before the run, and its leaf holds the result. */
 #include <string.h>
 
 #include "internal.h"
 
-struct node *data_split(struct definition *data, const char *name)
+/* ---- splits ---- */
+
+static struct data_split *split_of(struct unit *unit, struct definition *data, const char *name, int depth);
+
+static struct definition *data_named(struct scope *top, const char *name, struct span at)
 {
+    struct definition *data = find_definition(top->unit, top->file, name, at);
+
+    if (data && data->node->kind == NODE_DATA)
+        return data;
+    fail(top, "E0201", at, "there is no data block `%s`", name);
+    return NULL;
+}
+
+/* (train, test) = divide(whole, 100, 20): the part of that name. */
+static struct data_split *divided(struct unit *unit, struct definition *data, struct node *definition, int part, int depth)
+{
+    struct scope *top = scope_top(NULL, unit, data->file, false);
+    struct node *call = definition->a, *path = call->list.count ? call->list.at[0]->a : NULL;
+    struct data_split *split = NEW(unit->arena, struct data_split);
+    struct rows *rows = NEW(unit->arena, struct rows);
+    const char *dot = path && path->kind == NODE_PATH ? strchr(path->name, '.') : NULL;
+
+    if (!path || path->kind != NODE_PATH || call->list.count != definition->list.count + 1) {
+        fail(top, "E0207", call->span, "divide takes a split and a number of items for each of the %d parts",
+             definition->list.count);
+        help(top, "(train, test) = divide(every, 9000, 1000)");
+        return NULL;
+    }
+    split->data = data;
+    split->name = definition->list.at[part]->name;
+    rows->name = data->name;
+    rows->count = definition->list.count;
+    rows->part = part;
+    rows->counts = NEW_ARRAY(unit->arena, int64_t, rows->count);
+    for (int i = 0; i < rows->count; i++) {
+        struct node *count = call->list.at[i + 1]->a;
+
+        if (!evaluate_whole(top, count, &rows->counts[i], "a number of items"))
+            return NULL;
+        if (rows->counts[i] < 1) {
+            fail(top, "E0305", count->span, "a part of %lld items", (long long)rows->counts[i]);
+            return NULL;
+        }
+    }
+    split->rows = rows;
+    if (dot) {
+        struct definition *other =
+            data_named(top, arena_slice(unit->arena, path->name, (size_t)(dot - path->name)), path->span);
+
+        if (!other)
+            return NULL;
+        split->of = split_of(unit, other, dot + 1, depth + 1);
+    } else {
+        split->of = split_of(unit, data, path->name, depth + 1);
+    }
+    if (!split->of)
+        fail(top, "E0201", path->span, "there is no split `%s`", path->name);
+    return split->of ? split : NULL;
+}
+
+static struct data_split *split_of(struct unit *unit, struct definition *data, const char *name, int depth)
+{
+    struct scope *top = scope_top(NULL, unit, data->file, false);
+    struct data_split *split = NEW(unit->arena, struct data_split);
+
+    if (depth > 20) {
+        fail(top, "E0201", data->node->name_span, "the data %s are made of themselves", data->name);
+        return NULL;
+    }
+    split->data = data;
+    split->name = name;
+    if (data->node->flag) {
+        struct definition *from = data_named(top, data->node->b->name, data->node->b->span);
+
+        split->block = data->node->a;
+        split->from = from ? split_of(unit, from, name, depth + 1) : NULL;
+        return split->from ? split : NULL;
+    }
     for (int i = 0; i < data->node->a->list.count; i++) {
         struct node *statement = data->node->a->list.at[i];
 
-        if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, name))
-            return statement->b;
+        if (statement->kind == NODE_NAMED && !statement->text && !strcmp(statement->name, name)) {
+            split->block = statement->b;
+            return split;
+        }
+        for (int k = 0; statement->kind == NODE_DEFINE && k < statement->list.count; k++) {
+            struct node *definition = statement->list.at[k];
+
+            if (definition->a->kind != NODE_CALL || strcmp(definition->a->a->name, "divide"))
+                continue;
+            for (int part = 0; part < definition->list.count; part++)
+                if (!strcmp(definition->list.at[part]->name, name))
+                    return divided(unit, data, definition, part, depth);
+        }
     }
     return NULL;
 }
 
-static int reader_kind(const char *name)
+struct data_split *data_split(struct unit *unit, struct definition *data, const char *name)
 {
-    if (!strcmp(name, "idx"))
-        return READ_IDX;
-    if (!strcmp(name, "npy"))
-        return READ_NPY;
-    if (!strcmp(name, "csv"))
-        return READ_CSV;
-    return -1;
+    return split_of(unit, data, name, 0);
 }
 
-static bool is_other_reader(const char *name)
+void data_split_names(struct unit *unit, struct definition *data, name_list *out)
 {
-    static const char *const names[] = {"characters", "words", "lines", "sequence", "divide"};
+    if (data->node->flag) {
+        struct scope *top = scope_top(NULL, unit, data->file, false);
+        struct definition *from = data_named(top, data->node->b->name, data->node->b->span);
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(names[i], name))
-            return true;
+        if (from && from != data)
+            data_split_names(unit, from, out);
+        return;
+    }
+    for (int i = 0; i < data->node->a->list.count; i++) {
+        struct node *statement = data->node->a->list.at[i];
+
+        if (statement->kind == NODE_NAMED && !statement->text)
+            list_add(unit->arena, *out, statement->name);
+        for (int k = 0; statement->kind == NODE_DEFINE && k < statement->list.count; k++)
+            if (statement->list.at[k]->a->kind == NODE_CALL && !strcmp(statement->list.at[k]->a->a->name, "divide"))
+                for (int part = 0; part < statement->list.at[k]->list.count; part++)
+                    list_add(unit->arena, *out, statement->list.at[k]->list.at[part]->name);
+    }
+}
+
+/* `samples = n` of a block, or NULL. */
+static struct node *samples_of(const struct definition *data)
+{
+    for (int i = 0; !data->node->flag && i < data->node->a->list.count; i++) {
+        struct node *statement = data->node->a->list.at[i];
+
+        for (int k = 0; statement->kind == NODE_DEFINE && k < statement->list.count; k++)
+            if (statement->list.at[k]->list.count == 1 && !strcmp(statement->list.at[k]->list.at[0]->name, "samples"))
+                return statement->list.at[k]->a;
+    }
+    return NULL;
+}
+
+bool has_samples(const struct definition *data)
+{
+    return samples_of(data) != NULL;
+}
+
+void check_data_statements(struct unit *unit, struct definition *data)
+{
+    struct scope *top = scope_top(NULL, unit, data->file, false);
+
+    for (int i = 0; !data->node->flag && i < data->node->a->list.count; i++) {
+        struct node *statement = data->node->a->list.at[i];
+
+        if (statement->kind == NODE_NAMED && !statement->text)
+            continue;
+        for (int k = 0; statement->kind == NODE_DEFINE && !statement->text && k < statement->list.count; k++) {
+            struct node *definition = statement->list.at[k];
+            bool divides = definition->a->kind == NODE_CALL && !strcmp(definition->a->a->name, "divide");
+
+            if (!divides && (definition->list.count != 1 || strcmp(definition->list.at[0]->name, "samples")))
+                fail(top, "E0102", definition->span,
+                     "a data block holds splits, name { }, `samples = n` and (name, name) = divide(...)");
+        }
+        if (statement->kind != NODE_DEFINE || statement->text)
+            fail(top, "E0102", statement->span,
+                 "a data block holds splits, name { }, `samples = n` and (name, name) = divide(...)");
+    }
+}
+
+static bool has_readers(const struct node *block)
+{
+    struct node *reader = NULL;
+    int count = 0;
+
+    for (int i = 0; i < block->list.count; i++)
+        find_readers(block->list.at[i], &reader, &count);
+    return count > 0;
+}
+
+enum { PLACEHOLDER = 100 };
+int64_t split_items(struct unit *unit, const struct data_split *split)
+{
+    struct node *samples;
+    int64_t items = PLACEHOLDER;
+
+    if (split->of)
+        return split->rows->counts[split->rows->part];
+    if (split->from)
+        return split_items(unit, split->from);
+    samples = samples_of(split->data);
+    if (samples)
+        return evaluate_whole(scope_top(NULL, unit, split->data->file, false), samples, &items, "samples") && items > 0
+                   ? items
+                   : PLACEHOLDER;
+    if (!has_readers(split->block)) {
+        struct scope *top = scope_top(NULL, unit, split->data->file, false);
+
+        fail(top, "E0207", split->data->node->name_span, "the data %s do not say how many items there are", split->data->name);
+        help(top, "samples = 1000");
+        return PLACEHOLDER;
+    }
+    if (unit->items)
+        items = unit->items(unit->items_context, split->data->name, split->name);
+    return items > 0 ? items : PLACEHOLDER;
+}
+
+/* ---- fields ---- */
+
+static const struct rows *rows_after(struct arena *arena, const struct rows *last, const struct rows *first)
+{
+    struct rows *copy;
+
+    if (!last || !first)
+        return last ? last : first;
+    copy = NEW(arena, struct rows);
+    *copy = *last;
+    copy->of = rows_after(arena, last->of, first);
+    return copy;
+}
+
+bool find_data_field(struct unit *unit, struct data_split *split, const char *name, struct data_field *out)
+{
+    const struct rows *rows = NULL;
+
+    for (; split->of; split = split->of)
+        rows = rows_after(unit->arena, rows, split->rows);
+    for (int i = 0; i < split->block->list.count; i++) {
+        struct node *statement = split->block->list.at[i];
+
+        for (int k = 0; statement->kind == NODE_DEFINE && !statement->text && k < statement->list.count; k++)
+            for (int part = 0; part < statement->list.at[k]->list.count; part++) {
+                struct node *definition = statement->list.at[k], *value = definition->a;
+                struct node *target = definition->list.at[part];
+                const char *dot;
+
+                if (strcmp(target->name, name))
+                    continue;
+                *out = (struct data_field){split, name, definition, part, rows};
+                while (value->kind == NODE_GROUPED)
+                    value = value->a;
+                dot = value->kind == NODE_PATH ? strchr(value->name, '.') : NULL;
+                /* x = b.x is that field of b under another name. */
+                if (definition->op != '=' || definition->list.count > 1 || target->flag || !split->from || !dot ||
+                    strchr(dot + 1, '.') || strlen(split->from->data->name) != (size_t)(dot - value->name) ||
+                    strncmp(value->name, split->from->data->name, (size_t)(dot - value->name)))
+                    return true;
+                if (!find_data_field(unit, split->from, dot + 1, out))
+                    return false;
+                out->rows = rows_after(unit->arena, rows, out->rows);
+                return true;
+            }
+    }
     return false;
 }
 
-static void find_readers(struct node *node, struct node **reader, int *count, struct node **other)
+void data_field_names(const struct data_split *split, struct arena *arena, name_list *out)
 {
-    if (!node)
-        return;
-    if (node->kind == NODE_CALL && node->a->kind == NODE_PATH) {
-        if (reader_kind(node->a->name) >= 0) {
-            *reader = node;
-            ++*count;
-            return;
-        }
-        if (is_other_reader(node->a->name))
-            *other = node;
+    while (split->of)
+        split = split->of;
+    for (int i = 0; i < split->block->list.count; i++) {
+        struct node *statement = split->block->list.at[i];
+
+        for (int k = 0; statement->kind == NODE_DEFINE && !statement->text && k < statement->list.count; k++)
+            for (int part = 0; part < statement->list.at[k]->list.count; part++)
+                if (strcmp(statement->list.at[k]->list.at[part]->name, "_"))
+                    list_add(arena, *out, statement->list.at[k]->list.at[part]->name);
     }
-    find_readers(node->a, reader, count, other);
-    find_readers(node->b, reader, count, other);
-    find_readers(node->c, reader, count, other);
-    for (int i = 0; i < node->list.count; i++)
-        if (node->kind != NODE_PATH)
-            find_readers(node->list.at[i], reader, count, other);
-}
-
-static bool contains_node(const struct node *node, const struct node *wanted)
-{
-    bool found = node == wanted || (node->a && contains_node(node->a, wanted)) ||
-                 (node->b && contains_node(node->b, wanted)) || (node->c && contains_node(node->c, wanted));
-
-    for (int i = 0; i < node->list.count && !found; i++)
-        found = contains_node(node->list.at[i], wanted);
-    return found;
 }
 
 static struct field_use *field_named(struct field_table *fields, const char *name)
@@ -75,176 +280,117 @@ static struct field_use *field_named(struct field_table *fields, const char *nam
     return NULL;
 }
 
-static struct node *argument_named(struct node *call, const char *name, int position)
+/* Does it rest on anything but readers, lets, functions and literals? */
+static bool rests_on_more(struct unit *unit, const struct data_split *split, const struct node *node)
 {
-    int at = 0;
+    name_list own = {0};
 
-    for (int i = 0; i < call->list.count; i++) {
-        struct node *argument = call->list.at[i];
+    if (!node)
+        return false;
+    if (node->kind == NODE_PATH) {
+        struct definition *definition;
 
-        if (argument->name ? !strcmp(argument->name, name) : at++ == position)
-            return argument->a;
+        data_field_names(split, unit->arena, &own);
+        for (int i = 0; i < own.count; i++)
+            if (!strcmp(own.at[i], node->name))
+                return true;
+        if (!strcmp(node->name, "batch") || strchr(node->name, '.'))
+            return true;
+        definition = map_get(split->data->file->names, node->name);
+        return definition && definition->node->kind != NODE_LET && definition->node->kind != NODE_FN;
     }
-    return NULL;
-}
-
-static void settle_csv(struct scope *top, struct field_use *field)
-{
-    struct node *count = argument_named(field->reader, "count", 2);
-    int64_t columns = 0;
-
-    if (strcmp(field->reader->a->name, "csv"))
-        return;
-    if (count && !evaluate_whole(top, count, &columns, "count"))
-        return;
-    field->shaped = true;
-    field->rank = columns ? 1 : 0;
-    field->shape[0] = columns;
-}
-
-static bool is_plain_arithmetic(const struct node *node)
-{
-    switch (node->kind) {
-    case NODE_NUMBER:
-    case NODE_PATH:
+    if (node->kind == NODE_REDUCE || node->kind == NODE_READ || node->kind == NODE_PIPE)
         return true;
-    case NODE_GROUPED:
-    case NODE_UNARY:
-        return is_plain_arithmetic(node->a);
-    case NODE_BINARY:
-        return is_plain_arithmetic(node->a) && is_plain_arithmetic(node->b);
-    default:
-        return false;
-    }
-}
-
-/* Which whole numbers a reader may give so that the field is in low .. high: the interval taken back through
-   + - * // % with whole numbers. false: the field is made in another way. */
-static bool range_of_reader(struct scope *top, struct node *node, struct node *reader, int64_t *low, int64_t *high)
-{
-    bool right;
-    struct node *side;
-    const struct value *v;
-    int64_t c;
-
-    while (node->kind == NODE_GROUPED)
-        node = node->a;
-    if (node == reader)
+    if (rests_on_more(unit, split, node->a) || rests_on_more(unit, split, node->b) || rests_on_more(unit, split, node->c))
         return true;
-    if (node->kind != NODE_BINARY || !strchr("+-*f%", node->op))
-        return false;
-    right = contains_node(node->b, reader);
-    side = right ? node->a : node->b;
-    if (!is_plain_arithmetic(side))
-        return false;
-    v = evaluate(top, side);
-    if (v->kind != VALUE_NUMBER || !v->whole || v->number < -WIDEST || v->number > WIDEST)
-        return false;
-    c = (int64_t)v->number;
-    if (node->op == '+' || (node->op == '-' && !right)) {
-        *low -= node->op == '+' ? c : -c;
-        *high -= node->op == '+' ? c : -c;
-    } else if (node->op == '-') {
-        int64_t least = c - *high;
-
-        *high = c - *low;
-        *low = least;
-    } else if (c < 1 || (node->op != '*' && right)) {
-        return false;
-    } else if (node->op == '*') {
-        *low = *low > 0 ? (*low + c - 1) / c : -(-*low / c);
-        *high = *high < 0 ? -((-*high + c - 1) / c) : *high / c;
-    } else if (node->op == 'f') {
-        *low *= c;
-        *high = *high * c + c - 1;
-    } else {
-        *low = -WIDEST;
-        *high = WIDEST;
-    }
-    *low = *low < -WIDEST ? -WIDEST : *low;
-    *high = *high > WIDEST ? WIDEST : *high;
-    return range_of_reader(top, right ? node->b : node->a, reader, low, high);
+    for (int i = 0; i < node->list.count; i++)
+        if (rests_on_more(unit, split, node->list.at[i]))
+            return true;
+    return false;
 }
 
-/* `//` and `%` want whole numbers before any use of the field says that it is whole. */
-static bool divides_whole(const struct node *node, const struct node *reader)
+/* Made of one reader and arithmetic? Then the reader, else NULL. */
+static struct node *only_reader(struct unit *unit, const struct data_field *field)
 {
-    if (node == reader)
-        return false;
-    return (node->kind == NODE_BINARY && (node->op == 'f' || node->op == '%')) ||
-           (node->a && contains_node(node->a, reader) && divides_whole(node->a, reader)) ||
-           (node->b && contains_node(node->b, reader) && divides_whole(node->b, reader));
-}
-
-static void settle_chain(struct scope *top, struct field_use *field)
-{
-    int64_t low = -WIDEST, high = WIDEST;
-
-    field->stays_whole = !field->raw && range_of_reader(top, field->node->a, field->reader, &low, &high);
-    if (!field->stays_whole || field->whole || !divides_whole(field->node->a, field->reader))
-        return;
-    field->whole = true;
-    field->low = low;
-    field->high = high;
-}
-
-static void add_field(struct scope *top, struct field_table *fields, struct node *definition)
-{
-    struct node *target = definition->list.at[0], *reader = NULL, *other = NULL;
-    struct field_use *field;
-    struct definition *let;
+    struct node *definition = field->definition, *reader = NULL;
     int readers = 0;
 
-    find_readers(definition->a, &reader, &readers, &other);
-    if (definition->list.count != 1 || definition->op != '=' || target->flag || readers != 1) {
-        const char *what = other                   ? arena_printf(top->unit->arena, "the reader `%s`", other->a->name)
-                           : definition->op == '~' ? "a drawn field"
-                                                   : "a field that is not made of one reader";
-        not_compiled(top, other ? other->span : definition->span, what);
-        fields->failed = true;
-        return;
-    }
-    let = map_get(top->unit->main->names, target->name);
-    if (let && let->node->kind == NODE_LET) {
-        fail(top, "E0202", target->span, "`%s` is a field of the data and a let", target->name);
-        note(top, let->node->name_span, "the let is defined here");
-        fields->failed = true;
-        return;
-    }
-    field = field_named(fields, target->name);
-    if (!field) {
-        field = NEW(top->unit->arena, struct field_use);
-        field->name = target->name;
-        list_add(top->unit->arena, fields->fields, field);
-    }
-    field->node = definition;
-    field->reader = reader;
-    field->raw = reader == definition->a;
-    if (!field->shaped)
-        settle_csv(top, field);
-    settle_chain(top, field);
+    find_readers(definition->a, &reader, &readers);
+    if (definition->op != '=' || readers != 1 || (definition->list.count > 1 && reader != definition->a))
+        return NULL;
+    for (int i = 0; i < definition->list.count; i++)
+        if (definition->list.at[i]->flag)
+            return NULL;
+    return reader == definition->a || !rests_on_more(unit, field->split, definition->a) ? reader : NULL;
 }
 
-void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields)
+bool is_only_reader(struct unit *unit, const struct data_field *field)
 {
-    if (data->node->flag) {
-        not_compiled(top, data->node->name_span, "a data block made from another");
-        return;
-    }
-    for (int i = 0; i < split->list.count; i++) {
-        struct node *statement = split->list.at[i];
+    return only_reader(unit, field) != NULL;
+}
 
-        if (statement->kind != NODE_DEFINE || statement->text) {
+struct field_use *field_use_of(struct scope *top, struct field_table *fields, const char *name, const struct data_field *field)
+{
+    struct field_use *use = field_named(fields, name);
+
+    if (!use) {
+        use = NEW(top->unit->arena, struct field_use);
+        use->name = name;
+        list_add(top->unit->arena, fields->fields, use);
+    } else if (use->node == field->definition) {
+        return use;
+    }
+    use->node = field->definition;
+    use->source = *field;
+    use->reader = only_reader(top->unit, field);
+    use->raw = use->reader && use->reader == field->definition->a;
+    use->made = !use->reader;
+    if (use->made)
+        settle_made(top, fields, use);
+    else
+        settle_reader(scope_top(NULL, top->unit, field->split->data->file, false), use);
+    if (use->reader)
+        settle_chain(scope_top(NULL, top->unit, field->split->data->file, false), use);
+    return use;
+}
+
+void data_fields(struct scope *top, struct data_split *split, struct field_table *fields)
+{
+    name_list names = {0};
+    struct data_split *base = split;
+
+    while (base->of)
+        base = base->of;
+    for (int i = 0; i < base->block->list.count; i++) {
+        struct node *statement = base->block->list.at[i];
+
+        if (statement->kind == NODE_NAMED || (statement->kind == NODE_DEFINE && statement->text))
             fail(top, "E0102", statement->span, "a split holds fields, name = reader(...)");
+    }
+    data_field_names(split, top->unit->arena, &names);
+    for (int i = 0; i < names.count; i++) {
+        struct definition *let = map_get(top->unit->main->names, names.at[i]);
+        struct data_field field = {0};
+
+        if (!find_data_field(top->unit, split, names.at[i], &field)) {
+            fail(top, "E0201", field.definition->a->span, "there is no such field in %s.%s", field.split->from->data->name,
+                 field.split->name);
+            fields->failed = true;
             continue;
         }
-        for (int k = 0; k < statement->list.count; k++)
-            add_field(top, fields, statement->list.at[k]);
+        if (let && let->node->kind == NODE_LET) {
+            fail(top, "E0202", field.definition->list.at[field.part]->span, "`%s` is a field of the data and a let",
+                 names.at[i]);
+            note(top, let->node->name_span, "the let is defined here");
+            fields->failed = true;
+            continue;
+        }
+        field_use_of(top, fields, names.at[i], &field);
     }
 }
 
 /* The expression with the reader call replaced by a name that the field's scope binds to the raw values. */
-static struct node *without_reader(struct arena *arena, struct node *node, struct node *reader)
+struct node *without_reader(struct arena *arena, struct node *node, struct node *reader, const char *name)
 {
     struct node *copy;
 
@@ -252,34 +398,50 @@ static struct node *without_reader(struct arena *arena, struct node *node, struc
         return NULL;
     copy = NEW(arena, struct node);
     if (node == reader) {
-        *copy = (struct node){.kind = NODE_PATH, .span = node->span, .name_span = node->span, .name = "(reader)"};
+        *copy = (struct node){.kind = NODE_PATH, .span = node->span, .name_span = node->span, .name = name};
         return copy;
     }
     *copy = *node;
     if (node->kind == NODE_PATH)
         return copy;
-    copy->a = without_reader(arena, node->a, reader);
-    copy->b = without_reader(arena, node->b, reader);
-    copy->c = without_reader(arena, node->c, reader);
+    copy->a = without_reader(arena, node->a, reader, name);
+    copy->b = without_reader(arena, node->b, reader, name);
+    copy->c = without_reader(arena, node->c, reader, name);
     copy->list.at = NEW_ARRAY(arena, struct node *, node->list.count + 1);
     for (int i = 0; i < node->list.count; i++)
-        copy->list.at[i] = without_reader(arena, node->list.at[i], reader);
+        copy->list.at[i] = without_reader(arena, node->list.at[i], reader, name);
     return copy;
 }
 
-const struct value *field_value(struct scope *scope, struct definition *data, struct field_use *field)
+/* The index that counts the items of another split, whole. */
+static struct ir_index *index_of_split(struct workspace *w, const struct data_split *split)
+{
+    const char *name = arena_printf(w->arena, "%s.%s", split->data->name, split->name);
+    const char *key = arena_printf(w->arena, "split %s", name);
+    struct ir_index *index = map_get(w->scalars, key);
+
+    if (!index) {
+        index = ir_index(w->program, name, split_items(w->unit, split), true);
+        map_put(w->scalars, key, index);
+    }
+    return index;
+}
+
+const struct value *raw_field_value(struct scope *scope, struct field_use *field)
 {
     struct workspace *w = scope->workspace;
     const char *key = arena_printf(w->arena, "field %s", field->name);
     struct ir_tensor *leaf = map_get(w->scalars, key);
-    struct scope *inner;
     struct value *raw = value_new(scope, VALUE_TENSOR);
     const struct value *v;
 
     if (!leaf) {
         ir_index_list axes = {0};
 
-        list_add(w->arena, axes, w->batch);
+        if (field->other)
+            list_add(w->arena, axes, index_of_split(w, field->other));
+        else if (!field->shared)
+            list_add(w->arena, axes, w->batch);
         for (int i = 0; i < field->rank; i++)
             list_add(w->arena, axes, new_index(scope, arena_printf(w->arena, "a%d", i), field->shape[i]));
         leaf = ir_leaf(w->program, IR_INPUT, field->name, axes.at, axes.count, field->whole,
@@ -287,116 +449,50 @@ const struct value *field_value(struct scope *scope, struct definition *data, st
                        origin_of(scope, field->node->span));
         map_put(w->scalars, key, leaf);
     }
-    v = value_of_tensor(scope, leaf, 1);
+    v = value_of_tensor(scope, leaf, field->shared && !field->other ? 0 : 1);
     *raw = *v;
     raw->field = field->raw ? field : NULL;
-    if (field->raw)
-        return raw;
-    inner = scope_top(w, scope->unit, data->file, false);
-    scope_define(inner, "(reader)", field->reader->span, raw);
-    v = evaluate(inner, without_reader(w->arena, field->node->a, field->reader));
-    if (!field->stays_whole || v->kind != VALUE_TENSOR)
-        return v;
-    raw = value_new(scope, VALUE_TENSOR);
-    *raw = *v;
-    raw->field = field;
     return raw;
 }
 
-bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound)
+const struct value *field_value(struct scope *scope, struct field_use *field)
 {
-    int64_t low = 0;
+    const struct value *raw = field->broken ? &poison : raw_field_value(scope, field);
+    struct scope *inner;
+    struct value *value;
 
-    if (field->stays_whole &&
-        !range_of_reader(scope_top(NULL, w->unit, w->unit->main, true), field->node->a, field->reader, &low, &high))
-        bug("the field %s is whole no more", field->name);
-    if (field->whole && field->low >= low && field->high <= high)
-        return false;
-    field->whole = true;
-    field->low = low;
-    field->high = high;
-    field->bound = bound;
-    w->fields->changed = true;
-    return true;
+    if (field->made || field->raw || field->broken)
+        return raw;
+    inner = scope_top(scope->workspace, scope->unit, field->source.split->data->file, false);
+    scope_define(inner, "(reader)", field->reader->span, raw);
+    raw = evaluate(inner, without_reader(scope->workspace->arena, field->node->a, field->reader, "(reader)"));
+    if (raw->kind != VALUE_TENSOR)
+        return raw;
+    value = value_new(scope, VALUE_TENSOR);
+    *value = *raw;
+    value->field = field->stays_whole ? field : NULL;
+    value->unshaped = field->shaped && !scope->workspace->fields->changed ? NULL : field;
+    return value;
 }
 
-bool settle_shape(struct workspace *w, struct field_use *field, int rank, const int64_t *shape)
+struct split describe_split(struct scope *top, struct data_split *split, struct field_table *fields,
+                            struct ir_program *program, const struct data_split *other)
 {
-    if (field->shaped || rank > 8)
-        return false;
-    field->shaped = true;
-    field->rank = rank;
-    for (int i = 0; i < rank; i++)
-        field->shape[i] = shape[i];
-    w->fields->changed = true;
-    return true;
-}
+    struct split out = {0};
 
-/* Relative names are looked up from the folder of the program's file. */
-static const char *joined(struct arena *arena, const char *folder, const char *name)
-{
-    size_t size = strlen(folder);
-
-    if (name[0] == '/' || !size)
-        return name;
-    return arena_printf(arena, "%s%s%s", folder, folder[size - 1] == '/' ? "" : "/", name);
-}
-
-static const char *folder_of(struct arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? arena_slice(arena, path, (size_t)(slash - path) + 1) : "";
-}
-
-struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields,
-                            struct ir_program *program)
-{
-    struct arena *arena = top->unit->arena;
-    struct split out = {.data = data ? data->name : NULL};
-    const char *folder;
-
-    if (!data)
+    if (!split)
         return out;
-    folder = folder_of(arena, data->file->source->path);
-    if (data->node->b && !data->node->flag)
-        folder = joined(arena, folder, data->node->b->text);
-    for (int i = 0; i < data->node->a->list.count; i++)
-        if (data->node->a->list.at[i]->kind == NODE_NAMED && data->node->a->list.at[i]->b == split)
-            out.name = data->node->a->list.at[i]->name;
+    out.data = split->data->name;
+    out.name = split->name;
     for (int i = 0; i < fields->fields.count; i++) {
         struct field_use *use = fields->fields.at[i];
-        struct node *file, *first;
-        struct field field = {.name = use->name,
-                              .span = use->reader->span,
-                              .whole = use->whole,
-                              .low = use->low,
-                              .high = use->high,
-                              .bound = use->bound,
-                              .rank = use->rank};
         struct ir_tensor *leaf = ir_find(program, use->name);
-        const struct value *v;
-        int64_t number = 0;
+        struct field field = {0};
+        bool same = use->other == other || (use->other && other && use->other->data == other->data &&
+                                            !strcmp(use->other->name, other->name));
 
-        if (!leaf || leaf->kind != IR_INPUT)
-            continue;
-        for (int k = 0; k < use->rank; k++)
-            field.shape[k] = use->shape[k];
-        field.reader = (enum reader)reader_kind(use->reader->a->name);
-        file = argument_named(use->reader, "file", 0);
-        v = file ? evaluate(top, file)
-                 : fail(top, "E0207", use->reader->span, "%s wants the name of a file", use->reader->a->name);
-        if (v->kind != VALUE_STRING) {
-            if (!is_poison(v))
-                fail(top, "E0206", file->span, "the name of a file is a string");
-            continue;
-        }
-        field.file = joined(arena, folder, v->text);
-        first = argument_named(use->reader, "first", 1);
-        if (first && evaluate_whole(top, first, &number, "first"))
-            field.first = (int)number;
-        field.count = use->rank && field.reader == READ_CSV ? (int)use->shape[0] : 0;
-        list_add(arena, out.fields, field);
+        if (leaf && leaf->kind == IR_INPUT && same && describe_field(top, use, &field))
+            list_add(top->unit->arena, out.fields, field);
     }
     return out;
 }

@@ -185,7 +185,7 @@ const struct value *lookup_path(struct scope *scope, struct node *path)
     if (!dot || is_poison(v))
         return v;
     if (v->kind == VALUE_DATA)
-        return not_compiled(scope, path->span, "a split of another data block");
+        return data_value(scope, v->definition, path);
     if (v->kind == VALUE_LAYER && v->layer->path) {
         struct parameter *parameter;
         name_list names = {0};
@@ -260,6 +260,14 @@ static const struct value *stream(struct scope *scope, enum reduce how, const st
     return total;
 }
 
+void items_of_another_split(const struct scope *scope, ir_index_list *over, const ir_index_list *free)
+{
+    for (int i = 0; scope->workspace->split && i < over->count; i++)
+        for (int k = 0; over->at[i]->batch && k < free->count; k++)
+            if (free->at[k]->batch && free->at[k] != scope->workspace->batch)
+                over->at[i] = free->at[k];
+}
+
 static const struct value *evaluate_reduction(struct scope *scope, struct node *node)
 {
     struct scope *inner = scope_inner(scope);
@@ -315,6 +323,7 @@ static const struct value *evaluate_reduction(struct scope *scope, struct node *
     if (!over.count)
         return v;
     free_indices(scope, v, &free);
+    items_of_another_split(scope, &over, &free);
     for (int i = 0; i < over.count; i++) {
         if (list_has(&free, over.at[i])) {
             batch |= over.at[i]->batch;

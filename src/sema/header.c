@@ -54,6 +54,9 @@ static bool bind_pattern(struct scope *inner, struct definition *definition, str
     }
     if (v->kind == VALUE_TENSOR && v->field && !v->field->shaped && settle_from_pattern(inner, input, v->field))
         return false;
+    if (v->kind == VALUE_TENSOR && v->unshaped &&
+        (settle_from_pattern(inner, input, v->unshaped) || inner->workspace->fields->changed))
+        return false;
     more = own.count - fixed;
     if (more < 0 || (more > 0 && !dots)) {
         fail(inner, "E0307", at, "%s wants %s, and the value has %s%s", definition->name, text_of(inner, input),

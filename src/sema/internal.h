@@ -43,7 +43,9 @@ struct unit {
     LIST(struct setting) settings;
     LIST(struct node *) trainings; /* NODE_TRAIN */
     struct diagnostics *diagnostics;
-    struct map *warned; /* places that were warned of */
+    struct map *warned; /* places that were warned of, and what is known of them */
+    int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */
+    void *items_context;
 };
 /* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
 struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);
@@ -88,6 +90,7 @@ struct value {
     struct definition *definition;
     struct layer *layer;
     struct field_use *field; /* a field read raw, whose kind the program may still settle */
+    struct field_use *unshaped; /* a field whose shape the program may still settle */
 };
 /* A layer as a value. Exactly one of definition and stages. */
 struct layer {
@@ -126,14 +129,34 @@ struct drawn {
     const char *name;
     struct span span;
 };
+/* A split as it is written: a block of fields; that of a block made `from` another data block's split; or a part of `of`. */
+struct data_split {
+    struct definition *data;
+    const char *name;
+    struct node *block; /* NULL: divided */
+    struct data_split *from, *of;
+    struct rows *rows; /* of `of`; rows->of is NULL */
+};
+/* Where a field is defined: in a split with a block; rows: what of it is meant. */
+struct data_field {
+    struct data_split *split;
+    const char *name;
+    struct node *definition;
+    int part; /* which of the definition's targets */
+    const struct rows *rows;
+};
 /* A field of the data that the program reads. Kind and shape are settled by use; lowering starts again when a use
    settles more than was known (`changed`). */
 struct field_use {
     const char *name;
     struct node *node;   /* its definition in the split's block */
-    struct node *reader; /* the reader call in it */
+    struct data_field source;
+    struct node *reader; /* the reader call in it; NULL: made */
     bool raw;            /* the definition is the reader call itself */
     bool stays_whole;    /* or + - * // % of it and whole numbers: whole if what is read is */
+    bool made, shared;   /* by a program of its own; once for all items */
+    bool broken;         /* that program has errors, reported there */
+    const struct data_split *other; /* all items of another split, along an index of their own; NULL: the same item */
     bool whole, shaped;
     int64_t low, high;
     const char *bound;
@@ -177,6 +200,8 @@ struct workspace {
     struct ir_tensor *objective; /* that gradients are of; NULL before the backward pass */
     struct map *probed;          /* content -> copies of the objective and its gradients at other parameters */
     LIST(struct probe_use) probes;
+    struct data_split *split; /* a program of a data block: of which split */
+    bool sized;               /* size(batch) was asked */
     bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
     LIST(struct statistic_use) statistics;
 };
@@ -307,6 +332,8 @@ struct ir_tensor *scalar_leaf(struct workspace *w, const char *name);
 /* ---- expression.c, read.c, call.c, header.c, statement.c, draw.c ---- */
 
 const struct value *evaluate(struct scope *scope, struct node *node);
+/* In a data block `batch` over fields of another split, D.S.x, is that split. */
+void items_of_another_split(const struct scope *scope, ir_index_list *over, const ir_index_list *free);
 /* A compile-time whole number; false after an error. */
 bool evaluate_whole(struct scope *scope, struct node *node, int64_t *out, const char *what);
 /* The largest extent, and the most elements of one tensor. */
@@ -465,19 +492,44 @@ struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const 
 struct scope *scope_top(struct workspace *w, struct unit *unit, struct file *file, bool training);
 /* The model on the fields: its body's scope, with its outputs bound. NULL after an error that leaves nothing to go on.
  */
-struct scope *forward(struct workspace *w, struct definition *model, struct definition *data, struct node *split,
+struct scope *forward(struct workspace *w, struct definition *model, struct data_split *split,
                       struct field_table *fields, bool training, struct span at);
 
-/* The block of a split, or NULL. */
-struct node *data_split(struct definition *data, const char *name);
-void data_fields(struct scope *top, struct definition *data, struct node *split, struct field_table *fields);
-const struct value *field_value(struct scope *scope, struct definition *data, struct field_use *field);
+/* data.c. The split of that name, or NULL. */
+struct data_split *data_split(struct unit *unit, struct definition *data, const char *name);
+void data_split_names(struct unit *unit, struct definition *data, name_list *out);
+void check_data_statements(struct unit *unit, struct definition *data);
+int64_t split_items(struct unit *unit, const struct data_split *split);
+bool has_samples(const struct definition *data);
+bool find_data_field(struct unit *unit, struct data_split *split, const char *name, struct data_field *out);
+void data_field_names(const struct data_split *split, struct arena *arena, name_list *out);
+/* Is it made of one reader and arithmetic on it? */
+bool is_only_reader(struct unit *unit, const struct data_field *field);
+/* The field under a name in the table; made fields are lowered once to see what they are. */
+struct field_use *field_use_of(struct scope *top, struct field_table *fields, const char *name, const struct data_field *field);
+void data_fields(struct scope *top, struct data_split *split, struct field_table *fields);
+struct node *without_reader(struct arena *arena, struct node *node, struct node *reader, const char *name);
+const struct value *raw_field_value(struct scope *scope, struct field_use *field);
+const struct value *field_value(struct scope *scope, struct field_use *field);
+/* reader.c */
+void find_readers(struct node *node, struct node **reader, int *count);
+void settle_reader(struct scope *top, struct field_use *field);
+bool describe_field(struct scope *top, const struct field_use *use, struct field *out);
+/* settle.c. May its arithmetic keep it whole? Then so it is told. */
+void settle_chain(struct scope *top, struct field_use *field);
+/* data_program.c. D.x and D.S.x in a data block. */
+const struct value *data_value(struct scope *scope, struct definition *data, struct node *path);
+void settle_made(struct scope *top, struct field_table *fields, struct field_use *use);
+void check_data(struct unit *unit, struct definition *data, struct diagnostics *d);
+/* train.c: first values of all parameters and states. */
+struct ir_program *initial_program(struct workspace *w, enum ir_precision precision);
 /* A use settles that the field is whole, in [0, high]; or its shape. True if that is news: the caller's value is poison
  * then. */
 bool settle_whole(struct workspace *w, struct field_use *field, int64_t high, const char *bound);
 bool settle_shape(struct workspace *w, struct field_use *field, int rank, const int64_t *shape);
-struct split describe_split(struct scope *top, struct definition *data, struct node *split, struct field_table *fields,
-                            struct ir_program *program);
+/* The fields that the program has leaves for: those of the same items, or of all items of another split. */
+struct split describe_split(struct scope *top, struct data_split *split, struct field_table *fields,
+                            struct ir_program *program, const struct data_split *other);
 
 /* weights, biases, params, params("glob"), a model or instance, one parameter. false after an error. */
 bool select_parameters(struct scope *scope, struct node *selector, parameter_list *out);
@@ -522,7 +574,7 @@ bool parameters_of_slot(struct scope *scope, struct train_block *block, const st
 /* Runs the local definitions that the expressions rest on. */
 void run_locals(struct scope *scope, struct train_block *block, struct node *const *expressions, int count);
 /* The split for evaluation: test or validation first, as asked; NULL if the data have neither. */
-struct node *evaluation_split(struct train_block *block, bool test_first);
+struct data_split *evaluation_split(struct unit *unit, struct train_block *block, bool test_first);
 
 /* trained: the workspace of the step, which gives every parameter and state its first value; NULL: it failed. */
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,

@@ -53,8 +53,8 @@ static void shape_from_header(struct scope *inner, struct node *input, struct fi
     field->shaped = true;
 }
 
-static const struct value *input_value(struct scope *inner, struct definition *data, struct node *split,
-                                       struct field_table *fields, struct node *input)
+static const struct value *input_value(struct scope *inner, struct data_split *split, struct field_table *fields,
+                                       struct node *input)
 {
     struct workspace *w = inner->workspace;
     struct field_use *field = NULL;
@@ -70,7 +70,7 @@ static const struct value *input_value(struct scope *inner, struct definition *d
         return &poison;
     if (!field) {
         if (split) {
-            fail(inner, "E0201", input->span, "the data %s have no field `%s`", data->name, input->name);
+            fail(inner, "E0201", input->span, "the data %s have no field `%s`", split->data->name, input->name);
             suggest(inner->unit->diagnostics, input->name, &names);
         } else {
             fail(inner, "E0201", input->span, "there is no data to fill the input `%s`", input->name);
@@ -82,7 +82,7 @@ static const struct value *input_value(struct scope *inner, struct definition *d
         shape_from_header(inner, input, field);
     if (!field->shaped)
         return &poison;
-    v = field_value(inner, data, field);
+    v = field_value(inner, field);
     if (v->kind == VALUE_TENSOR && v->own.count == input->list.count && v->own.count) {
         struct value *named = value_new(inner, VALUE_TENSOR);
         const struct ir_form **forms = NEW_ARRAY(w->arena, const struct ir_form *, v->own.count);
@@ -103,8 +103,8 @@ static const struct value *input_value(struct scope *inner, struct definition *d
     return v;
 }
 
-struct scope *forward(struct workspace *w, struct definition *model, struct definition *data, struct node *split,
-                      struct field_table *fields, bool training, struct span at)
+struct scope *forward(struct workspace *w, struct definition *model, struct data_split *split, struct field_table *fields,
+                      bool training, struct span at)
 {
     struct scope *top = scope_top(w, w->unit, model->file, training);
     struct scope *header = scope_body(top, model->file, model->name),
@@ -121,7 +121,7 @@ struct scope *forward(struct workspace *w, struct definition *model, struct defi
     instance->layer->path = model->name;
     map_put(w->instances, model->name, instance);
     for (int i = 0; i < model->node->list.count; i++) {
-        const struct value *v = input_value(header, data, split, fields, model->node->list.at[i]);
+        const struct value *v = input_value(header, split, fields, model->node->list.at[i]);
 
         if (is_poison(v))
             return NULL;

@@ -52,7 +52,7 @@ static void collect(struct names *n, const struct node *node, bool subscript)
 
 static bool is_known(struct names *n, const char *name)
 {
-    static const char *const readers[] = {"idx", "npy", "csv", "characters", "words", "lines", "sequence", "divide"};
+    static const char *const readers[] = {"idx", "npy", "csv", "characters", "words", "lines", "sequence", "png", "divide"};
     name_list visible = {0};
 
     if (map_get(n->introduced, name))

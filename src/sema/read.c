@@ -357,16 +357,19 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
     }
     if (v->kind == VALUE_NUMBER && total == 0)
         return v;
-    if (v->kind == VALUE_TENSOR && v->field && !v->own.count && total) {
+    if (v->kind == VALUE_TENSOR && (v->field || v->unshaped) && !v->own.count && total) {
         /* A raw field whose shape nothing has settled: indices with an extent settle it. */
         int64_t shape[8];
         ir_index_list axes = {0};
+        struct field_use *field = v->field ? v->field : v->unshaped;
 
-        if (total <= 8 && !v->field->shaped && axes_named(scope, read->list.at, read->list.count, &axes) &&
+        if (field->shaped && scope->workspace->fields->changed)
+            return &poison; /* settled since the value was made: the next round knows */
+        if (total <= 8 && !field->shaped && axes_named(scope, read->list.at, read->list.count, &axes) &&
             axes.count == total) {
             for (int i = 0; i < total; i++)
                 shape[i] = axes.at[i]->extent;
-            settle_shape(scope->workspace, v->field, total, shape);
+            settle_shape(scope->workspace, field, total, shape);
             return &poison;
         }
     }

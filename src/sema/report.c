@@ -202,7 +202,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
 {
     struct report *report = NEW(unit->arena, struct report);
     struct scope *top = scope_top(NULL, unit, unit->main, false), *model = NULL, *scope;
-    struct node *split = evaluation_split(block, false);
+    struct data_split *split = evaluation_split(unit, block, false);
     struct field_table fields = {0};
     struct workspace *w = NULL;
     struct extraction *x;
@@ -211,7 +211,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     int errors = diagnostics_errors(d);
 
     if (!split && block->data)
-        split = data_split(block->data, block->split ? block->split : "train");
+        split = data_split(unit, block->data, block->split ? block->split : "train");
     if (!split)
         return NULL;
     for (int i = 0; i < known->fields.count; i++) {
@@ -221,7 +221,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         field->node = NULL;
         list_add(unit->arena, fields.fields, field);
     }
-    data_fields(top, block->data, split, &fields);
+    data_fields(top, split, &fields);
     for (int i = 0; i < fields.fields.count; i++) {
         if (fields.fields.at[i]->node)
             continue;
@@ -234,7 +234,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         entries.count = 0;
         w = workspace_new(unit, d, arena_printf(unit->arena, "%s_report", block->model->name), report->batch,
                           precision);
-        model = forward(w, block->model, block->data, split, &fields, false, block->node->name_span);
+        model = forward(w, block->model, split, &fields, false, block->node->name_span);
         if (model) {
             LIST(struct node *) expressions = {0};
 
@@ -277,7 +277,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     report->result = extraction_run(x);
     for (int i = 0; i < entries.count; i++)
         ir_add_output(report->result, entries.at[i].name, extraction_copy(x, entries.at[i].result), false);
-    report->split = describe_split(top, block->data, split, &fields, report->chunk);
+    report->split = describe_split(top, split, &fields, report->chunk, NULL);
     return report;
 }
 
@@ -345,7 +345,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     struct prediction *prediction = NEW(unit->arena, struct prediction);
     struct scope *top = scope_top(NULL, unit, unit->main, training), *scope = NULL;
     struct train_block *block = block_of(unit, model->name);
-    struct node *split = block && block->data ? evaluation_split(block, true) : NULL;
+    struct data_split *split = block && block->data ? evaluation_split(unit, block, true) : NULL;
     struct field_table fields = {0};
     struct workspace *w = NULL;
     struct map *averages = map_new(unit->arena);
@@ -354,9 +354,9 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     int errors = diagnostics_errors(d);
 
     if (!split && block && block->data)
-        split = data_split(block->data, "train");
+        split = data_split(unit, block->data, "train");
     if (split)
-        data_fields(top, block->data, split, &fields);
+        data_fields(top, split, &fields);
     else
         fields_of_header(top, model, &fields);
     if (block && block->precision && options.precision < 0 && block->precision->kind == NODE_PATH &&
@@ -368,7 +368,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     for (int round = 0; round < 6; round++) {
         fields.changed = false;
         w = workspace_new(unit, d, model->name, prediction->batch, precision);
-        scope = forward(w, model, split ? block->data : NULL, split, &fields, training, model->node->name_span);
+        scope = forward(w, model, split, &fields, training, model->node->name_span);
         if (!fields.changed || diagnostics_errors(d) > errors)
             break;
     }
@@ -403,7 +403,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
             prediction->program = extraction_run(x);
     }
     if (split)
-        prediction->split = describe_split(top, block->data, split, &fields, prediction->program);
+        prediction->split = describe_split(top, split, &fields, prediction->program, NULL);
     return diagnostics_errors(d) ? NULL : prediction;
 }
 
@@ -439,6 +439,8 @@ void check_unit(struct unit *unit, struct diagnostics *d)
         struct definition *model = unit->main->definitions.at[i];
         bool trained = false;
 
+        if (model->node->kind == NODE_DATA)
+            check_data(unit, model, d);
         if (model->node->kind != NODE_MODEL)
             continue;
         for (int k = 0; k < unit->trainings.count; k++)

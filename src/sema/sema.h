@@ -14,12 +14,34 @@ struct unit; /* one program file with what it uses, names resolved */
 struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count, struct diagnostics *d);
 
 /* Where a field of the data comes from: one reader call of a data block. */
-enum reader { READ_IDX, READ_NPY, READ_CSV };
+enum reader {
+    READ_IDX, READ_NPY, READ_CSV,
+    READ_LABELS,               /* csv: a column of text, as categories */
+    READ_CHARACTERS, READ_WORDS, /* limit; length: neighbours that make an item, 0: each is one */
+    READ_LINES, READ_LENGTHS,  /* limit, longest */
+    READ_PNG, READ_PNG_LABELS, /* labelled: the folder's sub-folders are the labels */
+    READ_MADE                  /* by the program of data, split: lower_data */
+};
+/* Part `part` of a split divided into parts of `counts` items; of: what was divided before that. */
+struct rows {
+    const char *name;          /* of the data block that divides */
+    int64_t *counts;
+    int count, part;
+    const struct rows *of;
+};
 struct field {
     const char *name;          /* of the IR_INPUT leaf it fills: "image" */
     enum reader reader;
-    const char *file;          /* path joined with the block's folder */
+    const char *file;          /* path joined with the block's folder; DATA.SPLIT if it is made */
     int first, count;          /* csv */
+    const char **columns;      /* csv: names of columns, if they are given */
+    int column_count;
+    int64_t limit, longest, length;
+    bool labelled;
+    const char *vocabulary, *vocabulary_file; /* "DATA.FIELD", and what it is made from: the training split's file */
+    const char *data, *split, *field; /* where it is defined */
+    const struct rows *rows;   /* NULL: all of them */
+    bool shared;               /* made once for all items: the leaf has no axis for the sample */
     struct span span;
     /* What the program wants of it. Whole: each value in [low, high] (checked at load; E1001 names row and axis). */
     bool whole;
@@ -81,9 +103,33 @@ struct training {
 /* The train blocks of the file, in order, checked and lowered. batch_override (0: none) is gradcheck's small batch.
    precision_override: -1 none, else enum ir_precision. seed_override: NULL none. */
 /* report_split: the split that the report reads; NULL: validation if there is one, else test. */
-struct lower_options { int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split; };
+/* items: how many a split read from files has; NULL or 0: not known yet, so anything will do. */
+struct lower_options {
+    int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split;
+    int64_t (*items)(void *context, const char *data, const char *split);
+    void *items_context;
+};
 int unit_trainings(const struct unit *unit);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
+
+/* Fields of a split that are more than one reader, as a program over its items; `batch` is the items. */
+struct data_program {
+    struct ir_program *program;    /* outputs: the fields; per item if the first axis is batch */
+    struct ir_program *initial;    /* first values of parameters and states of the models it calls, or NULL */
+    struct split split;            /* what it reads of the same items */
+    LIST(struct split) others;     /* what it reads of all items of other splits */
+    int64_t items;                 /* extent of batch */
+    bool separable;                /* nothing reaches another item: it may run over a few at a time */
+};
+/* items 0: as many as there are. NULL after an error. */
+struct data_program *lower_data(struct unit *unit, const char *data, const char *split, const char *const *fields, int count,
+                                int64_t items, struct lower_options options, struct diagnostics *d);
+/* How many items a split has: *items if the program says so, else 0 and a field to read them from; false after an error. */
+bool data_count(struct unit *unit, const char *data, const char *split, int64_t *items, struct field *field);
+/* The splits of a data block, and the fields of a split that can be printed; false if it is no data block. */
+typedef LIST(const char *) data_names;
+bool data_block_splits(struct unit *unit, const char *data, data_names *out);
+bool data_block_fields(struct unit *unit, const char *data, const char *split, data_names *out);
 
 /* A model for prediction: evaluation mode over a batch of a split; outputs: the model's, per sample. Also used by `check` for
    models that nothing trains. */

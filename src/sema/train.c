@@ -233,7 +233,7 @@ static bool has_slot(const struct train_block *block, const char *name)
 
 /* ---- one round ---- */
 
-static bool lower_step(struct unit *unit, struct train_block *block, struct node *split, struct field_table *fields,
+static bool lower_step(struct unit *unit, struct train_block *block, struct data_split *split, struct field_table *fields,
                        int64_t batch, enum ir_precision precision, struct diagnostics *d, struct lowered *l)
 {
     struct scope *model, *top;
@@ -246,7 +246,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct node
     l->w->phase = block->phase;
     if (!l->averages)
         l->averages = map_new(unit->arena);
-    model = forward(l->w, block->model, block->data, split, fields, true, block->node->name_span);
+    model = forward(l->w, block->model, split, fields, true, block->node->name_span);
     if (!model)
         return false;
     l->scope = scope_of_block(model, block, fields);
@@ -406,7 +406,7 @@ static struct ir_tensor *leaf_like(struct ir_program *p, struct arena *arena, co
     return ir_leaf(p, leaf->kind, leaf->name, axes, leaf->rank, leaf->whole, leaf->low, leaf->high, leaf->origin);
 }
 
-static struct ir_program *initial_program(struct workspace *w, enum ir_precision precision)
+struct ir_program *initial_program(struct workspace *w, enum ir_precision precision)
 {
     struct extraction *x = extraction_new(w->arena, w->program, "initial", precision);
     struct ir_program *p;
@@ -496,7 +496,7 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
         fail(top, "E0305", block->validate->span, "validate is %g, no whole number", validate), fine = false;
     if (patience != (double)(int64_t)patience)
         fail(top, "E0305", block->patience->span, "patience is %g, no whole number", patience), fine = false;
-    if ((block->patience || block->validate) && !evaluation_split(block, false)) {
+    if ((block->patience || block->validate) && !evaluation_split(unit, block, false)) {
         struct node *key = block->patience ? block->patience : block->validate;
 
         fail(top, "E0207", key->span, "%s counts reports, and there is no split for one: validation or test",
@@ -545,31 +545,16 @@ static void list_lets(struct unit *unit, struct training *t)
     }
 }
 
-static struct node *training_split(struct scope *top, struct train_block *block)
+static struct data_split *training_split(struct scope *top, struct train_block *block)
 {
     const char *name = block->split ? block->split : "train";
-    struct node *split;
+    int errors = diagnostics_errors(top->unit->diagnostics);
+    struct data_split *split = block->data ? data_split(top->unit, block->data, name) : NULL;
 
-    if (!block->data)
-        return NULL;
-    split = data_split(block->data, name);
-    if (split)
+    if (split || !block->data || diagnostics_errors(top->unit->diagnostics) > errors)
         return split;
-    if (block->data->node->flag)
-        not_compiled(top, block->data->node->name_span, "a data block made from another");
-    else {
-        struct node *other = NULL;
-
-        for (int i = 0; i < block->data->node->a->list.count; i++)
-            if (block->data->node->a->list.at[i]->kind == NODE_DEFINE)
-                other = block->data->node->a->list.at[i];
-        if (other)
-            not_compiled(top, other->span, "a split made by the block");
-        else {
-            fail(top, "E0201", block->node->b->span, "the data %s have no split `%s`", block->data->name, name);
-            note(top, block->data->node->name_span, "%s is defined here", block->data->name);
-        }
-    }
+    fail(top, "E0201", block->node->b->span, "the data %s have no split `%s`", block->data->name, name);
+    note(top, block->data->node->name_span, "%s is defined here", block->data->name);
     return NULL;
 }
 
@@ -588,7 +573,7 @@ static bool times_of(struct scope *top, struct train_block *phase, int64_t *time
 }
 
 /* Every phase is lowered again when one of them settles more of the fields than was known. */
-static bool lower_phases(struct unit *unit, struct train_block *block, struct node *split, struct field_table *fields,
+static bool lower_phases(struct unit *unit, struct train_block *block, struct data_split *split, struct field_table *fields,
                          const struct training *t, struct diagnostics *d, struct lowered *lowered)
 {
     int errors = diagnostics_errors(d), count = block->phases.count ? block->phases.count : 1;
@@ -611,7 +596,7 @@ static bool lower_phases(struct unit *unit, struct train_block *block, struct no
     return false;
 }
 
-static struct phase programs_of(struct unit *unit, struct train_block *block, struct node *split,
+static struct phase programs_of(struct unit *unit, struct train_block *block, struct data_split *split,
                                 struct field_table *fields, struct training *t, struct lowered *l)
 {
     struct scope *top = scope_top(NULL, unit, unit->main, true);
@@ -622,7 +607,7 @@ static struct phase programs_of(struct unit *unit, struct train_block *block, st
     phase.initial = initial_program(l->w, t->precision);
     phase.objective = objective_program(l);
     phase.probe = probe_program(l, t->precision);
-    phase.split = describe_split(top, block->data, split, fields, phase.step);
+    phase.split = describe_split(top, split, fields, phase.step, NULL);
     for (int i = 0; i < l->w->states.count; i++)
         if (l->w->states.at[i]->rule)
             list_add(unit->arena, t->rule_states, l->w->states.at[i]->path);
@@ -632,7 +617,8 @@ static struct phase programs_of(struct unit *unit, struct train_block *block, st
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d)
 {
     struct training *t = NEW(unit->arena, struct training);
-    struct node *node = unit->trainings.at[number], *split;
+    struct node *node = unit->trainings.at[number];
+    struct data_split *split;
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct field_table fields = {0};
     struct train_block *block;
@@ -647,7 +633,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     if (block->data && !split)
         return NULL;
     if (split)
-        data_fields(top, block->data, split, &fields);
+        data_fields(top, split, &fields);
     lowered = NEW_ARRAY(unit->arena, struct lowered, block->phases.count + 1);
     done = lower_phases(unit, block, split, &fields, t, d, lowered);
     if (block->report || block->patience)

@@ -214,7 +214,7 @@ struct scope *scope_of_block(struct scope *model, struct train_block *block, str
             note(scope, field->node->span, "and read here");
             continue;
         }
-        scope_define(scope, field->name, field->node->span, field_value(scope, block->data, field));
+        scope_define(scope, field->name, field->node->span, field_value(scope, field));
     }
     return scope;
 }
@@ -243,10 +243,10 @@ void run_locals(struct scope *scope, struct train_block *block, struct node *con
             run_definition(scope, block->locals.at[i]);
 }
 
-struct node *evaluation_split(struct train_block *block, bool test_first)
+struct data_split *evaluation_split(struct unit *unit, struct train_block *block, bool test_first)
 {
-    struct node *validation = block->data ? data_split(block->data, "validation") : NULL;
-    struct node *test = block->data ? data_split(block->data, "test") : NULL;
+    struct data_split *validation = block->data ? data_split(unit, block->data, "validation") : NULL;
+    struct data_split *test = block->data ? data_split(unit, block->data, "test") : NULL;
 
     if (test_first)
         return test ? test : validation;

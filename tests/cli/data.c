@@ -1,0 +1,253 @@
+/* data.c: data made by programs, divided data, texts, tables with names: from the file to what a model sees. */
+#include "run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rnet.h"
+
+/* Writes the text, runs the command, and gives what it said. */
+static struct outcome of(int status, const char *text, const char *command)
+{
+    write_file("net.rnet", text);
+    return run_expecting(status, "%s", command);
+}
+
+static const char *const cloud =
+    "use std\n"
+    "data cloud {\n"
+    "    samples = 640\n"
+    "    train { c = batch % 3, e[i: 5] ~ normal(0, 1), x[i] = e[i] + (i == c) * 3 + 2 }\n"
+    "    test { c = batch % 3, e[i: 5] ~ normal(0, 1), x[i] = e[i] + (i == c) * 3 + 2 }\n"
+    "}\n"
+    "data standard from cloud {\n"
+    "    m[i: 5] = mean[batch] cloud.train.x[i]\n"
+    "    s[i] = sqrt(mean[batch] (cloud.train.x[i] - m[i])^2)\n"
+    "    x[i] = (cloud.x[i] - m[i]) / s[i]\n"
+    "    label = cloud.c\n"
+    "}\n"
+    "data parts { (train, validation) = divide(standard.train, 500, 100) }\n"
+    "model code(x[i: 5]) -> z[u: 4] { z = x |> dense(4) |> tanh }\n"
+    "model auto(x[i: 5]) -> back[i] { back = code(x) |> dense(5) }\n"
+    "train auto on parts {\n"
+    "    loss = mean_square(back, x), optimizer = adam(rate = 1e-2), batch = 50, steps = 60\n"
+    "    report = mean_square(back, x)\n"
+    "}\n"
+    "data coded from standard { z = code(standard.x), label = standard.label }\n"
+    "model judge(z[u: 4]) -> logits[class: 3] { logits = z |> dense(3) }\n"
+    "train judge on coded {\n"
+    "    loss = cross_entropy(logits, label), optimizer = adam(rate = 5e-2), batch = 50, steps = 200\n"
+    "    report = accuracy(logits, label)\n"
+    "}\n";
+
+static double number_behind(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+
+    assert_non_null(at);
+    return strtod(at + strlen(key), NULL);
+}
+
+static void data_derived_from_data_and_models_train(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE, cloud, "rnetc train net.rnet --out run");
+    o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+    /* The three clouds are 3 apart where the noise is 1: chance would be 0.33, give or take 0.02. */
+    assert_true(number_behind(o.out, "accuracy ") > 0.6);
+    leave_folder();
+}
+
+static void derived_data_are_the_same_after_a_pause(void **state)
+{
+    static const int places[] = {20, 60, 130};
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE, cloud, "rnetc train net.rnet --out whole");
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        run_expecting(RNET_DONE, "rnetc train net.rnet --steps %d --out parts-%d", places[i], places[i]);
+        run_expecting(RNET_DONE, "rnetc train net.rnet --resume --threads 1 --out parts-%d", places[i]);
+        run_expecting(0, "cmp whole/checkpoint.safetensors parts-%d/checkpoint.safetensors", places[i]);
+    }
+    leave_folder();
+}
+
+/* The block trains the very model that its data are made by: they stay as they were when first used, also after a pause. */
+static void data_keep_the_parameters_they_were_made_with(void **state)
+{
+    char text[4000];
+
+    (void)state;
+    enter_folder();
+    snprintf(text, sizeof text,
+             "%smodel again(x[i: 5], z[u: 4]) -> d { y = code(x), d = sum[u] (y[u] - z[u] - 1)^2 }\n"
+             "data both from standard { x = standard.x, z = code(standard.x) }\n"
+             "train again on both { loss = d, optimizer = gd(rate = 0.1), batch = 50, steps = 40 }\n",
+             cloud);
+    of(RNET_DONE, text, "rnetc train net.rnet --out whole");
+    run_expecting(RNET_DONE, "rnetc train net.rnet --steps 280 --out parts");
+    run_expecting(RNET_DONE, "rnetc train net.rnet --resume --out parts");
+    run_expecting(0, "cmp whole/checkpoint.safetensors parts/checkpoint.safetensors");
+    leave_folder();
+}
+
+/* y = 2 x + 1 exactly, x = batch / 10: the report is 0 only if each item has its own number. */
+static void batch_is_the_number_of_the_item(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    o = of(RNET_DONE,
+           "use std\n"
+           "data line { samples = 11\n train { x = batch / 10, y = 2 * x + 1, n = size(batch) } }\n"
+           "model m(x, y, n) -> e { param w = 2, b = 1\n e = (w * x + b - y)^2 + (n - 11)^2 }\n"
+           "train m on line { loss = e, optimizer = gd(rate = 0.1), batch = 11, steps = 3, precision = f64 }\n",
+           "rnetc train net.rnet --json --out run");
+    o = run_expecting(0, "grep -c '\"loss\":0,' run/log.jsonl");
+    assert_string_equal(o.out, "3\n");
+    leave_folder();
+}
+
+static const char *const names =
+    "use std\n"
+    "let vocab = 30\n"
+    "data names {\n"
+    "    every {\n"
+    "        (name, length) = lines(\"names.txt\", vocab, 12)\n"
+    "        label = csv(\"table.csv\", \"language\", categories = 2)\n"
+    "        n = csv(\"table.csv\", \"n\")\n"
+    "    }\n"
+    "    (train, validation) = divide(every, 40, 20)\n"
+    "}\n"
+    "model reader(name[t: 12] in vocab, length in 13) -> logits[class: 2] {\n"
+    "    seen[v: vocab] = sum[t] (name[t] == v) * (t < length)\n"
+    "    logits = seen |> dense(2)\n"
+    "}\n"
+    "train reader on names {\n"
+    "    loss = cross_entropy(logits, label) + 0 * n\n"
+    "    optimizer = adam(rate = 0.05), batch = 10, epochs = 30\n"
+    "    report = accuracy(logits, label)\n"
+    "}\n";
+
+/* Language a writes with a, b, c, language b with x, y, z: letters tell. */
+static void write_names(void)
+{
+    char text[2000] = "", table[2000] = "n,language\n";
+
+    for (int i = 0; i < 60; i++) {
+        char line[40];
+
+        snprintf(line, sizeof line, "%s%s\n", i % 2 ? "xyz" : "abc", i % 3 ? (i % 2 ? "xz" : "ca") : "");
+        strcat(text, line);
+        snprintf(line, sizeof line, "%d,%s\n", i, i % 2 ? "b" : "a");
+        strcat(table, line);
+    }
+    write_file("names.txt", text);
+    write_file("table.csv", table);
+}
+
+static void lines_and_categories_train(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_names();
+    of(RNET_DONE, names, "rnetc train net.rnet --out run");
+    o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+    assert_string_equal(o.out, "accuracy 1\n");
+    leave_folder();
+}
+
+/* The vocabulary is the checkpoint's: other lines, whose letters come in another order, change no number of a letter. */
+static void the_vocabulary_is_kept_in_the_checkpoint(void **state)
+{
+    struct outcome o;
+    char text[2000] = "";
+
+    (void)state;
+    enter_folder();
+    write_names();
+    of(RNET_DONE, names, "rnetc train net.rnet --out run");
+    for (int i = 0; i < 60; i++)
+        strcat(text, i % 2 ? "zzzzyyx\n" : "aab\n");
+    write_file("names.txt", text);
+    o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+    assert_string_equal(o.out, "accuracy 1\n");
+    leave_folder();
+}
+
+static void a_category_too_many_is_named(void **state)
+{
+    struct outcome o;
+    char text[2000] = "n,language\n";
+
+    (void)state;
+    enter_folder();
+    write_names();
+    for (int i = 0; i < 60; i++)
+        strcat(text, i == 7 ? "7,c\n" : i % 2 ? "1,b\n" : "0,a\n");
+    write_file("table.csv", text);
+    o = of(RNET_DATA, names, "rnetc train net.rnet --out run");
+    assert_contains(o.error, "label 2 in row 7 is not in 0..1");
+    leave_folder();
+}
+
+static void more_items_than_there_are_cannot_be_divided(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_names();
+    run_expecting(0, "head -50 names.txt > short.txt; mv short.txt names.txt; head -51 table.csv > s.csv; mv s.csv table.csv");
+    o = of(RNET_DATA, names, "rnetc train net.rnet --out run");
+    assert_contains(o.error, "50");
+    leave_folder();
+}
+
+/* Each symbol follows the one before in "abcabc...": a model of the last symbol learns it all. */
+static void sequences_of_characters_train(void **state)
+{
+    char text[2000] = "";
+
+    (void)state;
+    enter_folder();
+    for (int i = 0; i < 300; i++)
+        strcat(text, "abc");
+    write_file("book.txt", text);
+    of(RNET_DONE,
+       "use std\n"
+       "data book {\n train { text = sequence(characters(\"book.txt\", 5), 4) }\n test { text = sequence(characters(\"book.txt\", 5), 4) }\n}\n"
+       "model next(text[k: 4] in 5) -> nll {\n"
+       "    param W[a: 5, b: 5] = 0\n"
+       "    logits[b] = sum[a] (text[2] == a) * W[a, b]\n"
+       "    nll = cross_entropy(logits, text[3])\n"
+       "}\n"
+       "train next on book { loss = nll, optimizer = gd(rate = 10), batch = 16, steps = 100\n report = nll < 0.1 }\n",
+       "rnetc train net.rnet --out run");
+    {
+        struct outcome o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+        assert_string_equal(o.out, "report 1\n");
+    }
+    leave_folder();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_derived_from_data_and_models_train), cmocka_unit_test(derived_data_are_the_same_after_a_pause),
+        cmocka_unit_test(data_keep_the_parameters_they_were_made_with), cmocka_unit_test(batch_is_the_number_of_the_item),
+        cmocka_unit_test(lines_and_categories_train), cmocka_unit_test(the_vocabulary_is_kept_in_the_checkpoint),
+        cmocka_unit_test(a_category_too_many_is_named), cmocka_unit_test(more_items_than_there_are_cannot_be_divided),
+        cmocka_unit_test(sequences_of_characters_train)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
