@@ -573,6 +573,22 @@ static bool read_start(struct scope *scope, struct over *over, struct node *defi
     return true;
 }
 
+/* What ir_arrange found: knots that the IR has no recurrence for. */
+static void refuse_order(struct scope *scope, struct node *node, const char *wrong)
+{
+    const char *end = strchr(wrong, ' ');
+    const struct ir_tensor *t =
+        end ? ir_find(scope->workspace->program, arena_slice(scope->unit->arena, wrong, (size_t)(end - wrong))) : NULL;
+
+    if (strstr(wrong, "in two recurrences"))
+        not_compiled(scope, node->name_span, "an `over` inside of another that depends on it");
+    else if (t && t->kind == IR_OPAQUE)
+        not_compiled(scope, origin_span(scope->unit, t->origin),
+                     "rank, solve or cholesky of what an `over` around it carries");
+    else
+        not_compiled(scope, node->name_span, arena_printf(scope->unit->arena, "this recurrence (%s)", wrong));
+}
+
 void run_over(struct scope *scope, struct node *node)
 {
     struct over *over = NEW(scope->unit->arena, struct over);
@@ -609,11 +625,6 @@ void run_over(struct scope *scope, struct node *node)
     if (over->up || diagnostics_errors(scope->unit->diagnostics) > errors)
         return;
     wrong = ir_arrange(scope->workspace->program);
-    if (wrong && (strstr(wrong, "in two recurrences") || strstr(wrong, "outside of any recurrence")))
-        not_compiled(scope, node->name_span,
-                     strstr(wrong, "two")
-                         ? "an `over` inside of another that depends on it"
-                         : "an operation inside of `over` that is no equation (solve, cholesky, rank)");
-    else if (wrong)
-        fail(scope, "E0315", node->name_span, "%s", wrong);
+    if (wrong)
+        refuse_order(scope, node, wrong);
 }
