@@ -1,4 +1,5 @@
-/* linear.c: ranks, solutions of linear systems, Cholesky's and QR factors. One thread inside each call; nothing is allocated. */
+/* linear.c: ranks, solutions of linear systems, Cholesky's and QR factors. One thread inside each call; nothing is
+ * allocated. */
 #include "blas.h"
 #include "rnet.h"
 
@@ -83,10 +84,10 @@ static int as_int(int64_t size)
     return (int)size;
 }
 
-#define REAL float
+#define REAL     float
 #define OF(name) name##_f32
 #include "linear_of.h"
 
-#define REAL double
+#define REAL     double
 #define OF(name) name##_f64
 #include "linear_of.h"

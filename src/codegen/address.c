@@ -480,7 +480,8 @@ void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value 
     intrinsic(e, "llvm.masked.scatter", types, 2, arguments, 4);
 }
 
-void emit_increase(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts, struct value value)
+void emit_increase(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts,
+                   struct value value)
 {
     struct access access = access_of(e, tensor, subscripts);
 

@@ -213,8 +213,7 @@ static bool open_libraries(const struct ir_program *p, struct rnet_error *error)
 {
     for (int i = 0; i < p->kernels.count; i++) {
         const struct ir_kernel *kernel = p->kernels.at[i];
-        bool lapack =
-            kernel->kind == IR_OPAQUE_KERNEL && kernel->stages.at[0]->equations.at[0]->opaque != IR_RANK;
+        bool lapack = kernel->kind == IR_OPAQUE_KERNEL && kernel->stages.at[0]->equations.at[0]->opaque != IR_RANK;
 
         if ((kernel->kind == IR_PRODUCT_KERNEL && !rnet_blas_open(error)) || (lapack && !rnet_lapack_open(error)))
             return false;

@@ -497,7 +497,8 @@ static void join_in_memory(struct emitter *e, const struct equation_plan *eq, in
     }
 }
 
-/* The place of what is made now among all steps: part of it `row` (of the axes before the time), element `at` behind it. */
+/* The place of what is made now among all steps: part of it `row` (of the axes before the time), element `at` behind
+ * it. */
 static V place_in_time(struct emitter *e, const struct ir_tensor *t, V row, V at)
 {
     if (!t->recurrence)
@@ -521,7 +522,8 @@ static void join_elements(struct emitter *e, const struct equation_plan *eq, int
 }
 
 /* Elements of one row: all of them outside of recurrences. */
-static void join_row(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V row, int64_t elements)
+static void join_row(struct emitter *e, const struct equation_plan *eq, int64_t parts, V memory, V row,
+                     int64_t elements)
 {
     int64_t full = elements / LANES * LANES;
 

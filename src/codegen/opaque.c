@@ -1,5 +1,6 @@
-/* opaque.c: an operation that no equation says as calls into the runtime, one for each value of the axes before its own,
-   a range of them to each part. An operand that is not stored as the runtime takes it (a draw, a whole number) is copied first. */
+/* opaque.c: an operation that no equation says as calls into the runtime, one for each value of the axes before its
+   own, a range of them to each part. An operand that is not stored as the runtime takes it (a draw, a whole number) is
+   copied first. */
 #include "emit.h"
 
 typedef LLVMValueRef V;
@@ -60,7 +61,8 @@ static V block_pointer(struct emitter *e, const struct operand *operand, V block
     return offset_pointer(e, base, LLVMBuildNSWMul(e->builder, block, whole_like(e->i64, bytes), ""));
 }
 
-static void call(struct emitter *e, const char *name, bool single, const int64_t *sizes, int size_count, V *pointers, int count)
+static void call(struct emitter *e, const char *name, bool single, const int64_t *sizes, int size_count, V *pointers,
+                 int count)
 {
     LLVMTypeRef types[8];
     V arguments[8];
@@ -126,7 +128,8 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
     int64_t blocks = ir_extent_product(t->axes, t->rank - own);
     bool single = e->program->precision == IR_SINGLE && !(t->opaque == IR_RANK && x->whole);
     enum ir_storage storage = single ? IR_F32 : IR_F64;
-    int64_t sizes[2] = {x->rank > 1 ? x->axes[x->rank - 2]->extent : 1, x->axes[x->rank - 1]->extent}; /* rows, columns */
+    int64_t sizes[2] = {x->rank > 1 ? x->axes[x->rank - 2]->extent : 1,
+                        x->axes[x->rank - 1]->extent}; /* rows, columns */
     /* Numbers of scratch for one part, with what rnet.h asks for. */
     int64_t numbers = t->opaque == IR_RANK       ? 2 * sizes[1]
                       : t->opaque == IR_SOLVE    ? sizes[1] * sizes[1] + sizes[1]

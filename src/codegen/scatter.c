@@ -1,8 +1,8 @@
 /* scatter.c: a scatter kernel as two functions: zeros everywhere, then the sums.
 
-   Each element's sources are added in increasing order, whatever the parts: an index that is a target by itself has for each of its
-   values elements of its own, so that along it parts are cut and lanes lie side by side; along the others one source comes
-   after the other. With no such index there is one part. */
+   Each element's sources are added in increasing order, whatever the parts: an index that is a target by itself has for
+   each of its values elements of its own, so that along it parts are cut and lanes lie side by side; along the others
+   one source comes after the other. With no such index there is one part. */
 #include "emit.h"
 
 typedef LLVMValueRef V;
@@ -39,7 +39,7 @@ struct scattering {
     const struct ir_tensor *tensor;
     struct ir_index *lanes, *cut; /* of the sources, or NULL */
     int64_t each, parts;
-    V first, end;                 /* of the index that is cut */
+    V first, end; /* of the index that is cut */
 };
 
 static void choose_indices(struct scattering *s)

@@ -1,11 +1,12 @@
 /* pack.c: operands of products as BLAS wants them.
 
    requires: no kernels yet. maintains: every value, bit for bit in the evaluator. breaks: adds equations.
-   A large sum of products that product_match refuses for how an operand is read (a gather, a guard, a window, steps of a longer axis)
-   becomes one over copies of its operands, whose axes are the indices that the read has: those of the output together and
-   those summed together, in each in the order in which they run through memory, whichever holds the fastest last. A copy
-   pays if each of its elements is used often. A copy of windows is larger than what it copies, so it is made anew for each
-   product and lives only until that is done (fuse.c leaves it alone); none is made where windows overlap too much. */
+   A large sum of products that product_match refuses for how an operand is read (a gather, a guard, a window, steps of
+   a longer axis) becomes one over copies of its operands, whose axes are the indices that the read has: those of the
+   output together and those summed together, in each in the order in which they run through memory, whichever holds the
+   fastest last. A copy pays if each of its elements is used often. A copy of windows is larger than what it copies, so
+   it is made anew for each product and lives only until that is done (fuse.c leaves it alone); none is made where
+   windows overlap too much. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -93,7 +94,8 @@ static bool worth_copying(struct packing *packing, struct arena *arena, const st
         return false;
     *axes = axes_of_copy(packing->p, arena, q, read);
     elements = ir_extent_product(axes->at, axes->count);
-    return axes->count && axes->count <= MOST_AXES && iteration_points(q) >= USES * elements && elements <= LARGER * there && elements <= MOST_ELEMENTS;
+    return axes->count && axes->count <= MOST_AXES && iteration_points(q) >= USES * elements &&
+           elements <= LARGER * there && elements <= MOST_ELEMENTS;
 }
 
 /* Is q a product with these operands copied (bit 0, bit 1)? */
@@ -138,8 +140,8 @@ void pack_operands(struct ir_program *p)
         struct packing packing = {.p = p};
         bool packed = false;
 
-        if (is_plain(q) && q->reduction == IR_SUM && !is_product(p, q) &&
-            product_operands(q->value, packing.from) && iteration_points(q) >= 1 << 16)
+        if (is_plain(q) && q->reduction == IR_SUM && !is_product(p, q) && product_operands(q->value, packing.from) &&
+            iteration_points(q) >= 1 << 16)
             for (int operands = 1; operands < 4 && !packed; operands++)
                 packed = try_copies(&packing, arena, q, operands);
         for (int k = 0; packed && k < 2; k++)

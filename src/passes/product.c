@@ -83,10 +83,10 @@ static bool outside_first(const struct ir_tensor *q, const struct ir_expr *read)
         const struct ir_form *form = read->subscripts[i];
         bool inside = form->low >= 0 && form->high < read->tensor->axes[i]->extent;
 
-        if (!inside && (form->count != 1 || form->terms[0].coefficient != 1 ||
-                        form->terms[0].atom->kind != IR_ATOM_INDEX || form->terms[0].atom->index != time_of(q) ||
-                        read->tensor->axes[i]->extent != q->recurrence->extent ||
-                        form->constant != (q->recurrence->down ? 1 : -1)))
+        if (!inside &&
+            (form->count != 1 || form->terms[0].coefficient != 1 || form->terms[0].atom->kind != IR_ATOM_INDEX ||
+             form->terms[0].atom->index != time_of(q) || read->tensor->axes[i]->extent != q->recurrence->extent ||
+             form->constant != (q->recurrence->down ? 1 : -1)))
             return false;
     }
     return true;
