@@ -31,7 +31,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROGRAM(functions),    PROGRAM(dense),   PROGRAM(losses),    PROGRAM(norms),     PROGRAM(noise),
         PROGRAM(convolutions), PROGRAM(pooling), PROGRAM(blocks),    PROGRAM(attention), PROGRAM(shapes),
-        PROGRAM(recurrences),  PROGRAM(rules),   PROGRAM(sharpness),
+        PROGRAM(recurrences),  PROGRAM(rules),   PROGRAM(sharpness), PROGRAM(game),      PROGRAM(second),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
