@@ -18,6 +18,8 @@ struct options {
     struct arena *arena;
     LIST(const char *) files;          /* arguments that are no options */
     LIST(struct setting) settings;     /* --set */
+    LIST(struct setting) sweeps;       /* --sweep: values apart by commas, or FIRST..LAST */
+    bool quiet;                        /* a run of a sweep: nothing on stdout */
     int threads;
     bool seed_given;
     uint64_t seed;

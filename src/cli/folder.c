@@ -20,7 +20,7 @@ static bool holds_run(struct arena *arena, const char *folder)
            !access(arena_printf(arena, "%s/log.jsonl", folder), F_OK);
 }
 
-static const char *stem(struct arena *arena, const char *path)
+const char *file_stem(struct arena *arena, const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *point = strrchr(name, '.');
 
@@ -42,7 +42,7 @@ static int make_folders(struct arena *arena, const char *path)
 int choose_folder(struct trainer *t)
 {
     struct arena *arena = t->options->arena;
-    const char *name = stem(arena, t->options->files.at[0]);
+    const char *name = file_stem(arena, t->options->files.at[0]);
 
     t->folder = t->options->out;
     if (!t->folder) {

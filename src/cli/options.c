@@ -15,6 +15,7 @@ static const struct option_row {
     int commands; /* that take it */
 } rows[] = {
     {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS},
+    {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK},
     {"steps", "N", "stop after this many steps", TRAIN},
@@ -122,7 +123,12 @@ static int take(struct options *o, const char *name, const char *value)
     int status = -1;
     const char *equals;
 
-    if (!strcmp(name, "set")) {
+    if (!strcmp(name, "sweep")) {
+        if (!(equals = strchr(value, '=')) || equals == value || !equals[1])
+            return wrong_value(name, value, "NAME=V1,V2 or NAME=FIRST..LAST");
+        list_add(o->arena, o->sweeps,
+                 (struct setting){arena_slice(o->arena, value, (size_t)(equals - value)), equals + 1});
+    } else if (!strcmp(name, "set")) {
         if (!(equals = strchr(value, '=')) || equals == value)
             return wrong_value(name, value, "NAME=VALUE");
         list_add(o->arena, o->settings,

@@ -164,7 +164,7 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     }
     if (!rnet_log_end(t->log, error))
         return false;
-    if (!t->options->json) {
+    if (!t->options->json && !t->options->quiet) {
         if (t->blocks > 1)
             printf("%s  ", t->training->model);
         if (t->items)
@@ -206,7 +206,7 @@ static void watch_patience(struct trainer *t)
         if (t->stale < t->training->patience)
             return;
         t->ended = true;
-        if (!t->options->json)
+        if (!t->options->json && !t->options->quiet)
             printf("%" PRId64 " reports without a lower loss: %s ends at step %" PRIu64 "\n", t->stale, t->training->model,
                    t->step);
     }
@@ -557,6 +557,8 @@ static int train_block(struct trainer *t)
     if (t->options->time && t->turns && t->turns[0].compiled.code)
         print_times(t);
     if (status == RNET_DONE) {
+        if (t->options->quiet)
+            return status;
         if (t->options->json)
             print_json(t);
         else if (t->block + 1 == t->blocks || !t->ended)
@@ -612,8 +614,12 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
                               t.training->model, t.options->files.at[0], t.folder);
         first->log = t.log;
         first->progress = t.progress;
-        if (t.result.count)
-            first->result = t.result;
+        if (!t.result.count) {
+            t.result.count = 1;
+            t.result.at[0].name = "loss";
+            t.result.at[0].value = t.loss;
+        }
+        first->result = t.result;
         first->block = t.block + 1;
         first->before = t.before + t.step;
         first->resume = false;
@@ -623,7 +629,7 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
     return status;
 }
 
-int run_train(struct options *options)
+int train_program(struct options *options, struct report_result *result)
 {
     double begin = rnet_seconds();
     struct diagnostics *d;
@@ -658,5 +664,13 @@ int run_train(struct options *options)
         rnet_log_close(trainer.log, &(struct rnet_error){0});
     if (trainer.progress)
         rnet_progress_free(trainer.progress);
+    *result = trainer.result;
     return status;
+}
+
+int run_train(struct options *options)
+{
+    struct report_result result;
+
+    return options->sweeps.count ? run_sweep(options) : train_program(options, &result);
 }

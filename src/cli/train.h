@@ -62,7 +62,17 @@ int turn_programs(const struct trainer *trainer, const struct ir_program **progr
 bool probe_run(struct trainer *trainer, struct turn *turn, const int64_t *items, uint64_t position, uint64_t step,
                struct rnet_error *error);
 
+/* ---- train.c, sweep.c ---- */
+
+/* One run of the program; result: of the last report, or the last step's loss. */
+int train_program(struct options *options, struct report_result *result);
+/* A run for each combination of the swept values. */
+int run_sweep(struct options *options);
+
 /* ---- folder.c ---- */
+
+/* "net" of "programs/net.rnet". */
+const char *file_stem(struct arena *arena, const char *path);
 
 /* Sets folder and checkpoint_path. Without --out: runs/NAME, or runs/NAME-2, ... if that holds a run; with --resume the last
    of these. A folder that holds a run is not written over. */
