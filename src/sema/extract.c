@@ -2,6 +2,7 @@
    requires: nothing wanted reads what was made after it, replaced tensors apart. maintains: order, names, origins.
    Leaves and draws that nothing wanted reads stay behind. */
 #include <stdio.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -15,23 +16,42 @@ struct extraction {
     struct ir_tensor **copies;
     LIST(struct ir_index *) index_from, index_to;
     struct map *indices, *expressions;
+    int known;      /* tensors that the arrays by number have room for */
     bool recurrent; /* the copy has equations of recurrences */
 };
+
+static void *grown(struct extraction *x, const void *old, size_t element, int count)
+{
+    char *more = arena_alloc(x->arena, element * (size_t)count);
+
+    if (x->known)
+        memcpy(more, old, element * (size_t)x->known);
+    return more;
+}
+
+/* The workspace may have made tensors since. */
+static void catch_up(struct extraction *x)
+{
+    int count = 2 * x->from->tensors.count + 1;
+
+    if (x->from->tensors.count <= x->known)
+        return;
+    x->replaced = grown(x, x->replaced, sizeof *x->replaced, count);
+    x->renamed = grown(x, x->renamed, sizeof *x->renamed, count);
+    x->kinds = grown(x, x->kinds, sizeof *x->kinds, count);
+    x->needed = grown(x, x->needed, sizeof *x->needed, count);
+    x->copies = grown(x, x->copies, sizeof *x->copies, count);
+    x->known = count;
+}
 
 struct extraction *extraction_new(struct arena *arena, struct ir_program *from, const char *name,
                                   enum ir_precision precision)
 {
     struct extraction *x = NEW(arena, struct extraction);
-    int count = from->tensors.count + 1;
 
     x->arena = arena;
     x->from = from;
     x->to = ir_program_new(arena, name, precision);
-    x->replaced = NEW_ARRAY(arena, struct ir_tensor *, count);
-    x->renamed = NEW_ARRAY(arena, const char *, count);
-    x->kinds = NEW_ARRAY(arena, enum ir_kind, count);
-    x->needed = NEW_ARRAY(arena, bool, count);
-    x->copies = NEW_ARRAY(arena, struct ir_tensor *, count);
     x->indices = map_new(arena);
     x->expressions = map_new(arena);
     return x;
@@ -39,11 +59,13 @@ struct extraction *extraction_new(struct arena *arena, struct ir_program *from, 
 
 void extraction_replace(struct extraction *x, struct ir_tensor *tensor, struct ir_tensor *by)
 {
+    catch_up(x);
     x->replaced[tensor->number] = by;
 }
 
 void extraction_rename(struct extraction *x, struct ir_tensor *leaf, enum ir_kind kind, const char *name)
 {
+    catch_up(x);
     x->renamed[leaf->number] = name;
     x->kinds[leaf->number] = kind;
 }
@@ -55,6 +77,7 @@ static void need_read(const struct ir_expr *read, void *context)
 
 void extraction_want(struct extraction *x, struct ir_tensor *tensor)
 {
+    catch_up(x);
     if (x->replaced[tensor->number]) {
         tensor = x->replaced[tensor->number];
     }
@@ -228,6 +251,7 @@ static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *ten
 
 struct ir_program *extraction_run(struct extraction *x)
 {
+    catch_up(x);
     for (int i = 0; i < x->from->tensors.count; i++)
         if (x->needed[i])
             copy_tensor(x, x->from->tensors.at[i]);
@@ -242,5 +266,6 @@ struct ir_program *extraction_run(struct extraction *x)
 
 struct ir_tensor *extraction_copy(struct extraction *x, struct ir_tensor *tensor)
 {
+    catch_up(x);
     return copy_tensor(x, tensor);
 }
