@@ -10,18 +10,20 @@
 struct answer {
     const char *name;
     const struct ir_tensor *tensor;
-    int64_t row; /* numbers a sample */
+    bool by_sample; /* else it is made of parameters alone, and repeated */
+    int64_t row;    /* numbers a sample */
     struct rnet_array array;
 };
 
 static void answer_new(struct answer *answer, const struct ir_output *output, int64_t items)
 {
     const struct ir_tensor *t = output->tensor;
+    bool by_sample = t->rank && t->axes[0]->batch;
 
-    *answer = (struct answer){.name = output->name, .tensor = t, .row = 1};
-    answer->array = (struct rnet_array){.type = RNET_F64, .rank = t->rank, .shape = {items}};
-    for (int i = 1; i < t->rank; i++) {
-        answer->array.shape[i] = t->axes[i]->extent;
+    *answer = (struct answer){.name = output->name, .tensor = t, .by_sample = by_sample, .row = 1};
+    answer->array = (struct rnet_array){.type = RNET_F64, .rank = 1, .shape = {items}};
+    for (int i = by_sample; i < t->rank; i++) {
+        answer->array.shape[answer->array.rank++] = t->axes[i]->extent;
         answer->row *= t->axes[i]->extent;
     }
     answer->array.data = malloc(sizeof(double) * (size_t)(items * answer->row) + 1);
@@ -74,7 +76,7 @@ static void run_batches(struct instance *in, const struct dataset *data, struct 
             const void *from = instance_data(in, answers[a].tensor);
 
             for (int64_t k = 0; k < real * answers[a].row; k++)
-                to[k] = stored_number(from, answers[a].tensor->storage, k);
+                to[k] = stored_number(from, answers[a].tensor->storage, answers[a].by_sample ? k : k % answers[a].row);
         }
     }
     free(chosen);
@@ -114,7 +116,10 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     pool = rnet_pool_new(options->threads);
     instance_new(&in, &compiled, &memory, pool, options->seed);
     count = program->outputs.count;
-    items = options->count && options->count < data.items ? options->count : data.items;
+    /* Without data every answer is made of parameters and draws: one, unless more are asked for. */
+    items = prediction->split.fields.count ? data.items : options->count ? options->count : 1;
+    if (options->count && options->count < items)
+        items = options->count;
     answers = calloc((size_t)count + 1, sizeof *answers);
     for (int a = 0; a < count; a++)
         answer_new(&answers[a], &program->outputs.at[a], items);

@@ -101,6 +101,24 @@ static void train_eval_predict(void **state)
     leave_folder();
 }
 
+static void what_does_not_differ_by_sample_is_answered_for_each(void **state)
+{
+    (void)state;
+    set_up();
+    write_file("same.rnet",
+               "use std\n\ndata cloud {\n    samples = 8\n    train { x[i: 12] ~ normal(0, 1) }\n}\n\n"
+               "model net(x[i: 12]) -> (y, w[k: 3]) {\n    param w[k] = 2\n    y = w[0] + x[0] - x[0]\n}\n\n"
+               "model alone() -> w[k: 3] {\n    param w[k] = 3\n}\n\n"
+               "train net on cloud { loss = y, optimizer = gd(rate = 0), batch = 4, steps = 1 }\n\n"
+               "train alone { loss = w[0], optimizer = gd(rate = 0), steps = 1 }\n");
+    run_expecting(RNET_DONE, "rnetc train same.rnet --out run");
+    assert_string_equal(run_expecting(RNET_DONE, "rnetc predict same.rnet net --checkpoint run/checkpoint.safetensors --count 2").out,
+                        "y 2  w 2 2 2\ny 2  w 2 2 2\n");
+    assert_string_equal(run_expecting(RNET_DONE, "rnetc predict same.rnet alone --checkpoint run/checkpoint.safetensors").out,
+                        "3 3 3\n");
+    leave_folder();
+}
+
 static void settings_reach_the_run(void **state)
 {
     (void)state;
@@ -208,6 +226,7 @@ int main(void)
         cmocka_unit_test(misspelt_words_get_a_suggestion),
         cmocka_unit_test(check_says_that_nothing_is_wrong),
         cmocka_unit_test(train_eval_predict),
+        cmocka_unit_test(what_does_not_differ_by_sample_is_answered_for_each),
         cmocka_unit_test(settings_reach_the_run),
         cmocka_unit_test(runs_without_a_name_get_folders_of_their_own),
         cmocka_unit_test(the_log_holds_a_line_a_step),
