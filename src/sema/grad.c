@@ -114,6 +114,20 @@ static const struct value *read_gradient(struct scope *scope, struct ir_tensor *
     return value_tensor(scope, value, &own);
 }
 
+/* While kinds are open: a real number that differs where the gradient may. */
+static const struct value *some_number_of(struct scope *scope, struct ir_tensor *e, const ir_index_list *axes,
+                                          const struct value *x)
+{
+    struct ir_program *p = scope->workspace->program;
+    const struct ir_form **forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, axes->count + 1);
+    const struct ir_expr *sum;
+
+    for (int i = 0; i < axes->count; i++)
+        forms[i] = ir_form_index(p, axes->at[i]);
+    sum = ir_apply(p, IR_add, ir_read(p, e, forms, axes->count, NULL), x->expr, NULL);
+    return value_tensor(scope, ir_apply(p, IR_multiply, ir_real(p, 0.5), sum, NULL), &x->own);
+}
+
 static const struct value *gradient_of(struct scope *scope, struct ir_tensor *e, const ir_index_list *axes,
                                        const struct value *x, struct node *call, struct node *wrt)
 {
@@ -134,6 +148,8 @@ static const struct value *gradient_of(struct scope *scope, struct ir_tensor *e,
         return &poison;
     }
     target = x->expr->tensor;
+    if (target->whole && kinds_are_open(scope))
+        return some_number_of(scope, e, axes, x);
     if (target->whole)
         return fail(scope, "E0602", wrt->span, "%s is a whole number; nothing can be added to it", text_of(scope, wrt));
     free_indices(scope, x, &free);

@@ -412,6 +412,8 @@ struct node *at_one_step(struct scope *scope, const struct node *target);
 void keep(struct scope *scope, struct node *target, const struct value *value);
 /* A read of a kept name inside its `over`: a value of one step, without the axis of time. */
 const struct value *kept_at(struct scope *scope, struct binding *binding, struct node *read, struct span at);
+/* Is the block of an `over` being tried, to find the kinds of what it carries? A carried value may still look whole. */
+bool kinds_are_open(const struct scope *scope);
 /* Is this the body of an `over` itself, not of a layer that is applied there? */
 bool in_over_body(const struct scope *scope);
 /* An equation, of the innermost recurrence whose time is among its axes. */

@@ -63,6 +63,14 @@ bool in_over_body(const struct scope *scope)
     return scope->over && scope->over->body == scope->body;
 }
 
+bool kinds_are_open(const struct scope *scope)
+{
+    for (const struct over *o = scope->over; o; o = o->up)
+        if (o->trying)
+            return true;
+    return false;
+}
+
 bool is_kept(struct scope *scope, const struct node *target)
 {
     const char *first = target->list.count ? bare_name(target->list.at[0]) : NULL;
