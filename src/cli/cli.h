@@ -51,6 +51,10 @@ struct unit *program_read(struct options *options, struct diagnostics **d);
 /* Prints and empties what has been diagnosed since; true if there was an error. */
 bool program_wrong(const struct options *options, const struct diagnostics *d);
 struct lower_options lower_options_of(const struct options *options);
+/* The seed that data were divided and drawn with: the run's. `otherwise`: the store is of no run. */
+uint64_t checkpoint_seed(const struct store *store, uint64_t otherwise);
+/* predict_data.c; -1: the name is that of no data block. */
+int predict_data(struct options *options, struct unit *unit);
 /* Hash of the text of an IR program, as 16 hexadecimal digits. */
 const char *program_hash(struct arena *arena, const struct ir_program *p);
 /* Scalars of a step: step, epoch, progress, steps, and the lets of the unit. */

@@ -28,6 +28,7 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
     struct reporter reporter = {.report = training->report};
     struct report_result result = {0};
+    bool read;
     struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
     struct memory memory;
@@ -43,21 +44,18 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     memory_new(&memory, layout);
     pool = rnet_pool_new(options->threads);
     instance_new(&reporter.instance, &compiled, &memory, pool, training->seed);
-    source->seed = training->seed;
     source->precision = (int)training->precision;
     source->threads = options->threads;
     source->no_fuse = options->no_fuse;
-    if (!store_read(source->store, options->checkpoint, &error) || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
+    read = store_read(source->store, options->checkpoint, &error);
+    source->seed = checkpoint_seed(source->store, training->seed);
+    if (!read || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
         !dataset_read(&reporter.dataset, &training->report->split, program, source, &error)) {
         status = complain_error(&error);
     } else {
         begin = rnet_seconds();
         report_run(&reporter, 1, scalar_value, &clock, &result);
         print_result(options, training->model, training->report, &result);
-        for (int i = 0; i < result.count && status == RNET_DONE; i++)
-            if (!isfinite(result.at[i].value))
-                status = complain(RNET_NONFINITE, "the report %s of %s is %g", result.at[i].name, training->model,
-                                  result.at[i].value);
         if (options->time)
             fprintf(stderr, "time: compiling %.1f ms, reading data %.1f ms, %lld samples in %.1f ms\n",
                     1e3 * compile_seconds(&compiled.timing), 1e3 * reporter.dataset.seconds,

@@ -2,7 +2,6 @@
 #include "cli.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,19 +48,6 @@ static void print_answers(const struct answer *answers, int count, int64_t items
         }
 }
 
-static int check_finite(const struct answer *answers, int count, int64_t items)
-{
-    for (int a = 0; a < count; a++) {
-        const double *numbers = answers[a].array.data;
-
-        for (int64_t k = 0; k < items * answers[a].row; k++)
-            if (!isfinite(numbers[k]))
-                return complain(RNET_NONFINITE, "the output %s of sample %" PRId64 " is %g", answers[a].name,
-                                k / answers[a].row, numbers[k]);
-    }
-    return RNET_DONE;
-}
-
 static int write_answers(const struct options *options, const struct answer *answers, int count)
 {
     struct rnet_error error;
@@ -103,6 +89,7 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     struct layout *layout = layout_new(options->arena);
     struct dataset data = {0};
     struct answer *answers;
+    bool read;
     struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
     struct memory memory;
@@ -117,11 +104,12 @@ static int predict(struct options *options, struct unit *unit, struct prediction
         return complain_error(&error);
     program = compiled.program;
     memory_new(&memory, layout);
-    source->seed = options->seed;
     source->precision = (int)prediction->program->precision;
     source->threads = options->threads;
     source->no_fuse = options->no_fuse;
-    if (!store_read(source->store, options->checkpoint, &error) || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
+    read = store_read(source->store, options->checkpoint, &error);
+    source->seed = checkpoint_seed(source->store, options->seed);
+    if (!read || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
         !dataset_read(&data, &prediction->split, program, source, &error)) {
         memory_free(&memory);
         compiled_release(&compiled);
@@ -138,10 +126,9 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     for (int a = 0; a < count; a++)
         answer_new(&answers[a], &program->outputs.at[a], items);
     run_batches(&in, &data, prediction, &clock, answers, count, items);
-    status = check_finite(answers, count, items);
-    if (status == RNET_DONE && options->out)
+    if (options->out)
         status = write_answers(options, answers, count);
-    else if (status == RNET_DONE)
+    else
         print_answers(answers, count, items);
     for (int a = 0; a < count; a++)
         rnet_array_free(&answers[a].array);
@@ -159,11 +146,14 @@ int run_predict(struct options *options)
     struct diagnostics *d;
     struct unit *unit = program_read(options, &d);
     struct prediction *prediction;
+    int data;
 
     if (!unit)
         return RNET_SOURCE;
     if (options->files.count < 2)
         return complain(RNET_USAGE, "predict wants FILE MODEL. See rnetc predict --help");
+    if ((data = predict_data(options, unit)) >= 0)
+        return data;
     if (!options->checkpoint)
         return complain(RNET_USAGE, "predict wants --checkpoint FILE, as `rnetc train` leaves it in its folder");
     prediction = lower_prediction(unit, options->files.at[1], lower_options_of(options), d);

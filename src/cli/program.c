@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool program_wrong(const struct options *options, const struct diagnostics *d)
@@ -32,6 +33,13 @@ struct unit *program_read(struct options *options, struct diagnostics **d)
 struct lower_options lower_options_of(const struct options *options)
 {
     return (struct lower_options){.precision = options->precision, .seed = options->seed_given ? &options->seed : NULL};
+}
+
+uint64_t checkpoint_seed(const struct store *store, uint64_t otherwise)
+{
+    const char *seed = store_noted(store, "rnet.seed");
+
+    return seed ? strtoull(seed, NULL, 10) : otherwise;
 }
 
 const char *program_hash(struct arena *arena, const struct ir_program *p)

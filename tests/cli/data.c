@@ -240,6 +240,41 @@ static void sequences_of_characters_train(void **state)
     leave_folder();
 }
 
+static void predict_prints_fields(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    o = of(RNET_DONE,
+           "use std\n"
+           "data line { samples = 3\n train { x = batch / 4, s[k: 2] = (k + 1) * sum[batch] x, big = x > 0.3 } }\n"
+           "model m(x) -> y { param w = 1\n y = w * x }\n",
+           "rnetc predict net.rnet line");
+    assert_string_equal(o.out, "s 0.75 1.5\nx 0  big 0\nx 0.25  big 0\nx 0.5  big 1\n");
+    o = run_expecting(RNET_USAGE, "rnetc predict net.rnet line.test");
+    assert_contains(o.error, "the data line have no split `test`");
+    leave_folder();
+}
+
+/* Without --seed: the parts are those of the run. All of `half` is seen in training, and learnt by heart. */
+static void the_division_is_that_of_the_run(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE,
+       "use std\n"
+       "data whole {\n samples = 40\n every { n = batch, y = batch % 7 }\n (train, rest) = divide(every, 20, 20)\n (test, other) = divide(every, 20, 20)\n}\n"
+       "model m(n in 40) -> f { param w[i: 40] = 0\n f = w[n] }\n"
+       "train m on whole { loss = (f - y)^2, optimizer = gd(rate = 5), batch = 20, steps = 200, report = (f - y)^2 }\n",
+       "rnetc train net.rnet --seed 7 --out run");
+    o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+    assert_true(number_behind(o.out, "report ") < 1e-6);
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,7 +282,8 @@ int main(void)
         cmocka_unit_test(data_keep_the_parameters_they_were_made_with), cmocka_unit_test(batch_is_the_number_of_the_item),
         cmocka_unit_test(lines_and_categories_train), cmocka_unit_test(the_vocabulary_is_kept_in_the_checkpoint),
         cmocka_unit_test(a_category_too_many_is_named), cmocka_unit_test(more_items_than_there_are_cannot_be_divided),
-        cmocka_unit_test(sequences_of_characters_train)};
+        cmocka_unit_test(sequences_of_characters_train), cmocka_unit_test(predict_prints_fields),
+        cmocka_unit_test(the_division_is_that_of_the_run)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
