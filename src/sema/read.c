@@ -398,6 +398,8 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
             return &poison;
         axis++;
     }
+    if (otherwise)
+        free_indices(scope, otherwise, &stated); /* it is dropped where the read is inside */
     return stating(scope, value_read_at(scope, v, forms, total, otherwise, read), &stated, NULL);
 }
 
