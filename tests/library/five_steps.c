@@ -21,10 +21,7 @@ static void check_all_ways(void **state)
     leave_folder();
 }
 
-#define PROGRAM(name)                                                                                                  \
-    {                                                                                                                  \
-#name, check_all_ways, NULL, NULL, (void *)#name                                                               \
-    }
+#define PROGRAM(name) {#name, check_all_ways, NULL, NULL, (void *)#name}
 
 int main(void)
 {
@@ -32,6 +29,7 @@ int main(void)
         PROGRAM(functions),    PROGRAM(dense),   PROGRAM(losses),    PROGRAM(norms),     PROGRAM(noise),
         PROGRAM(convolutions), PROGRAM(pooling), PROGRAM(blocks),    PROGRAM(attention), PROGRAM(shapes),
         PROGRAM(recurrences),  PROGRAM(rules),   PROGRAM(sharpness), PROGRAM(game),      PROGRAM(second),
+        PROGRAM(chance),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

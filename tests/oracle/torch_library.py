@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+import torch_chance as A
 import torch_layers as L
 from philox import draw
 from torch_layers import dense, linear, probe
@@ -254,6 +255,21 @@ def update_sharpness(run):
     run.states = kept
 
 
+def chance(s, d):
+    x, t = d.image, d.signal
+    a = (probe(s, A.random_flip(s, linear(s, x, 2))) + probe(s, A.random_shift(s, linear(s, x, 2), 1))
+         + probe(s, A.cutout(s, linear(s, x, 2), 3)))
+    m, p, q = linear(s, x, 1), linear(s, t, 1), linear(s, t, 1)
+    b = (probe(s, A.random_affine(s, m[..., 0])) + probe(s, A.random_loudness(s, p[..., 0]))
+         + probe(s, A.random_stretch(s, q[..., 0], 0.3)))
+    y, k = A.mixup(s, dense(s, x.flatten(1), 5), F.one_hot(d.label.long(), 5).double())
+    z = F.cross_entropy(y, k, reduction="none")
+    u = (probe(s, A.stochastic_pool2d(s, F.relu(linear(s, x, 4))))
+         + probe(s, A.stochastic_pool2d_mean(s, F.relu(linear(s, x, 4)))))
+    o = A.sample(s, torch.softmax(t, -1))
+    return a + b + z + u + probe(s, L.embedding(s, o, 3, 3))
+
+
 def gd(rate):
     def update(run):
         for v in run.parameters.values():
@@ -266,7 +282,7 @@ PROGRAMS = {
     "norms": (norms, gd(0.02)), "noise": (noise, gd(0.02)), "convolutions": (convolutions, gd(0.005)),
     "pooling": (pooling, gd(0.01)), "blocks": (blocks, gd(0.005)), "attention": (attention, gd(0.02)),
     "shapes": (shapes, gd(0.005)), "recurrences": (recurrences, gd(0.02)), "rules": (rules, update_rules),
-    "sharpness": (sharpness, update_sharpness),
+    "sharpness": (sharpness, update_sharpness), "chance": (chance, gd(0.01)),
 }
 
 

@@ -73,7 +73,7 @@ class Scope:
         return torch.tensor(self.bits("normal", name, shape, per).astype(np.float64))
 
     def uniform(self, name, shape, low, high, per="sample"):
-        """In f32, as written: low + (high - low) u."""
+        """In f32: low + (high - low) u, the difference of constants rounded once."""
         u = self.bits("uniform32", name, shape, per)
-        value = f32(high) * u if low == 0 else f32(low) + (f32(high) - f32(low)) * u
+        value = f32(high) * u if low == 0 else f32(low) + f32(high - low) * u
         return torch.tensor(value.astype(np.float64))
