@@ -302,6 +302,17 @@ static int train_steps(struct trainer *t)
         if (status == RNET_DONE && rnet_interrupt_asked() && !t->ended && step < t->last_step)
             status = interrupted(t, &error);
     }
+    /* A block that a condition ended: the probes see what the next step would have seen. */
+    if (status == RNET_DONE && !reported && t->ended) {
+        uint64_t position = t->step * (uint64_t)batch;
+
+        for (int64_t i = 0; t->items && i < batch; i++)
+            items[i] = rnet_stream_item(t->stream, position + (uint64_t)i);
+        set_clock(t, t->step + 1);
+        if (!probe_run(t, t->turn, items, position, t->step + 1, &error))
+            status = complain_error(&error);
+        set_clock(t, t->step);
+    }
     if (status == RNET_DONE && !reported && (!make_report(t, &error) || !save(t, &error)))
         status = complain_error(&error);
     free(items);
