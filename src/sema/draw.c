@@ -25,6 +25,29 @@ bool is_distribution(const char *name)
     return false;
 }
 
+/* What is known before the run: a probability, an interval, a spread. */
+static bool arguments_make_sense(struct scope *scope, const char *name, const struct value *distribution,
+                                 struct node *const *arguments)
+{
+    const struct value *first = distribution->items.count > 0 ? distribution->items.at[0] : NULL;
+    const struct value *second = distribution->items.count > 1 ? distribution->items.at[1] : NULL;
+
+    if (!strcmp(name, "bernoulli") && is_number(first) && !(first->number >= 0 && first->number <= 1)) {
+        fail(scope, "E0314", arguments[0]->span, "bernoulli takes a probability, 0 to 1, not %g", first->number);
+        return false;
+    }
+    if (!strcmp(name, "uniform") && is_number(first) && is_number(second) && !(first->number <= second->number)) {
+        fail(scope, "E0314", arguments[0]->span, "uniform takes its lower bound first, and %g is above %g",
+             first->number, second->number);
+        return false;
+    }
+    if (!strcmp(name, "normal") && is_number(second) && !(second->number >= 0)) {
+        fail(scope, "E0314", arguments[1]->span, "normal takes a spread of at least 0, not %g", second->number);
+        return false;
+    }
+    return true;
+}
+
 const struct value *make_distribution(struct scope *scope, struct node *call, const char *name,
                                       struct node *const *arguments, int count)
 {
@@ -67,6 +90,8 @@ const struct value *make_distribution(struct scope *scope, struct node *call, co
                         "poisson draws up to %d events, so it takes a mean of 0 to %d", MOST_EVENTS, MOST_EVENTS / 2);
         list_add(scope->unit->arena, v->items, argument);
     }
+    if (!arguments_make_sense(scope, name, v, arguments))
+        return &poison;
     if (wanted && !axis_groups(inner, call, groups, wanted))
         return &poison;
     if (wanted == 1 && groups[0].count != 1)

@@ -170,6 +170,7 @@ static const struct value *unknown(struct scope *scope, const char *name, struct
     fail(scope, "E0201", at, "there is no `%s` here", name);
     scope_names(scope, &names);
     suggest(scope->unit->diagnostics, name, &names);
+    suggest_library(scope->unit, name);
     return &poison;
 }
 

@@ -1,4 +1,5 @@
 /* header.c: inputs, settings and outputs as a header declares them, and what a call gives for them. */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -239,6 +240,30 @@ const char *header_text(struct scope *scope, struct definition *definition)
     return arena_printf(scope->unit->arena, "%s)", text);
 }
 
+/* Whole numbers are asked for where they are given, so that the argument is what the message shows. */
+static bool is_of_type(struct scope *scope, struct definition *definition, const char *name, const struct value *v,
+                       struct node *argument)
+{
+    const struct node *setting = NULL;
+
+    for (int i = 0; i < definition->node->more.count; i++)
+        if (!strcmp(definition->node->more.at[i]->name, name))
+            setting = definition->node->more.at[i];
+    if (!setting || !setting->text || strcmp(setting->text, "int") || (v->kind == VALUE_NUMBER && v->whole))
+        return true;
+    if (v->kind != VALUE_NUMBER) {
+        fail(scope, "E0701", argument->span, "%s: %s is a whole number known before the run; %s is not",
+             definition->name, name, text_of(scope, argument));
+    } else {
+        fail(scope, "E0305", argument->span, "%s: %s is a whole number, not %s%.15g", definition->name, name,
+             v->number == floor(v->number) ? "the real number " : "", v->number);
+        if (argument->kind == NODE_BINARY && argument->op == '/')
+            help(scope, "`//` divides whole numbers");
+    }
+    note(scope, setting->span, "it is declared here");
+    return false;
+}
+
 struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
                               int count, int inputs, bool *training, value_list *values)
 {
@@ -305,7 +330,7 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
             continue;
         }
         v = evaluate(scope, argument->a);
-        if (is_poison(v))
+        if (is_poison(v) || !is_of_type(scope, definition, name, v, argument->a))
             fine = false;
         map_put(settings, name, (void *)v);
     }

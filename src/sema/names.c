@@ -81,6 +81,7 @@ static void look(struct names *n, const struct node *node)
         diagnose(n->unit->diagnostics, "E0201", node->span, "there is no `%s` here", first);
         visible_names(n->unit, n->file, &candidates);
         suggest(n->unit->diagnostics, first, &candidates);
+        suggest_library(n->unit, first);
         introduce(n, first); /* once is enough */
         return;
     }

@@ -265,6 +265,7 @@ static struct definition *rule_named(struct scope *scope, struct node *path, con
             list_add(scope->unit->arena, rules, all.at[i]);
     }
     suggest(scope->unit->diagnostics, path->name, &rules);
+    suggest_library(scope->unit, path->name);
     return NULL;
 }
 

@@ -188,6 +188,19 @@ void suggest(struct diagnostics *d, const char *name, const name_list *candidate
         diagnose_help(d, "did you mean `%s`?", nearest);
 }
 
+void suggest_library(struct unit *unit, const char *name)
+{
+    static const char *const kinds[] = {"layer", "fn", "rule"};
+
+    for (const struct embedded *e = standard_library; e->path && !unit->library.count; e++)
+        for (int i = 0; i < 3; i++)
+            for (int k = 0; k < 2; k++)
+                if (strstr(e->text, arena_printf(unit->arena, "\n%s %s%c", kinds[i], name, "(["[k]))) {
+                    diagnose_help(unit->diagnostics, "`%s` is in the standard library: use std", name);
+                    return;
+                }
+}
+
 /* ---- lets ---- */
 
 static const char *set_from_outside(struct unit *unit, const struct definition *let)
