@@ -273,6 +273,41 @@ static void without_noise_the_projection_is_the_input(void **state)
     (void)state;
 }
 
+/* ---- metrics ---- */
+
+static void metrics_count_as_their_names_say(void **state)
+{
+    struct program p = program_of("use std\nmodel m(z[k: 7], label in 7, x[i: 9], y[i]) -> (a, t, r) {\n"
+                                  "  a = accuracy(z, label)\n  t = top(z, label, count = 3)\n  r = correlation(x, y)\n}\n");
+    struct ir_program *program = prediction_of(&p, "m", 30);
+    struct ir_values v = ir_values_new(p.arena, program);
+    double *z = at(program, &v, "z"), *label = at(program, &v, "label"), *x = at(program, &v, "x"), *y = at(program, &v, "y");
+
+    (void)state;
+    fill(&p, program, &v);
+    scatter_all(program, &v);
+    ir_evaluate(program, &v, run_one);
+    for (int n = 0; n < 30; n++) {
+        int larger = 0;
+        double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+
+        for (int k = 0; k < 7; k++)
+            larger += z[n * 7 + k] > z[n * 7 + (int)label[n]];
+        assert_true(output_at(program, &v, "a")[n] == (larger == 0));
+        assert_true(output_at(program, &v, "t")[n] == (larger < 3));
+        for (int i = 0; i < 9; i++)
+            mx += x[n * 9 + i] / 9, my += y[n * 9 + i] / 9;
+        for (int i = 0; i < 9; i++) {
+            xx += (x[n * 9 + i] - mx) * (x[n * 9 + i] - mx);
+            yy += (y[n * 9 + i] - my) * (y[n * 9 + i] - my);
+            xy += (x[n * 9 + i] - mx) * (y[n * 9 + i] - my);
+        }
+        /* standardize adds 1e-5 to variances of 1/3 and less */
+        assert_near(output_at(program, &v, "r")[n], xy / sqrt(xx * yy), 1e-4);
+    }
+    program_end(&p);
+}
+
 #define INVARIANCE(row) {table[row].net, a_normaliser_sees_and_does_not_see, NULL, NULL, (void *)&table[row]}
 #define IDENTITY(row) {identities[row].name, both_are_the_same, NULL, NULL, (void *)&identities[row]}
 
@@ -292,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_gated_unit_copies_and_forgets),
         cmocka_unit_test(the_gradient_before_a_batch_norm_meets_its_bound),
         cmocka_unit_test(without_noise_the_projection_is_the_input),
+        cmocka_unit_test(metrics_count_as_their_names_say),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
