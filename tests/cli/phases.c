@@ -112,12 +112,28 @@ static void tensors_of_probes_are_written_at_reports(void **state)
     leave_folder();
 }
 
+/* f = cosh(20 x) / 4000 from 2.5 with the step of Zhang et al. 2020: an independent loop of the same 505 updates in double
+   first has a gradient below 1e-3 after them, which the 506th step sees. */
+static void clipped_descent_stops_where_theory_was_simulated(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    run_expecting(RNET_DONE, "rnetc train " SOURCE_FOLDER "/tests/syntax/corpus/clipping.rnet --out run");
+    o = run_expecting(0, "grep -c gradient_norm run/log.jsonl");
+    assert_string_equal(o.out, "506\n");
+    run_expecting(0, "test -f run/probe.gains.gain-000507.npy && test -f run/probe.gains.bound-000507.npy");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_log_says_whose_step_it_was),
         cmocka_unit_test(resuming_between_phases_gives_the_same_bits),
         cmocka_unit_test(tensors_of_probes_are_written_at_reports),
+        cmocka_unit_test(clipped_descent_stops_where_theory_was_simulated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
