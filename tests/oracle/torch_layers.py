@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from torch_scope import exact, f32
+from torch_scope import f32
 
 
 def first_channels(x):
@@ -55,11 +55,7 @@ def weight_norm_dense(s, x, out):
 
 
 def prelu(s, x):
-    return first_channels_prelu(x, s.at("prelu").param("slope", (x.shape[-1],), 0.25, 0.1))
-
-
-def first_channels_prelu(x, slope):
-    return last_channels(F.prelu(first_channels(x), slope))
+    return last_channels(F.prelu(first_channels(x), s.at("prelu").param("slope", (x.shape[-1],), 0.25, 0.1)))
 
 
 def drop_connect(s, x, out, rate):
@@ -224,10 +220,6 @@ def max_pool1d(x, kernel=2, stride=None):
 
 
 # ---- blocks
-
-def residual(s, x, body):
-    return x + body(s, x)
-
 
 def basic_block(s, x, out, stride=1):
     s = s.at("basic_block")

@@ -142,12 +142,8 @@ def pooling(s, d):
 def blocks(s, d):
     x = d.image
     body = lambda p, y: linear(p, torch.tanh(linear(p, y, 4)), 4)
-    return (probe(s, x + body(BODY(s), x)) + probe(s, L.basic_block(s, x, 4)) + probe(s, L.basic_block(s, x, 6, 2))
+    return (probe(s, x + body(s.at("pipe"), x)) + probe(s, L.basic_block(s, x, 4)) + probe(s, L.basic_block(s, x, 6, 2))
             + probe(s, L.grow(s, x, 3)) + probe(s, L.squeeze_excite(s, x, 2)))
-
-
-def BODY(s):
-    return s.at("pipe")
 
 
 def attention(s, d):
