@@ -257,7 +257,7 @@ const char *random_expression(struct generator *g, axis_set free, int depth)
     static const char *const unary[] = {
         "exp(tanh(%s))", "log(0.1 + abs(%s))", "log1p((%s)^2)",  "expm1(sin(%s))", "sqrt(0.2 + (%s)^2)", "sin(%s)",
         "cos(%s)",       "tanh(%s)",           "sigmoid(%s)",    "softplus(%s)",   "erf(%s)",            "abs(%s)",
-        "sign(%s)",      "floor(3 * tanh(%s))", "stop(%s)",      "(-(%s))",        "(tanh(%s)^3)",       "((0.1 + abs(%s))^1.5)",
+        "sign(%s)",      "floor(2.9 * tanh(%s))", "stop(%s)",      "(-(%s))",        "(tanh(%s)^3)",       "((0.1 + abs(%s))^1.5)",
         "relu(%s)",      "silu(%s)",           "gelu(%s)",       "mish(%s)",       "elu(%s)",            "selu(%s)",
         "hard_tanh(%s)", "leaky_relu(%s, 0.1)", "square(tanh(%s))", "hard_sigmoid(%s)", "(not (%s > 0.3))", "((2 + tanh(%s))^-2)",
     };
@@ -293,7 +293,7 @@ const char *random_expression(struct generator *g, axis_set free, int depth)
         return arena_printf(g->arena, "(if %s %s %s then %s else %s)", leaf(g, free, 1), chance(g, 50) ? ">" : "<=",
                             leaf(g, free, 1), a, b);
     case 9:
-        along = some_axes(g, free, 1 + chance(g, 20));
+        along = some_axes(g, free & ~g->time, 1 + chance(g, 20));
         if (!along)
             return leaf(g, free, 1);
         a = whole_expression(g, free);

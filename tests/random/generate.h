@@ -33,7 +33,7 @@ struct generator {
     /* Of the expression at hand. */
     axis_set bare;  /* indices that read an axis bare, which fixes their extents */
     bool sample;
-    const char *rules; /* settings of the train block that the model wants */
+    axis_set time; /* of the recurrence at hand: normalising along it would read what is not there yet */
 };
 
 int below(struct generator *g, int count);           /* 0 .. count - 1 */

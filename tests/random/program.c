@@ -223,7 +223,7 @@ static void recurrence(struct generator *g)
     axis_set time = some_axes(g, ALL, 1), units = some_axes(g, ALL & ~time, 1);
     int carried = 1 + below(g, 3), order[AXES], count, first = g->values.count, t = 0, u = 0;
     const char *names[3], *starts = "", *step = chance(g, 50) ? "- 1" : "+ 1";
-    bool constant[3], sample = true;
+    bool constant[3], sample = false; /* whether they differ between samples is not followed */
 
     for (int i = 0; i < AXES; i++) {
         t = time >> i & 1 ? i : t;
@@ -245,6 +245,7 @@ static void recurrence(struct generator *g)
     }
     line(g, "over %s: %d from %s {", tt, g->axes[t].extent, starts);
     g->indent++;
+    g->time = time;
     for (int i = 0; i < carried; i++)
         value_add(g, (struct value){.name = names[i],
                                     .first = arena_printf(g->arena, "%s %s, ", tt, step),
@@ -271,6 +272,7 @@ static void recurrence(struct generator *g)
              more);
     }
     g->indent--;
+    g->time = 0;
     line(g, "}");
     g->values.count = first;
     for (int i = 0; i < carried; i++)
