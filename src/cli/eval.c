@@ -56,6 +56,10 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
         begin = rnet_seconds();
         report_run(&reporter, 1, scalar_value, &clock, &result);
         print_result(options, training->model, training->report, &result);
+        for (int i = 0; i < result.count && status == RNET_DONE; i++)
+            if (!isfinite(result.at[i].value))
+                status = complain(RNET_NONFINITE, "the report %s of %s is %g", result.at[i].name, training->model,
+                                  result.at[i].value);
         if (options->time)
             fprintf(stderr, "time: compiling %.1f ms, reading data %.1f ms, %lld samples in %.1f ms\n",
                     1e3 * compile_seconds(&compiled.timing), 1e3 * reporter.dataset.seconds,

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,19 @@ static void print_answers(const struct answer *answers, int count, int64_t items
             if (a == count - 1)
                 printf("\n");
         }
+}
+
+static int check_finite(const struct answer *answers, int count, int64_t items)
+{
+    for (int a = 0; a < count; a++) {
+        const double *numbers = answers[a].array.data;
+
+        for (int64_t k = 0; k < items * answers[a].row; k++)
+            if (!isfinite(numbers[k]))
+                return complain(RNET_NONFINITE, "the output %s of sample %" PRId64 " is %g", answers[a].name,
+                                k / answers[a].row, numbers[k]);
+    }
+    return RNET_DONE;
 }
 
 static int write_answers(const struct options *options, const struct answer *answers, int count)
@@ -126,9 +140,10 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     for (int a = 0; a < count; a++)
         answer_new(&answers[a], &program->outputs.at[a], items);
     run_batches(&in, &data, prediction, &clock, answers, count, items);
-    if (options->out)
+    status = check_finite(answers, count, items);
+    if (status == RNET_DONE && options->out)
         status = write_answers(options, answers, count);
-    else
+    else if (status == RNET_DONE)
         print_answers(answers, count, items);
     for (int a = 0; a < count; a++)
         rnet_array_free(&answers[a].array);

@@ -2,6 +2,7 @@
 #include "train.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -175,7 +176,8 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
 
             if (turn->phase->name)
                 printf(" %s", turn->phase->name);
-            if (turn->window.steps || !turn->phase->name)
+            /* a run that was at its end has seen no loss */
+            if (turn->window.steps || (!turn->phase->name && t->step > t->first_step))
                 printf(" loss %.4f", turn->window.steps ? turn->window.loss / turn->window.steps : t->loss);
         }
         for (int i = 0; i < t->result.count; i++) {
@@ -537,6 +539,22 @@ static void release(struct trainer *t)
     compiled_release(&t->report_compiled);
 }
 
+/* Of two runs that begin at once in one folder only one makes the file. */
+static bool claim(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+
+    if (file < 0) {
+        if (errno == EEXIST)
+            complain(0, "%s: another run has begun in this folder", path);
+        else
+            complain(0, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    close(file);
+    return true;
+}
+
 static int train_block(struct trainer *t)
 {
     const struct ir_program **programs;
@@ -548,6 +566,8 @@ static int train_block(struct trainer *t)
     if (status == RNET_DONE) {
         char *path = arena_printf(t->options->arena, "%s/log.jsonl", t->folder);
 
+        if (!t->log && !t->options->resume && !claim(path))
+            return RNET_FAILED;
         if (!t->log)
             t->log = t->options->resume ? rnet_log_resume(path, (uint64_t)t->block, t->step, &error)
                                         : rnet_log_open(path, false, 0, &error);

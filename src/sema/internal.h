@@ -584,6 +584,9 @@ struct data_split *evaluation_split(struct unit *unit, struct train_block *block
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,
                             struct map *averages, const struct workspace *trained, struct lower_options options,
                             int64_t batch, enum ir_precision precision, struct diagnostics *d);
+/* What is wrong with the model in evaluation, where no report reads it. */
+void check_evaluation(struct unit *unit, struct definition *model, struct lower_options options,
+                      struct diagnostics *d);
 /* A model's fields where no data give them: shapes and bounds from the header. */
 void fields_of_header(struct scope *top, struct definition *model, struct field_table *fields);
 /* The train block's average slot without running it: parameter path -> state path. */

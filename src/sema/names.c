@@ -94,6 +94,44 @@ static void look(struct names *n, const struct node *node)
         look(n, node->more.at[i]);
 }
 
+static bool names_it(const struct node *node, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (!node)
+        return false;
+    if ((node->kind == NODE_PATH || node->kind == NODE_NAME) && !strncmp(node->name, name, length) &&
+        (!node->name[length] || node->name[length] == '.'))
+        return true;
+    if (names_it(node->a, name) || names_it(node->b, name) || names_it(node->c, name))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (names_it(node->list.at[i], name))
+            return true;
+    for (int i = 0; i < node->more.count; i++)
+        if (names_it(node->more.at[i], name))
+            return true;
+    return false;
+}
+
+/* An input that neither the model nor what trains it reads was forgotten somewhere. */
+static void warn_of_unused_inputs(struct unit *unit, const struct definition *model)
+{
+    for (int i = 0; i < model->node->list.count; i++) {
+        const struct node *input = model->node->list.at[i];
+        bool used = names_it(model->node->a, input->name);
+
+        for (int k = 0; unit->main->tree && k < unit->main->tree->list.count && !used; k++) {
+            const struct node *item = unit->main->tree->list.at[k];
+
+            used = item->kind == NODE_TRAIN && !strcmp(item->name, model->name) && names_it(item->a, input->name);
+        }
+        if (!used)
+            diagnose(unit->diagnostics, "W0003", input->span, "nothing reads the input `%s` of %s", input->name,
+                     model->name);
+    }
+}
+
 void check_definition_names(struct unit *unit, struct definition *definition)
 {
     struct names n = {unit, definition->file, NULL};
@@ -101,6 +139,8 @@ void check_definition_names(struct unit *unit, struct definition *definition)
 
     if (node->kind != NODE_FN && node->kind != NODE_LAYER && node->kind != NODE_MODEL && node->kind != NODE_RULE)
         return;
+    if (node->kind == NODE_MODEL && definition->file == unit->main)
+        warn_of_unused_inputs(unit, definition);
     n.introduced = map_new(unit->arena);
     collect(&n, node, false);
     for (int i = 0; i < node->more.count; i++)

@@ -407,6 +407,11 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     return diagnostics_errors(d) ? NULL : prediction;
 }
 
+void check_evaluation(struct unit *unit, struct definition *model, struct lower_options options, struct diagnostics *d)
+{
+    lower_model(unit, model, false, options, d);
+}
+
 struct prediction *lower_prediction(struct unit *unit, const char *name, struct lower_options options,
                                     struct diagnostics *d)
 {

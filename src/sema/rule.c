@@ -321,6 +321,33 @@ static void share_axes(struct scope *first, struct scope *peer, const struct nod
         }
 }
 
+static bool assigns(const struct node *node, const char *name)
+{
+    if (!node)
+        return false;
+    if (node->kind == NODE_DEFINITION && node->op == 'u' && !strcmp(node->list.at[0]->name, name))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (assigns(node->list.at[i], name))
+            return true;
+    return (node->kind == NODE_WHEN || node->kind == NODE_OVER || node->kind == NODE_BLOCK) &&
+           (assigns(node->b, name) || assigns(node->c, name));
+}
+
+/* A rule that leaves alone what its slot is there for was meant otherwise. */
+static bool does_something(struct scope *scope, const char *slot, struct node *call, const struct definition *rule)
+{
+    bool weight = !strcmp(slot, "optimizer") || !strcmp(slot, "project");
+    const char *name = rule->node->list.at[weight ? 0 : 1]->name;
+
+    if ((!weight && strcmp(slot, "gradient") && strcmp(slot, "clip")) || assigns(rule->node->a, name))
+        return true;
+    fail(scope, "E0801", call->span, "%s = %s: the rule assigns no %s", slot, rule->name, name);
+    note(scope, rule->node->name_span, "%s is defined here", rule->name);
+    help(scope, "%s <- ...", name);
+    return false;
+}
+
 void run_rule(struct scope *scope, const char *slot, struct node *call, const parameter_list *group,
               struct map *averages)
 {
@@ -343,6 +370,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         fail(scope, "E0801", rule->node->span, "a rule has two inputs, the parameter and its gradient");
         return;
     }
+    if (!does_something(scope, slot, call, rule))
+        return;
     settings =
         evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL, NULL);
     if (!settings || !fits(scope, rule, group, slot, call))

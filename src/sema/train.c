@@ -132,6 +132,8 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
         fail(l->scope, "E0602", parameter->span, "%s cannot influence the loss%s%s", parameter->path,
              end && end != parameter->leaf ? ": its path ends in " : "",
              end && end != parameter->leaf ? end->name : "");
+        for (const struct ir_origin *o = parameter->leaf->origin->caller; o; o = o->caller)
+            note(l->scope, origin_span(w->unit, o), "it belongs to this place");
         if (end && end->origin && end->origin->file && end != parameter->leaf)
             note(l->scope, origin_span(w->unit, end->origin), "the path ends here");
         fine = false;
@@ -516,8 +518,16 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
     }
     if (!block->data)
         t->batch = 1;
-    if (seed && seed->node->kind == NODE_LET && let_value(unit, seed)->kind == VALUE_NUMBER)
-        t->seed = (uint64_t)let_value(unit, seed)->number;
+    if (seed && seed->node->kind == NODE_LET && let_value(unit, seed)->kind == VALUE_NUMBER) {
+        const struct value *v = let_value(unit, seed);
+
+        if (!v->whole || v->number < 0) {
+            fail(top, "E0305", seed->node->a->span, "seed is %g, no whole number from 0", v->number);
+            fine = false;
+        } else {
+            t->seed = (uint64_t)v->number;
+        }
+    }
     if (options.seed)
         t->seed = *options.seed;
     return fine;
@@ -639,9 +649,15 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     if (block->report || block->patience)
         t->report = lower_report(unit, block, &fields, lowered->averages ? lowered->averages : map_new(unit->arena),
                                  done ? lowered->w : NULL, options, t->batch, t->precision, d);
+    else if (done)
+        check_evaluation(unit, block->model, options, d);
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
     if (!done || diagnostics_errors(d))
         return NULL;
+    if (block->report && !evaluation_split(block, false))
+        warn(top, "W0002", block->report->span, "there is no split to report on: %s",
+             block->data ? arena_printf(unit->arena, "the data %s have neither validation nor test", block->data->name)
+                         : "the block has no data");
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;
@@ -653,6 +669,10 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->objective = t->phases.at[0].objective;
     t->probe = t->phases.at[0].probe;
     t->split = t->phases.at[0].split;
+    if (block->data && !block->phases.count && !t->split.fields.count) {
+        fail(top, "E0203", block->node->b->span, "train %s reads no field of %s", t->model, t->data);
+        help(top, "a block that needs no data is written without `on %s`", t->data);
+    }
     list_lets(unit, t);
     return diagnostics_errors(d) ? NULL : t;
 }

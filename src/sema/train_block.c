@@ -143,6 +143,7 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct train_block *block = NEW(unit->arena, struct train_block);
     name_list names = {0};
+    bool optimized = false;
 
     block->node = train;
     block->model = find_definition(unit, unit->main, train->name, train->name_span);
@@ -180,6 +181,8 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
             if (block->report)
                 fail(top, "E0202", statement->span, "`report` is set twice in this block");
             block->report = statement->b;
+            if (!statement->b->list.count)
+                fail(top, "E0207", statement->span, "the report is empty");
         } else if (statement->kind != NODE_NAMED || !statement->text) {
             fail(top, "E0102", statement->span, "this cannot stand in a train block");
         }
@@ -188,6 +191,20 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     if (!block->loss && !block->phases.count) {
         fail(top, "E0207", train->name_span, "train %s has no loss", train->name);
         help(top, "loss = cross_entropy(logits, label)");
+    }
+    for (int i = 0; i < block->slots.count; i++)
+        optimized |= !strcmp(block->slots.at[i].name, "optimizer");
+    if (block->epochs && block->steps) {
+        fail(top, "E0202", block->steps->span, "train %s says how long it takes twice", train->name);
+        note(top, block->epochs->span, "in epochs here");
+    }
+    if (!block->epochs && !block->steps) {
+        fail(top, "E0207", train->name_span, "train %s does not say how long it takes", train->name);
+        help(top, block->data ? "epochs = 10, or steps = 1000" : "steps = 1000");
+    }
+    if (!optimized && !block->phases.count) {
+        fail(top, "E0207", train->name_span, "train %s has no optimizer, so nothing would change", train->name);
+        help(top, "optimizer = adam(rate = 1e-3)");
     }
     unused_locals(top, block, block->node->a);
     return block;

@@ -1,6 +1,7 @@
 /* unit.c: files, `use`, top-level names, lets. Names are found in a file first, then in what it uses (not transitive).
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,6 +236,10 @@ static const struct value *set_value(struct unit *unit, struct definition *let, 
     number = strtod(text, &end);
     if (end == text || *end) {
         diagnose(unit->diagnostics, "E0204", let->node->span, "%s = %s is not a number", let->name, text);
+        return written;
+    }
+    if (!isfinite(number)) {
+        diagnose(unit->diagnostics, "E0204", let->node->span, "%s = %s is not a finite number", let->name, text);
         return written;
     }
     if (written->whole && number != (double)(int64_t)number) {

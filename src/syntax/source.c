@@ -14,6 +14,10 @@ static const struct source *make(struct arena *arena, const char *path, const ch
 {
     struct source *source = NEW(arena, struct source);
 
+    if (size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) { /* a mark of the encoding, which some editors write */
+        text += 3;
+        size -= 3;
+    }
     source->path = arena_string(arena, path);
     source->text = text;
     source->size = (int)size;
