@@ -654,7 +654,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     /* An error that was reported before is not counted again: whatever is wrong, nothing is handed out. */
     if (!done || diagnostics_errors(d))
         return NULL;
-    if (block->report && !evaluation_split(block, false))
+    if (block->report && !evaluation_split(unit, block, false))
         warn(top, "W0002", block->report->span, "there is no split to report on: %s",
              block->data ? arena_printf(unit->arena, "the data %s have neither validation nor test", block->data->name)
                          : "the block has no data");
