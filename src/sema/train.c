@@ -669,10 +669,6 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->objective = t->phases.at[0].objective;
     t->probe = t->phases.at[0].probe;
     t->split = t->phases.at[0].split;
-    if (block->data && !block->phases.count && !t->split.fields.count) {
-        fail(top, "E0203", block->node->b->span, "train %s reads no field of %s", t->model, t->data);
-        help(top, "a block that needs no data is written without `on %s`", t->data);
-    }
     list_lets(unit, t);
     return diagnostics_errors(d) ? NULL : t;
 }

@@ -78,6 +78,16 @@ static void an_input_that_nothing_reads_is_warned_of(void **state)
     leave_folder();
 }
 
+static void a_block_that_reads_no_field_trains(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_program(fields, "model net() -> b[class: 2] { param b0[class] = 1\n b[class] = b0[class] }",
+                  "    loss = mean[class] b[class]^2\n    optimizer = gd(rate = 0.1)\n    batch = 2, steps = 3\n");
+    assert_contains(run_expecting(RNET_DONE, "rnetc train net.rnet --out run").out, "epoch 2");
+    leave_folder();
+}
+
 static void a_finished_run_invents_no_loss(void **state)
 {
     struct outcome o;
@@ -143,6 +153,7 @@ int main(void)
         cmocka_unit_test(labels_from_one_are_shifted_and_checked),
         cmocka_unit_test(a_report_without_a_split_is_warned_of),
         cmocka_unit_test(an_input_that_nothing_reads_is_warned_of),
+        cmocka_unit_test(a_block_that_reads_no_field_trains),
         cmocka_unit_test(a_finished_run_invents_no_loss),
         cmocka_unit_test(numbers_that_are_not_finite_end_eval_and_predict),
         cmocka_unit_test(of_two_runs_in_one_folder_one_is_refused),
