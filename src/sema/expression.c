@@ -198,6 +198,10 @@ const struct value *lookup_path(struct scope *scope, struct node *path)
         instance = map_get(scope->workspace->instances, full);
         if (instance)
             return instance;
+        if (make_places(scope, v->layer, path->span) && !scope->workspace->fields->changed)
+            return lookup_path(scope, path);
+        if (scope->workspace->fields && scope->workspace->fields->changed)
+            return &poison; /* the next round knows more */
         fail(scope, "E0901", path->span, "there is no parameter or instance %s", full);
         for (int i = 0; i < scope->workspace->parameters.count; i++)
             list_add(scope->unit->arena, names, scope->workspace->parameters.at[i]->path);

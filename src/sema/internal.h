@@ -499,6 +499,10 @@ struct scope *scope_top(struct workspace *w, struct unit *unit, struct file *fil
 struct scope *forward(struct workspace *w, struct definition *model, struct data_split *split,
                       struct field_table *fields, bool training, struct span at);
 
+/* A model that this program has not called gets its parameters and instances, from the extents its header has. True if
+   that was done now. */
+bool make_places(struct scope *scope, const struct layer *layer, struct span at);
+
 /* data.c. The split of that name, or NULL. */
 struct data_split *data_split(struct unit *unit, struct definition *data, const char *name);
 void data_split_names(struct unit *unit, struct definition *data, name_list *out);

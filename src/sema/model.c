@@ -151,3 +151,68 @@ struct scope *forward(struct workspace *w, struct definition *model, struct data
     }
     return inner;
 }
+
+static struct field_use *input_of_header(struct workspace *w, struct definition *model, struct node *input)
+{
+    const char *name = arena_printf(w->arena, "%s(%s)", model->name, input->name);
+    struct field_use *field;
+
+    for (int i = 0; i < w->fields->fields.count; i++)
+        if (!strcmp(w->fields->fields.at[i]->name, name))
+            return w->fields->fields.at[i];
+    field = NEW(w->arena, struct field_use);
+    field->name = name;
+    field->node = input;
+    field->raw = true;
+    list_add(w->arena, w->fields->fields, field);
+    return field;
+}
+
+/* Nothing that the body computes is kept: neither new values of states nor that it was applied. */
+bool make_places(struct scope *scope, const struct layer *layer, struct span at)
+{
+    struct workspace *w = scope->workspace;
+    struct definition *model = layer->definition;
+    const char *key = model ? arena_printf(w->arena, "#places %s", model->name) : NULL;
+    struct map *applications = w->applications;
+    struct scope *top, *header, *inner;
+    value_list inputs = {0};
+
+    if (!model || model->node->kind != NODE_MODEL || strcmp(layer->path, model->name) || !w->fields ||
+        map_get(w->sites, key) || map_get(applications, model->name))
+        return false;
+    map_put(w->sites, key, (void *)model->name);
+    top = scope_top(w, w->unit, model->file, false);
+    header = scope_body(top, model->file, model->name);
+    inner = scope_body(top, model->file, model->name);
+    w->applications = map_copy(w->arena, applications, sizeof(int));
+    for (int i = 0; i < model->node->list.count; i++) {
+        struct node *input = model->node->list.at[i];
+        struct field_use *field = input_of_header(w, model, input);
+
+        if (!field->shaped)
+            shape_from_header(header, input, field);
+        if (!field->shaped)
+            break;
+        list_add(w->arena, inputs, field_value(header, field));
+    }
+    if (inputs.count == model->node->list.count && bind_header(inner, model, &inputs, NULL, at)) {
+        struct map *before = map_new(w->arena);
+
+        for (int i = 0; i < w->states.count; i++) {
+            struct state *copy = NEW(w->arena, struct state);
+
+            *copy = *w->states.at[i];
+            map_put(before, copy->path, copy);
+        }
+        run_statements(inner, model->node->a);
+        for (int i = 0; i < w->states.count; i++) {
+            struct state *state = w->states.at[i], *copy = map_get(before, state->path);
+
+            state->assigned = copy && copy->assigned;
+            state->current = copy ? copy->current : value_of_tensor(inner, state->leaf, 0);
+        }
+    }
+    w->applications = applications;
+    return true;
+}

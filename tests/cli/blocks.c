@@ -182,13 +182,51 @@ static void a_condition_stops_a_block(void **state)
     leave_folder();
 }
 
+/* `reader` is never called by `other`, which names what it is made of. */
+static void a_named_instance_of_another_model_is_shared(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("net.rnet",
+               "use std\n"
+               "data strings {\n"
+               "    samples = 64\n"
+               "    train { source[s: 4] ~ categorical[k: 5](1) }\n"
+               "    test { source[s: 4] ~ categorical[k: 5](1) }\n"
+               "}\n"
+               "model reader(source[s: 4] in 5) -> logits[s, k: 5] {\n"
+               "    embed = |> embedding(5, 8)\n"
+               "    param U[d: 8, k] ~ glorot[d; k]\n"
+               "    e = embed(source)\n"
+               "    logits[s, k] = sum[d] e[s, d] * U[d, k]\n"
+               "}\n"
+               "train reader on strings {\n"
+               "    loss = mean[s] cross_entropy(logits[s], source[s]), optimizer = adam(rate = 1e-2)\n"
+               "    batch = 16, steps = 20\n"
+               "}\n"
+               "model other(source[s: 4] in 5) -> logits[s, k: 5] {\n"
+               "    e = source |> reader.embed\n"
+               "    logits[s, k] = sum[d: 8] e[s, d] * reader.U[d, k]\n"
+               "}\n"
+               "train other on strings {\n"
+               "    loss = mean[s] cross_entropy(logits[s], source[s]), optimizer = gd(rate = 0)\n"
+               "    batch = 16, steps = 1\n"
+               "}\n");
+    run_expecting(0, "rnetc train net.rnet --out run");
+    run_expecting(0, "rnetc predict net.rnet reader --checkpoint run/checkpoint.safetensors > reader.txt");
+    run_expecting(0, "rnetc predict net.rnet other --checkpoint run/checkpoint.safetensors > other.txt");
+    run_expecting(0, "test -s reader.txt && cmp reader.txt other.txt");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_run_in_order_and_share_parameters), cmocka_unit_test(a_frozen_part_stays_as_it_was_trained),
         cmocka_unit_test(resuming_in_any_block_gives_the_same_bits), cmocka_unit_test(a_resumed_log_has_each_step_once),
         cmocka_unit_test(eval_says_each_report), cmocka_unit_test(patience_ends_a_block), cmocka_unit_test(validate_spaces_reports),
-        cmocka_unit_test(a_condition_stops_a_block)};
+        cmocka_unit_test(a_condition_stops_a_block),
+        cmocka_unit_test(a_named_instance_of_another_model_is_shared)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
