@@ -383,11 +383,12 @@ struct value emit_read(struct emitter *e, const struct ir_expr *read)
 {
     struct ir_tensor *tensor = read->tensor;
     struct value v, inside, otherwise;
-    bool single = e->single;
+    bool single = e->single, rounded = e->rounded;
 
-    e->single = false;
+    e->single = e->rounded = false;
     bool at_hand = at_axes(read) && known_get(e, tensor, &v);
     e->single = single;
+    e->rounded = rounded;
     if (at_hand) {
         at_level(e, v.level);
         return tensor->whole ? v : to_real(e, v, real_type(e));

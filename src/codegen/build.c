@@ -232,15 +232,20 @@ struct value to_truth(struct emitter *e, struct value v)
 
 /* ---- what is known ---- */
 
-static int *slot_of(struct emitter *e, const void *key, bool single)
+static int operations_mode(const struct emitter *e)
 {
-    uint64_t mixed = ((uint64_t)(uintptr_t)key >> 4) * 2 + single;
+    return e->single + 2 * e->rounded;
+}
+
+static int *slot_of(struct emitter *e, const void *key, int mode)
+{
+    uint64_t mixed = ((uint64_t)(uintptr_t)key >> 4) * 4 + (uint64_t)mode;
     int mask = e->slot_count - 1;
     int at = (int)((mixed * 0x9E3779B97F4A7C15u) >> 40) & mask;
 
     while (e->slots[at]) {
         struct known *known = &e->known.at[e->slots[at] - 1];
-        if (known->key == key && known->single == single)
+        if (known->key == key && known->mode == mode)
             break;
         at = (at + 1) & mask;
     }
@@ -251,14 +256,14 @@ static void rebuild_slots(struct emitter *e)
 {
     memset(e->slots, 0, sizeof *e->slots * (size_t)e->slot_count);
     for (int i = 0; i < e->known.count; i++)
-        *slot_of(e, e->known.at[i].key, e->known.at[i].single) = i + 1;
+        *slot_of(e, e->known.at[i].key, e->known.at[i].mode) = i + 1;
 }
 
 bool known_get(struct emitter *e, const void *key, struct value *out)
 {
     if (!e->slot_count)
         return false;
-    int *slot = slot_of(e, key, e->single);
+    int *slot = slot_of(e, key, operations_mode(e));
     if (!*slot)
         return false;
     *out = e->known.at[*slot - 1].value;
@@ -272,12 +277,12 @@ void known_put(struct emitter *e, const void *key, struct value value)
         e->slots = NEW_ARRAY(e->arena, int, e->slot_count);
         rebuild_slots(e);
     }
-    int *slot = slot_of(e, key, e->single);
+    int *slot = slot_of(e, key, operations_mode(e));
     if (*slot) {
         e->known.at[*slot - 1].value = value;
         return;
     }
-    list_add(e->arena, e->known, (struct known){key, e->single, value});
+    list_add(e->arena, e->known, (struct known){key, operations_mode(e), value});
     *slot = e->known.count;
 }
 

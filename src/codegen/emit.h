@@ -47,7 +47,7 @@ struct local {
 
 struct known {
     const void *key;
-    bool single;
+    int mode; /* of the emitter when it was made: operations_mode */
     struct value value;
 };
 
@@ -87,6 +87,7 @@ struct emitter {
     int mask_level;
     int floor;         /* no load of what this kernel writes goes above this level */
     bool single;       /* the equation's operations are f32 */
+    bool rounded;      /* each is the exact result rounded, as the evaluator has it: arguments of draws (`single` equations) */
     const struct ir_kernel *kernel;
 };
 
@@ -132,6 +133,8 @@ void if_open(struct emitter *e, LLVMValueRef condition);
 void if_close(struct emitter *e);
 void bind(struct emitter *e, const struct ir_index *index, LLVMValueRef scalar, bool vector);
 struct binding *binding_of(struct emitter *e, const struct ir_index *index);
+/* Operations from now on are those of the equation: their format, and whether each is the exact result rounded. */
+void operate_as(struct emitter *e, const struct ir_tensor *equation);
 bool known_get(struct emitter *e, const void *key, struct value *out);
 void known_put(struct emitter *e, const void *key, struct value value);
 /* Element type of a storage, and its bytes. */

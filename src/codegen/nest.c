@@ -201,13 +201,14 @@ static bool has_memory(struct emitter *e, const struct ir_tensor *t)
 /* The value of an equation at a point: at hand for what follows, and in memory if it has any. */
 static void set_value(struct emitter *e, const struct ir_tensor *t, struct value v)
 {
-    bool single = e->single;
+    bool single = e->single, rounded = e->rounded;
 
     if (has_memory(e, t))
         emit_store(e, t, v);
-    e->single = false; /* one key, whoever reads */
+    e->single = e->rounded = false; /* one key, whoever reads */
     known_put(e, t, v);
     e->single = single;
+    e->rounded = rounded;
 }
 
 static void end_reduction(struct emitter *e, struct equation_plan *eq)
@@ -243,7 +244,7 @@ static void emit_point(struct emitter *e, struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++) {
         struct equation_plan *eq = &stage->equations[i];
-        e->single = eq->tensor->single || e->program->precision == IR_SINGLE;
+        operate_as(e, eq->tensor);
         if (eq->reduces)
             reduce_point(e, eq);
         else {
@@ -305,7 +306,7 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened)
 {
     for (int i = 0; i < stage->count; i++)
         if (stage->equations[i].reduces && stage->equations[i].home == opened) {
-            e->single = stage->equations[i].tensor->single || e->program->precision == IR_SINGLE;
+            operate_as(e, stage->equations[i].tensor);
             begin_reduction(e, &stage->equations[i]);
         }
     if (opened == stage->inner_count) {
@@ -325,7 +326,7 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened)
     }
     for (int i = 0; i < stage->count; i++)
         if (stage->equations[i].reduces && stage->equations[i].home == opened) {
-            e->single = stage->equations[i].tensor->single || e->program->precision == IR_SINGLE;
+            operate_as(e, stage->equations[i].tensor);
             end_reduction(e, &stage->equations[i]);
         }
 }
@@ -426,7 +427,7 @@ static void close_partials(struct emitter *e, struct kernel_plan *plan)
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++)
             if (plan->stages[i].equations[k].in_parts && plan->stages[i].equations[k].home < 0) {
-                e->single = plan->stages[i].equations[k].tensor->single || e->program->precision == IR_SINGLE;
+                operate_as(e, plan->stages[i].equations[k].tensor);
                 end_reduction(e, &plan->stages[i].equations[k]);
             }
 }

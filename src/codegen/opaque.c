@@ -30,6 +30,7 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, enum ir_storage
         bind(e, t->axes[i], at, false);
     }
     e->single = storage == IR_F32;
+    e->rounded = false;
     struct value v = emit_expr(e, ir_read(e->program, t, subscripts, t->rank, NULL));
     struct value element = emit_form(e, linear_form(e, t, subscripts, strides));
     at_level(e, e->depth);

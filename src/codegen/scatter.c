@@ -72,7 +72,7 @@ static void choose_indices(struct scattering *s)
 
 static void emit_source(struct emitter *e, const struct ir_tensor *t)
 {
-    e->single = t->single || e->program->precision == IR_SINGLE;
+    operate_as(e, t);
     emit_increase(e, t, t->targets, emit_expr(e, t->value));
 }
 
