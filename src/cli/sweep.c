@@ -1,5 +1,6 @@
-/* sweep.c: rnetc train --sweep NAME=V1,V2 --sweep seed=1..5: a run for each combination, in a sub-folder of the run's folder, and one
-   table with means and standard errors over the seeds. With --resume runs that are finished stay, others go on. */
+/* sweep.c: rnetc train --sweep NAME=V1,V2 --sweep seed=1..5: a run for each combination, in a sub-folder of the run's
+   folder, and one table with means and standard errors over the seeds. With --resume runs that are finished stay,
+   others go on. */
 #include "train.h"
 
 #include <errno.h>
@@ -34,8 +35,8 @@ static bool read_values(struct arena *arena, const struct setting *sweep, struct
         if (end == at)
             return false;
         if (dots && dots < end) {
-            if (sscanf(at, "%" SCNd64 "..%" SCNd64 "%n", &first, &last, &read) != 2 || at + read != end || last < first ||
-                last - first >= 10000)
+            if (sscanf(at, "%" SCNd64 "..%" SCNd64 "%n", &first, &last, &read) != 2 || at + read != end ||
+                last < first || last - first >= 10000)
                 return false;
             for (int64_t i = first; i <= last; i++)
                 list_add(arena, out->values, arena_printf(arena, "%" PRId64, i));
@@ -53,7 +54,8 @@ static const char *name_of(struct arena *arena, const struct swept *swept, int c
 
     for (int i = 0; i < count; i++)
         if (seeds || strcmp(swept[i].name, "seed"))
-            name = arena_printf(arena, "%s%s%s=%s", name, *name ? "," : "", swept[i].name, swept[i].values.at[chosen[i]]);
+            name =
+                arena_printf(arena, "%s%s%s=%s", name, *name ? "," : "", swept[i].name, swept[i].values.at[chosen[i]]);
     return name;
 }
 
@@ -102,7 +104,8 @@ struct summary {
 
 /* Over the runs that differ from `first` in the seed alone. */
 static struct summary summarise(const struct options *options, const struct swept *swept, int count,
-                                const struct one_run *runs, int run_count, const struct one_run *first, const char *what)
+                                const struct one_run *runs, int run_count, const struct one_run *first,
+                                const char *what)
 {
     const char *group = name_of(options->arena, swept, count, first->chosen, false);
     struct summary summary = {0};
@@ -197,8 +200,8 @@ int run_sweep(struct options *options)
 
     for (int i = 0; i < count; i++) {
         if (!read_values(options->arena, &options->sweeps.at[i], &swept[i]))
-            return complain(RNET_USAGE, "--sweep %s=%s: expected values apart by commas, or FIRST..LAST", options->sweeps.at[i].name,
-                            options->sweeps.at[i].value);
+            return complain(RNET_USAGE, "--sweep %s=%s: expected values apart by commas, or FIRST..LAST",
+                            options->sweeps.at[i].name, options->sweeps.at[i].value);
         for (int k = 0; k < i; k++)
             if (!strcmp(swept[k].name, swept[i].name))
                 return complain(RNET_USAGE, "--sweep: %s is swept twice", swept[i].name);

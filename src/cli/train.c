@@ -1,4 +1,5 @@
-/* train.c: rnetc train. The loop around the compiled step: batches in, parameters updated, log, reports, checkpoints. */
+/* train.c: rnetc train. The loop around the compiled step: batches in, parameters updated, log, reports, checkpoints.
+ */
 #include "train.h"
 
 #include <errno.h>
@@ -12,9 +13,9 @@
 #include <unistd.h>
 
 /* Notes in the checkpoint. */
-#define FINISHED "rnet.finished"
+#define FINISHED     "rnet.finished"
 #define STEPS_BEFORE "rnet.steps_before"
-#define PATIENCE "rnet.patience"
+#define PATIENCE     "rnet.patience"
 
 static uint64_t total_steps(const struct trainer *t)
 {
@@ -133,18 +134,22 @@ static void show_progress(struct trainer *t)
     if (t->blocks > 1)
         size += snprintf(line, sizeof line, "%.100s  ", t->training->model);
     if (t->items)
-        size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ", (double)t->step * (double)t->training->batch / (double)t->items);
+        size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ",
+                         (double)t->step * (double)t->training->batch / (double)t->items);
     size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  ", t->step, t->last_step);
     if (t->turn->phase->name)
         size += snprintf(line + size, sizeof line - (size_t)size, "%.40s ", t->turn->phase->name);
-    size += snprintf(line + size, sizeof line - (size_t)size, "loss %.4f", t->turn->window.loss / t->turn->window.steps);
+    size +=
+        snprintf(line + size, sizeof line - (size_t)size, "loss %.4f", t->turn->window.loss / t->turn->window.steps);
     if (t->has_penalty)
         size += snprintf(line + size, sizeof line - (size_t)size, "  penalty %.4f", t->penalty);
     if (t->has_norm)
         size += snprintf(line + size, sizeof line - (size_t)size, "  |gradient| %.3g", t->norm);
     if (t->clips)
-        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%", 100 * t->turn->window.clipped / t->turn->window.steps);
-    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left", 1e3 * t->window_seconds / t->window_steps, left);
+        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%",
+                         100 * t->turn->window.clipped / t->turn->window.steps);
+    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left",
+             1e3 * t->window_seconds / t->window_steps, left);
     rnet_progress_show(t->progress, line);
 }
 
@@ -209,8 +214,8 @@ static void watch_patience(struct trainer *t)
             return;
         t->ended = true;
         if (!t->options->json && !t->options->quiet)
-            printf("%" PRId64 " reports without a lower loss: %s ends at step %" PRIu64 "\n", t->stale, t->training->model,
-                   t->step);
+            printf("%" PRId64 " reports without a lower loss: %s ends at step %" PRIu64 "\n", t->stale,
+                   t->training->model, t->step);
     }
 }
 
@@ -330,7 +335,8 @@ static void print_times(const struct trainer *t)
     for (int i = 0; i < timing->count; i++)
         fprintf(stderr, "  %-12s %8.2f ms\n", timing->at[i].pass, 1e3 * timing->at[i].seconds);
     fprintf(stderr, "time: reading data %.1f ms; compiling initialisation and report %.1f ms; initialising %.1f ms\n",
-            1e3 * (t->turns[0].dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds, 1e3 * t->initial_seconds);
+            1e3 * (t->turns[0].dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds,
+            1e3 * t->initial_seconds);
     if (t->step > t->first_step)
         fprintf(stderr, "time: a step %.3f ms at least, %.3f ms on average over %" PRIu64 "\n", 1e3 * t->fastest,
                 1e3 * t->seconds / (double)(t->step - t->first_step), t->step - t->first_step);
@@ -395,7 +401,8 @@ static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *la
         (turn->phase->probe && !compile(&turn->probe_compiled, turn->phase->probe, layout, quiet, error)))
         return false;
     t->other_seconds += rnet_seconds() - begin;
-    if (t->training->data && !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, t->source, error))
+    if (t->training->data &&
+        !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, t->source, error))
         return false;
     if (turn->dataset.items)
         t->items = turn->dataset.items;
@@ -482,7 +489,8 @@ static int initialise(struct trainer *t)
     struct instance instance;
     struct rnet_error error;
 
-    if (t->options->init && t->block == 0 && !checkpoint_load(t->options->init, programs, t->turn_count, &t->memory, false, &error))
+    if (t->options->init && t->block == 0 &&
+        !checkpoint_load(t->options->init, programs, t->turn_count, &t->memory, false, &error))
         return complain_error(&error);
     set_clock(t, 1);
     for (int i = 0; i < t->turn_count; i++) {
@@ -491,7 +499,7 @@ static int initialise(struct trainer *t)
         instance_free(&instance);
     }
     if (!t->resume && !memory_from_store(&t->memory, programs, count, t->store, t->training->rule_states.at,
-                           t->training->rule_states.count, "", &error))
+                                         t->training->rule_states.count, "", &error))
         return complain_error(&error);
     t->best = INFINITY;
     if (t->resume) {
@@ -641,7 +649,8 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
         release(&t);
         more = t.ended && t.block + 1 < t.blocks;
         if (status == RNET_DONE && more && rnet_interrupt_asked())
-            status = complain(RNET_INTERRUPTED, "interrupted after %s; `rnetc train %s --out %s --resume` goes on from there",
+            status = complain(RNET_INTERRUPTED,
+                              "interrupted after %s; `rnetc train %s --out %s --resume` goes on from there",
                               t.training->model, t.options->files.at[0], t.folder);
         first->log = t.log;
         first->progress = t.progress;
@@ -673,7 +682,8 @@ int train_program(struct options *options, struct report_result *result)
     if (!unit)
         return RNET_SOURCE;
     if (options->resume && options->init)
-        return complain(RNET_USAGE, "--resume takes the parameters of the run, --init those of another file; choose one");
+        return complain(RNET_USAGE,
+                        "--resume takes the parameters of the run, --init those of another file; choose one");
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block", options->files.at[0]);
     trainer.blocks = unit_trainings(unit);

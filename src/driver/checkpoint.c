@@ -1,5 +1,6 @@
-/* checkpoint.c: parameters, state and position of a run as safetensors. Parameters and states are named by their dotted paths;
-   the stream of draws and samples is a function of seed and step, so those two numbers are its whole position. */
+/* checkpoint.c: parameters, state and position of a run as safetensors. Parameters and states are named by their dotted
+   paths; the stream of draws and samples is a function of seed and step, so those two numbers are its whole position.
+ */
 #include "driver.h"
 
 #include <inttypes.h>
@@ -38,7 +39,8 @@ static bool stored_leaf(const struct ir_tensor *t, const struct memory *memory, 
     enum ir_storage storage;
     int64_t offset;
 
-    if ((t->kind != IR_PARAMETER && t->kind != IR_STATE) || !layout_find(memory->layout, t->name, &region, &offset, &storage))
+    if ((t->kind != IR_PARAMETER && t->kind != IR_STATE) ||
+        !layout_find(memory->layout, t->name, &region, &offset, &storage))
         return false;
     if (t->rank > RNET_MAX_RANK)
         bug("%s has %d axes; safetensors are written with at most %d", t->name, t->rank, RNET_MAX_RANK);
@@ -116,7 +118,8 @@ static bool fits(const struct rnet_tensor *found, const struct rnet_tensor *want
 {
     bool type = found->type == wanted->type || (convert && real(found->type) && real(wanted->type));
 
-    return type && found->rank == wanted->rank && !memcmp(found->shape, wanted->shape, sizeof *found->shape * (size_t)found->rank);
+    return type && found->rank == wanted->rank &&
+           !memcmp(found->shape, wanted->shape, sizeof *found->shape * (size_t)found->rank);
 }
 
 static int64_t tensor_elements(const struct rnet_tensor *t)
@@ -167,17 +170,19 @@ static bool fill(const char *path, const struct rnet_safetensors *file, const te
             return rnet_fail(error, RNET_DATA, "%s: there is no %s (%s), which the program needs", path, wanted->name,
                              shape_text(arena, wanted));
         if (!fits(found, wanted, convert))
-            return rnet_fail(error, RNET_DATA, "%s: %s is %s, expected %s", path, wanted->name, shape_text(arena, found),
-                             shape_text(arena, wanted));
+            return rnet_fail(error, RNET_DATA, "%s: %s is %s, expected %s", path, wanted->name,
+                             shape_text(arena, found), shape_text(arena, wanted));
     }
     for (int i = 0; i < list->count; i++)
         copy_elements(&list->at[i], rnet_safetensors_find(file, list->at[i].name));
     return true;
 }
 
-static bool check_written_by(const struct checkpoint *checkpoint, const struct rnet_safetensors *file, struct rnet_error *error)
+static bool check_written_by(const struct checkpoint *checkpoint, const struct rnet_safetensors *file,
+                             struct rnet_error *error)
 {
-    const char *program = rnet_safetensors_value(file, "rnet.program"), *seed = rnet_safetensors_value(file, "rnet.seed");
+    const char *program = rnet_safetensors_value(file, "rnet.program"),
+               *seed = rnet_safetensors_value(file, "rnet.seed");
 
     if (!program || !seed || !rnet_safetensors_find(file, STEP))
         return rnet_fail(error, RNET_DATA, "%s: not a checkpoint of rnetc (no rnet.program, rnet.seed and " STEP ")",
@@ -188,7 +193,8 @@ static bool check_written_by(const struct checkpoint *checkpoint, const struct r
                          "--init takes its parameters alone",
                          checkpoint->path, program, checkpoint->program_hash);
     if (strtoull(seed, NULL, 10) != checkpoint->seed)
-        return rnet_fail(error, RNET_DATA, "%s: trained with seed %s, not %" PRIu64, checkpoint->path, seed, checkpoint->seed);
+        return rnet_fail(error, RNET_DATA, "%s: trained with seed %s, not %" PRIu64, checkpoint->path, seed,
+                         checkpoint->seed);
     return true;
 }
 
@@ -209,7 +215,8 @@ bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *c
         const struct rnet_tensor *step = rnet_safetensors_find(&file, STEP);
 
         if (step->type != RNET_I64 || step->rank)
-            done = rnet_fail(error, RNET_DATA, "%s: " STEP " is %s, expected I64[]", checkpoint->path, shape_text(arena, step));
+            done = rnet_fail(error, RNET_DATA, "%s: " STEP " is %s, expected I64[]", checkpoint->path,
+                             shape_text(arena, step));
         else
             checkpoint->step = (uint64_t)(*(const int64_t *)step->data);
     }
@@ -218,8 +225,8 @@ bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *c
     return done;
 }
 
-bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
-                     bool with_state, struct rnet_error *error)
+bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count,
+                     struct memory *memory, bool with_state, struct rnet_error *error)
 {
     struct rnet_safetensors file;
     struct arena *arena;
@@ -255,8 +262,8 @@ bool memory_from_store(struct memory *memory, const struct ir_program *const *pr
         if (fits(kept, &list.at[i], true))
             copy_elements(&list.at[i], kept);
         else
-            fine = rnet_fail(error, RNET_DATA, "%s is %s where it was trained, %s here", kept->name, shape_text(arena, kept),
-                             shape_text(arena, &list.at[i]));
+            fine = rnet_fail(error, RNET_DATA, "%s is %s where it was trained, %s here", kept->name,
+                             shape_text(arena, kept), shape_text(arena, &list.at[i]));
     }
     arena_free(arena);
     return fine;

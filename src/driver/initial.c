@@ -5,7 +5,8 @@ struct ir_program *given_parameters(struct ir_program *p)
 {
     struct ir_program *to = ir_program_like(p);
     int count = p->tensors.count + p->updates.count, used = 0;
-    struct ir_tensor **from = NEW_ARRAY(p->arena, struct ir_tensor *, count), **into = NEW_ARRAY(p->arena, struct ir_tensor *, count);
+    struct ir_tensor **from = NEW_ARRAY(p->arena, struct ir_tensor *, count),
+                     **into = NEW_ARRAY(p->arena, struct ir_tensor *, count);
 
     for (int i = 0; i < p->updates.count; i++)
         if (p->updates.at[i].leaf->kind == IR_PARAMETER) {
