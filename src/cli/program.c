@@ -27,6 +27,7 @@ struct unit *program_read(struct options *options, struct diagnostics **d)
         program_wrong(options, *d);
         return NULL;
     }
+    unit_count_items(unit, data_source_items, data_source_new(options->arena, unit, store_new(options->arena)), true);
     return unit;
 }
 

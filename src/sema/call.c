@@ -42,6 +42,22 @@ static bool operator_named(const char *name, enum ir_op *op, int *arity)
     return false;
 }
 
+/* size(D.S): how many items split S of the data D has. */
+static const struct value *size_of_split(struct scope *scope, const struct node *path, const char *dot)
+{
+    struct unit *unit = scope->unit;
+    const char *name = arena_slice(unit->arena, path->name, (size_t)(dot - path->name));
+    struct definition *data = find_definition(unit, scope->file, name, path->span);
+    struct data_split *split;
+
+    if (!data || data->node->kind != NODE_DATA)
+        return fail(scope, "E0201", path->span, "there is no data block `%s`", name);
+    split = data_split(unit, data, dot + 1);
+    if (!split)
+        return fail(scope, "E0201", path->span, "the data %s have no split `%s`", name, dot + 1);
+    return value_number(scope, (double)split_items(unit, split), true);
+}
+
 static const struct value *size_of(struct scope *scope, struct node *call)
 {
     ir_index_list axes = {0};
@@ -50,8 +66,10 @@ static const struct value *size_of(struct scope *scope, struct node *call)
         struct node *a = call->list.at[i]->a;
         const char *dot = a->kind == NODE_PATH ? strchr(a->name, '.') : NULL;
 
+        if (dot && call->list.count == 1)
+            return size_of_split(scope, a, dot);
         if (dot)
-            return not_compiled(scope, a->span, "the size of a split");
+            return fail(scope, "E0207", a->span, "size takes one split, or axes");
         if (!axes_named(scope, &a, 1, &axes))
             return &poison;
     }

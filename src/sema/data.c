@@ -182,6 +182,41 @@ static bool has_readers(const struct node *block)
     return count > 0;
 }
 
+static bool asks_size_of_split(const struct node *node)
+{
+    const struct node *argument;
+
+    if (!node)
+        return false;
+    argument = node->kind == NODE_CALL && node->list.count ? node->list.at[0]->a : NULL;
+    if (argument && node->a->kind == NODE_PATH && !strcmp(node->a->name, "size") && argument->kind == NODE_PATH &&
+        strchr(argument->name, '.'))
+        return true;
+    if (asks_size_of_split(node->a) || asks_size_of_split(node->b) || asks_size_of_split(node->c))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (asks_size_of_split(node->list.at[i]))
+            return true;
+    for (int i = 0; i < node->more.count; i++)
+        if (asks_size_of_split(node->more.at[i]))
+            return true;
+    return false;
+}
+
+void unit_count_items(struct unit *unit, int64_t (*items)(void *context, const char *data, const char *split),
+                      void *context, bool must)
+{
+    bool asks = false;
+
+    for (int i = 0; i < unit->files.count; i++)
+        asks |= !unit->files.at[i]->library && asks_size_of_split(unit->files.at[i]->tree);
+    if (!asks)
+        return;
+    unit->items = items;
+    unit->items_context = context;
+    unit->items_must = must;
+}
+
 enum { PLACEHOLDER = 100 };
 int64_t split_items(struct unit *unit, const struct data_split *split)
 {
@@ -206,6 +241,14 @@ int64_t split_items(struct unit *unit, const struct data_split *split)
     }
     if (unit->items)
         items = unit->items(unit->items_context, split->data->name, split->name);
+    if (items <= 0 && unit->items_must) {
+        const char *key = arena_printf(unit->arena, "uncounted %s.%s", split->data->name, split->name);
+
+        if (!map_get(unit->warned, key))
+            fail(scope_top(NULL, unit, split->data->file, false), "E0207", split->data->node->name_span,
+                 "the files of %s.%s cannot be read to count its items", split->data->name, split->name);
+        map_put(unit->warned, key, (void *)key);
+    }
     return items > 0 ? items : PLACEHOLDER;
 }
 

@@ -226,8 +226,10 @@ static struct scope *run_block(struct workspace *w, struct data_split *split)
     for (int i = 0; i < split->block->list.count; i++) {
         struct node *statement = split->block->list.at[i];
 
-        if (statement->kind != NODE_DEFINE || statement->text)
-            fail(scope, "E0102", statement->span, "a split holds fields, name = expression or name ~ distribution");
+        if (statement->kind == NODE_OVER)
+            run_over(scope, statement);
+        else if (statement->kind != NODE_DEFINE || statement->text)
+            fail(scope, "E0102", statement->span, "a split holds fields, name = expression or name ~ distribution, and `over`");
         for (int k = 0; statement->kind == NODE_DEFINE && !statement->text && k < statement->list.count; k++) {
             struct node *definition = statement->list.at[k];
 

@@ -141,6 +141,9 @@ static bool check_bound(struct scope *inner, struct definition *definition, stru
 
         if (settle_whole(inner->workspace, v->field, bound - 1, name))
             return false;
+        /* An earlier use has settled it; its leaf is that of this round and still real. */
+        if (inner->workspace->fields->changed && v->kind == VALUE_TENSOR && !v->expr->whole)
+            return false;
     }
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR)
         return true;

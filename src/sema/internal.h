@@ -46,6 +46,7 @@ struct unit {
     struct map *warned; /* places that were warned of, and what is known of them */
     int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */
     void *items_context;
+    bool items_must; /* it is an error if a split cannot be counted */
 };
 /* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
 struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);

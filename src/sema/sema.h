@@ -109,6 +109,10 @@ struct lower_options {
     int64_t (*items)(void *context, const char *data, const char *split);
     void *items_context;
 };
+/* A program that says size(D.S) needs the number of items from the start: how to find it for a split read from files. must: it
+   is an error if that fails; else any number will do. Nothing changes for a program that does not ask. */
+void unit_count_items(struct unit *unit, int64_t (*items)(void *context, const char *data, const char *split),
+                      void *context, bool must);
 int unit_trainings(const struct unit *unit);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
 

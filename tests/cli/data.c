@@ -275,6 +275,73 @@ static void the_division_is_that_of_the_run(void **state)
     leave_folder();
 }
 
+/* The smallest loss is that of w = size, and the step goes there. */
+static void a_split_has_a_size(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("points.csv", "1\n2\n3\n4\n5\n6\n7\n");
+    o = of(RNET_DONE,
+           "use std\n"
+           "data made { samples = 30\n whole { x = batch * 1.0 } }\n"
+           "data read { train { x = csv(\"points.csv\", first = 0) } }\n"
+           "data parts { (train, test) = divide(made.whole, 20, 5) }\n"
+           "data sizes from parts { x = parts.x, sizes[k: 3] = size(made.whole) * (k == 0) + size(read.train) * (k == 1)"
+           " + size(parts.test) * (k == 2)\n count[i: size(read.train)] = i }\n"
+           "model net(x) -> y { param w = 0\n y = w + 0 * x }\n"
+           "train net on read { loss = (y - size(read.train))^2 / 2, optimizer = gd(rate = 1), batch = 2, steps = 1 }\n",
+           "rnetc predict net.rnet sizes");
+    assert_contains(o.out, "30 7 5");
+    assert_contains(o.out, "0 1 2 3 4 5 6");
+    o = run_expecting(RNET_DONE, "rnetc train net.rnet --out run && cat run/log.jsonl");
+    assert_contains(o.out, "\"loss\":24.5");
+    run_expecting(RNET_DONE, "rnetc check net.rnet && rm points.csv && rnetc check net.rnet");
+    o = run_expecting(RNET_SOURCE, "rnetc train net.rnet --out again");
+    assert_contains(o.error, "cannot be read to count its items");
+    leave_folder();
+}
+
+/* A sum over all items, halved three times; and one for each item. */
+static void data_have_recurrences(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    o = of(RNET_DONE,
+           "data numbers { samples = 5\n train { x = batch * 1.0 } }\n"
+           "data halved from numbers {\n"
+           "    total = sum[batch] numbers.train.x\n"
+           "    over n: 3 from s = total { s[n] = s[n - 1] / 2 }\n"
+           "    over m: 3 from p = numbers.x { p[m] = p[m - 1] + 1 }\n"
+           "    half = s[2]\n"
+           "    path[m] = p[m]\n"
+           "}\n",
+           "rnetc predict net.rnet halved");
+    assert_contains(o.out, "half 1.25");
+    assert_contains(o.out, "5 6 7");
+    leave_folder();
+}
+
+/* One use settles that the label is whole; the next, in the same round, must not call it real. */
+static void a_label_is_used_twice(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("points.csv", "1,0\n2,1\n3,2\n4,0\n5,1\n6,2\n");
+    of(RNET_DONE,
+       "use std\n"
+       "data points { train { x = csv(\"points.csv\", first = 0, count = 1), label = csv(\"points.csv\", first = 1) } }\n"
+       "data more from points { x = points.x, label = points.label, x1[i: 1] = 2 * points.x[i] }\n"
+       "model net(x[i: 1]) -> logits[class: 3] { logits = x |> dense(3) }\n"
+       "train net on more { loss = cross_entropy(logits, label) + cross_entropy(net(x1), label), optimizer = gd(rate = 0.1)\n"
+       "    batch = 2, steps = 2 }\n",
+       "rnetc train net.rnet --out run");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,7 +350,8 @@ int main(void)
         cmocka_unit_test(lines_and_categories_train), cmocka_unit_test(the_vocabulary_is_kept_in_the_checkpoint),
         cmocka_unit_test(a_category_too_many_is_named), cmocka_unit_test(more_items_than_there_are_cannot_be_divided),
         cmocka_unit_test(sequences_of_characters_train), cmocka_unit_test(predict_prints_fields),
-        cmocka_unit_test(the_division_is_that_of_the_run)};
+        cmocka_unit_test(the_division_is_that_of_the_run), cmocka_unit_test(a_split_has_a_size),
+        cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(data_have_recurrences)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
