@@ -55,7 +55,7 @@ static void host_close(struct host *host)
 
 static LLVMTargetMachineRef new_machine(const struct host *host)
 {
-    return LLVMCreateTargetMachine(host->target, host->triple, host->cpu, host->features, LLVMCodeGenLevelDefault,
+    return LLVMCreateTargetMachine(host->target, host->triple, host->cpu, host->features, LLVMCodeGenLevelLess,
                                    LLVMRelocPIC, LLVMCodeModelSmall);
 }
 
