@@ -182,6 +182,7 @@ static bool has_readers(const struct node *block)
     return count > 0;
 }
 
+/* Does the text ask how many items there are? */
 static bool asks_size_of_split(const struct node *node)
 {
     const struct node *argument;
@@ -191,6 +192,10 @@ static bool asks_size_of_split(const struct node *node)
     argument = node->kind == NODE_CALL && node->list.count ? node->list.at[0]->a : NULL;
     if (argument && node->a->kind == NODE_PATH && !strcmp(node->a->name, "size") && argument->kind == NODE_PATH &&
         strchr(argument->name, '.'))
+        return true;
+    /* D.S.x[batch: n]: n is below that number. */
+    if (node->kind == NODE_READ && node->list.count && node->list.at[0]->kind == NODE_AXIS && node->a->name &&
+        strchr(node->a->name, '.') && !strcmp(node->list.at[0]->name, "batch"))
         return true;
     if (asks_size_of_split(node->a) || asks_size_of_split(node->b) || asks_size_of_split(node->c))
         return true;

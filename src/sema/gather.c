@@ -138,6 +138,7 @@ const struct value *of_other_sample(struct scope *scope, const struct value *v, 
     struct ir_program *p = w->program;
     const struct value *n;
     const struct ir_form *form;
+    struct ir_index *samples = w->batch;
     ir_index_list free = {0};
 
     if (!w->batch)
@@ -145,7 +146,11 @@ const struct value *of_other_sample(struct scope *scope, const struct value *v, 
     if (w->streaming)
         return not_compiled(scope, subscript->span, "a read of another sample in a report, which has no batch");
     free_indices(scope, v, &free);
-    if (!list_has(&free, w->batch))
+    /* In a data block D.S.x runs over the items of S, along an index of their own. */
+    for (int i = 0; w->split && i < free.count; i++)
+        if (free.at[i]->batch && free.at[i] != w->batch)
+            samples = free.at[i];
+    if (!list_has(&free, samples))
         return fail(scope, "E0403", read->span, "the value does not differ between samples: %s", text_of(scope, read));
     n = evaluate(scope, subscript->a);
     if (is_poison(n))
@@ -157,10 +162,11 @@ const struct value *of_other_sample(struct scope *scope, const struct value *v, 
     else
         return fail(scope, "E0306", subscript->span, "a subscript is a whole number; %s is not",
                     text_of(scope, subscript->a));
-    if (form->low < 0 || form->high >= w->batch->extent)
-        return fail(scope, "E0314", subscript->span, "%s may be %lld, outside 0..%lld: the batch",
+    if (form->low < 0 || form->high >= samples->extent)
+        return fail(scope, "E0314", subscript->span, "%s may be %lld, outside 0..%lld: %s",
                     text_of(scope, subscript->a), (long long)(form->low < 0 ? form->low : form->high),
-                    (long long)w->batch->extent - 1);
+                    (long long)samples->extent - 1,
+                    samples == w->batch ? "the batch" : samples->name);
     v = value_of_whole(scope, v, scope->target ? arena_printf(w->arena, "%s.of", scope->target) : "of", read->span);
-    return value_tensor(scope, ir_substitute(p, v->expr, (struct ir_index *[]){w->batch}, &form, 1), &v->own);
+    return value_tensor(scope, ir_substitute(p, v->expr, (struct ir_index *[]){samples}, &form, 1), &v->own);
 }

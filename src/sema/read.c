@@ -340,12 +340,15 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
     if (v->kind == VALUE_SET)
         return open_set(scope, v, read);
     if (read->list.count && read->list.at[0]->kind == NODE_AXIS && !strcmp(read->list.at[0]->name, "batch") &&
-        v->kind == VALUE_TENSOR && (!v->field || v->field->shaped)) {
+        v->kind == VALUE_TENSOR) {
         struct node rest = *read;
 
-        v = of_other_sample(scope, v, read->list.at[0], read);
         rest.list.at++;
         rest.list.count--;
+        /* What is left settles the shape of a field first. */
+        if (v->field && !v->field->shaped && rest.list.count)
+            return read_subscripts(scope, v, &rest, otherwise);
+        v = of_other_sample(scope, v, read->list.at[0], read);
         return is_poison(v) ? v : read_subscripts(scope, v, &rest, otherwise);
     }
     for (int i = 0; i < read->list.count; i++) {

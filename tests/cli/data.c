@@ -325,6 +325,34 @@ static void data_have_recurrences(void **state)
     leave_folder();
 }
 
+/* A computed place and a fixed one, of a split that is made and of one that is read. */
+static void items_of_another_split_are_read_by_number(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("places.csv", "3\n1\n2\n0\n");
+    o = of(RNET_DONE,
+           "data numbers { samples = 4\n train { x = batch * 10.0, y[i: 2] = batch * 2 + i } }\n"
+           "data places { train { p = csv(\"places.csv\", first = 0) } }\n"
+           "data near from numbers {\n"
+           "    d[n: size(numbers.train)] = abs(numbers.train.x[batch: n] - numbers.x) + 100 * places.train.p[batch: n]\n"
+           "    place = argmin[n] d[n]\n"
+           "    other[i: 2] = numbers.train.y[batch: place, i] + numbers.train.x[batch: 1]\n"
+           "    before[n] = rank[n](d[n])\n"
+           "}\n",
+           "rnetc predict net.rnet near");
+    assert_contains(o.out, "d 300 110 220 30  place 3  other 16 17  before 3 1 2 0\n");
+    assert_contains(o.out, "d 330 120 210 0  place 3  other 16 17  before 3 1 2 0\n");
+    o = of(RNET_SOURCE,
+           "data numbers { samples = 4\n train { x = batch * 10.0 } }\n"
+           "data wrong from numbers { y = numbers.train.x[batch: 4] }\n",
+           "rnetc check net.rnet");
+    assert_contains(o.error, "4 may be 4, outside 0..3: numbers.train");
+    leave_folder();
+}
+
 /* One use settles that the label is whole; the next, in the same round, must not call it real. */
 static void a_label_is_used_twice(void **state)
 {
@@ -351,7 +379,8 @@ int main(void)
         cmocka_unit_test(a_category_too_many_is_named), cmocka_unit_test(more_items_than_there_are_cannot_be_divided),
         cmocka_unit_test(sequences_of_characters_train), cmocka_unit_test(predict_prints_fields),
         cmocka_unit_test(the_division_is_that_of_the_run), cmocka_unit_test(a_split_has_a_size),
-        cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(data_have_recurrences)};
+        cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(data_have_recurrences),
+        cmocka_unit_test(items_of_another_split_are_read_by_number)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
