@@ -1,23 +1,42 @@
 /* nonfinite.c: after a step gave numbers that are not finite, says where they began. */
 #include "train.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Place of the first value that is not finite, or -1. Infinities written by the program (max over -inf) are not told apart:
-   the first tensor in order of computation is what a person wants to see. */
+/* Does the equation's text hold an infinity, as a mask before a softmax does? */
+static bool writes_infinity(const struct ir_tensor *t)
+{
+    struct text text = {0};
+    bool found = false;
+
+    ir_print_expr(&text, t->value);
+    for (const char *at = text.data; !found && (at = strstr(at, "inf")); at += 3)
+        found = (at == text.data || !strchr("_.'", at[-1])) && (at == text.data || !isalnum((unsigned char)at[-1])) &&
+                !isalnum((unsigned char)at[3]) && !(at[3] && strchr("_.'", at[3]));
+    text_free(&text);
+    return found;
+}
+
+/* Place of the first value that is not finite, or -1. Where the program itself writes infinities they are no fault; NaN is. */
 static int64_t first_bad(const struct instance *in, const struct ir_tensor *t)
 {
     const void *data = instance_data(in, t);
-    int64_t count = ir_elements(t);
+    int64_t count = ir_elements(t), bad = -1;
 
     if (!data || (t->storage != IR_F32 && t->storage != IR_F64))
         return -1;
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && bad < 0; i++)
         if (!isfinite(stored_number(data, t->storage, i)))
-            return i;
+            bad = i;
+    if (bad < 0 || t->kind != IR_EQUATION || !writes_infinity(t))
+        return bad;
+    for (; bad < count; bad++)
+        if (isnan(stored_number(data, t->storage, bad)))
+            return bad;
     return -1;
 }
 

@@ -200,8 +200,13 @@ int run_sweep(struct options *options)
 
     for (int i = 0; i < count; i++) {
         if (!read_values(options->arena, &options->sweeps.at[i], &swept[i]))
-            return complain(RNET_USAGE, "--sweep %s=%s: expected values apart by commas, or FIRST..LAST",
+            return complain(RNET_USAGE, "--sweep %s=%s: expected values apart by commas, or FIRST..LAST upwards",
                             options->sweeps.at[i].name, options->sweeps.at[i].value);
+        for (int k = 0; k < swept[i].values.count; k++)
+            for (int l = 0; l < k; l++)
+                if (!strcmp(swept[i].values.at[k], swept[i].values.at[l]))
+                    return complain(RNET_USAGE, "--sweep %s=%s: %s is given twice", swept[i].name, options->sweeps.at[i].value,
+                                    swept[i].values.at[k]);
         for (int k = 0; k < i; k++)
             if (!strcmp(swept[k].name, swept[i].name))
                 return complain(RNET_USAGE, "--sweep: %s is swept twice", swept[i].name);

@@ -233,10 +233,16 @@ int64_t split_items(struct unit *unit, const struct data_split *split)
     if (split->from)
         return split_items(unit, split->from);
     samples = samples_of(split->data);
-    if (samples)
-        return evaluate_whole(scope_top(NULL, unit, split->data->file, false), samples, &items, "samples") && items > 0
-                   ? items
-                   : PLACEHOLDER;
+    if (samples) {
+        struct scope *top = scope_top(NULL, unit, split->data->file, false);
+
+        if (!evaluate_whole(top, samples, &items, "samples"))
+            return PLACEHOLDER;
+        if (items > 0)
+            return items;
+        fail(top, "E0305", samples->span, "samples is %lld, expected at least 1", (long long)items);
+        return PLACEHOLDER;
+    }
     if (!has_readers(split->block)) {
         struct scope *top = scope_top(NULL, unit, split->data->file, false);
 
