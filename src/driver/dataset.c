@@ -181,6 +181,24 @@ static bool make_together(const struct split *split, const struct ir_program *pr
     return true;
 }
 
+static void number_items(struct column *column, const struct field *f, enum ir_storage storage, int64_t items)
+{
+    struct rnet_array array = {.type = RNET_I64, .rank = 1, .shape = {items}};
+    int64_t *numbers = malloc((size_t)items * sizeof *numbers + 1);
+
+    if (!numbers) {
+        fprintf(stderr, "rnetc: out of memory (%lld numbers of items)\n", (long long)items);
+        exit(RNET_FAILED);
+    }
+    for (int64_t i = 0; i < items; i++)
+        numbers[i] = i;
+    array.data = (void *)numbers;
+    *column = (struct column){.field = f, .row_bytes = storage_bytes(storage), .stride = storage_bytes(storage), .storage = storage};
+    column->memory = convert(&array, storage);
+    column->rows = column->memory;
+    free(numbers);
+}
+
 bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program,
                   struct data_source *source, struct rnet_error *error)
 {
@@ -196,7 +214,7 @@ bool dataset_read(struct dataset *out, const struct split *split, const struct i
         const struct ir_tensor *leaf = ir_find(program, f->name);
         int64_t items;
 
-        if (!leaf)
+        if (!leaf || f->reader == READ_ITEM)
             continue;
         if (!read_column(&out->columns[out->count], f, leaf->storage, &items, source, error)) {
             dataset_free(out);
@@ -223,6 +241,19 @@ bool dataset_read(struct dataset *out, const struct split *split, const struct i
             dataset_free(out);
             return false;
         }
+    }
+    for (int i = 0; i < split->fields.count; i++) {
+        const struct field *f = &split->fields.at[i];
+        const struct ir_tensor *leaf = f->reader == READ_ITEM ? ir_find(program, f->name) : NULL;
+
+        if (leaf && out->items != f->high + 1) {
+            rnet_fail(error, RNET_DATA, "%s has %lld items; the program was made for %lld", f->file, (long long)out->items,
+                      (long long)f->high + 1);
+            dataset_free(out);
+            return false;
+        }
+        if (leaf)
+            number_items(&out->columns[out->count++], f, leaf->storage, out->items);
     }
     out->seconds = rnet_seconds() - begin;
     return true;

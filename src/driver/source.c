@@ -388,6 +388,8 @@ static bool read_rows(struct data_source *source, const struct field *f, struct 
     case READ_PNG:
     case READ_PNG_LABELS:
         return read_pair(source, f, out, error);
+    case READ_ITEM:
+        bug("items are numbered where a split is read");
     case READ_MADE:
         return read_made(source, f, out, error);
     }

@@ -189,6 +189,8 @@ static bool asks_size_of_split(const struct node *node)
 
     if (!node)
         return false;
+    if (node->kind == NODE_DEFINITION && node->text && !strcmp(node->text, "item"))
+        return true;
     argument = node->kind == NODE_CALL && node->list.count ? node->list.at[0]->a : NULL;
     if (argument && node->a->kind == NODE_PATH && !strcmp(node->a->name, "size") && argument->kind == NODE_PATH &&
         strchr(argument->name, '.'))

@@ -136,6 +136,55 @@ static const struct ir_expr *read_over(struct scope *scope, struct ir_tensor *t)
     return ir_read(scope->workspace->program, t, forms, t->rank, NULL);
 }
 
+/* The number of each sample's item in its split: a field that the run fills. */
+static const struct ir_expr *number_of_item(struct scope *scope, int64_t items)
+{
+    static const char name[] = "rnet.item";
+    struct workspace *w = scope->workspace;
+    struct field_use *field = NULL;
+
+    for (int i = 0; i < w->fields->fields.count; i++)
+        if (!strcmp(w->fields->fields.at[i]->name, name))
+            field = w->fields->fields.at[i];
+    if (!field) {
+        field = NEW(w->arena, struct field_use);
+        list_add(w->arena, w->fields->fields, field);
+    }
+    *field = (struct field_use){.name = name,
+                                .node = w->sampled->data->node,
+                                .source = {.split = w->sampled, .name = name},
+                                .item = true,
+                                .made = true,
+                                .whole = true,
+                                .high = items - 1,
+                                .shaped = true};
+    return field_value(scope, field)->expr;
+}
+
+/* What is drawn, over the axes. A draw per item is one per run for all items of the split, of which each sample reads its own. */
+static const struct ir_expr *numbers_drawn(struct scope *scope, const char *site, enum ir_draw draw, enum ir_scope per,
+                                           const ir_index_list *axes, int mapped, struct span span)
+{
+    struct workspace *w = scope->workspace;
+    struct ir_program *p = w->program;
+    const struct ir_form **forms = NEW_ARRAY(w->arena, const struct ir_form *, axes->count + 1);
+    ir_index_list all = {0};
+    int64_t items;
+
+    if (per != IR_PER_ITEM)
+        return read_over(scope, ir_draw_leaf(p, site, draw, per, mapped, axes->at, axes->count, origin_of(scope, span)));
+    items = split_items(w->unit, w->sampled);
+    site = arena_printf(w->arena, "%s@%s.%s", site, w->sampled->data->name, w->sampled->name);
+    forms[0] = ir_form_of(p, number_of_item(scope, items));
+    list_add(w->arena, all, new_index(scope, "item", items));
+    for (int i = 1; i < axes->count; i++) {
+        list_add(w->arena, all, axes->at[i]);
+        forms[i] = ir_form_index(p, axes->at[i]);
+    }
+    return ir_read(p, ir_draw_leaf(p, site, draw, IR_PER_RUN, mapped + 1, all.at, all.count, origin_of(scope, span)),
+                   forms, all.count, NULL);
+}
+
 /* argmax[k] log weight + g, g = -log(-log u) (Gumbel): k with the probability weight / sum. A weight of 0 is never
    chosen; if all are, each is as likely as the others. Equal weights need no logarithms: the largest u is as good. */
 static struct ir_tensor *draw_categorical(struct scope *scope, const struct value *distribution,
@@ -157,7 +206,7 @@ static struct ir_tensor *draw_categorical(struct scope *scope, const struct valu
     }
     list_add(arena, all, k);
     list_add(arena, over, k);
-    u = read_over(scope, ir_draw_leaf(p, site, IR_UNIFORM32, per, mapped, all.at, all.count, origin_of(scope, span)));
+    u = numbers_drawn(scope, site, IR_UNIFORM32, per, &all, mapped, span);
     if (equal)
         return equation_here(scope, arena_printf(arena, "%s.value", name), axes, IR_ARGMAX, &over, u, single, span);
     if (!single)
@@ -222,12 +271,10 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
     struct workspace *w = scope->workspace;
     struct ir_program *p = w->program;
     const struct ir_origin *origin = origin_of(scope, span);
-    const struct ir_form **forms = NEW_ARRAY(w->arena, const struct ir_form *, axes->count + 1);
     const struct ir_expr *argument[2] = {0}, *u, *e;
     const char *kind = distribution->text;
     enum ir_draw draw = !strcmp(kind, "bernoulli") ? IR_UNIFORM16 : !strcmp(kind, "normal") ? IR_NORMAL : IR_UNIFORM32;
     struct drawn drawn = {.name = name, .span = span};
-    struct ir_tensor *leaf;
     bool single = true;
 
     for (int i = 0; i < distribution->items.count; i++) {
@@ -249,8 +296,6 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
             single = false;
         list_add(w->arena, drawn.arguments, argument[i]);
     }
-    for (int i = 0; i < axes->count; i++)
-        forms[i] = ir_form_index(p, axes->at[i]);
     /* An argument without an index is computed once, in the precision of the draw. */
     for (int i = 0; i < distribution->items.count && axes->count; i++) {
         ir_index_list indices = {0};
@@ -268,6 +313,8 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
     if (!strcmp(kind, "orthogonal")) {
         ir_index_list in = distribution->own, out = distribution->own;
 
+        if (per == IR_PER_ITEM)
+            return not_compiled(scope, span, "orthogonal `per item`"), NULL;
         in.count = (int)distribution->number;
         out.at += in.count;
         out.count -= in.count;
@@ -279,8 +326,7 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
         list_add(w->arena, w->draws, drawn);
         return drawn.tensor;
     }
-    leaf = ir_draw_leaf(p, site, draw, per, mapped, axes->at, axes->count, origin);
-    u = ir_read(p, leaf, forms, axes->count, NULL);
+    u = numbers_drawn(scope, site, draw, per, axes, mapped, span);
     if (!strcmp(kind, "poisson")) {
         drawn.tensor = count_events(scope, single ? argument[0] : ir_apply(p, IR_stop, argument[0], NULL, NULL), u,
                                     single, name, axes, span);
@@ -288,8 +334,8 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
         return drawn.tensor;
     }
     if (is_literal(distribution->items.at[0], 0) && distribution->items.count == 2 &&
-        is_literal(distribution->items.at[1], 1))
-        return leaf;
+        is_literal(distribution->items.at[1], 1) && per != IR_PER_ITEM)
+        return u->tensor;
     for (int i = 0; i < distribution->items.count; i++)
         if (!single && !argument[i]->whole && argument[i]->kind != IR_CONSTANT)
             argument[i] = ir_apply(p, IR_stop, argument[i], NULL, NULL);
@@ -341,11 +387,17 @@ static bool scope_of_draw(struct scope *scope, struct node *definition, enum ir_
     else if (!strcmp(word, "run"))
         *per = IR_PER_RUN;
     else if (!strcmp(word, "item"))
-        return not_compiled(scope, definition->span, "`per item`"), false;
+        *per = scope->workspace->split ? IR_PER_SAMPLE : IR_PER_ITEM; /* in a data block each draw belongs to the item */
     else {
         fail(scope, "E0201", definition->span, "a draw is `per step`, `per run` or `per item`, not `per %s`", word);
         return false;
     }
+    if (*per == IR_PER_ITEM && (scope->rule || !list_has(&scope->context, scope->workspace->batch))) {
+        fail(scope, "E0403", definition->span, "there is no item here to draw for");
+        return false;
+    }
+    if (*per == IR_PER_ITEM && !scope->workspace->sampled)
+        return not_compiled(scope, definition->span, "`per item` in a model that nothing trains"), false;
     return true;
 }
 
@@ -381,7 +433,7 @@ void run_draw(struct scope *scope, struct node *definition)
             for (int i = 0; i < scope->context.count; i++) {
                 struct ir_index *index = scope->context.at[i];
 
-                if (index->batch && per == IR_PER_SAMPLE)
+                if (index->batch && (per == IR_PER_SAMPLE || per == IR_PER_ITEM))
                     list_add(scope->unit->arena, axes, index);
             }
             for (int i = 0; i < scope->context.count; i++) {

@@ -158,6 +158,7 @@ struct field_use {
     bool raw;            /* the definition is the reader call itself */
     bool stays_whole;    /* or + - * // % of it and whole numbers: whole if what is read is */
     bool made, shared;   /* by a program of its own; once for all items */
+    bool item;           /* made of nothing: the item's number */
     bool broken;         /* that program has errors, reported there */
     const struct data_split *other; /* all items of another split, along an index of their own; NULL: the same item */
     bool whole, shaped;
@@ -204,6 +205,7 @@ struct workspace {
     struct map *probed;          /* content -> copies of the objective and its gradients at other parameters */
     LIST(struct probe_use) probes;
     struct data_split *split; /* a program of a data block: of which split */
+    struct data_split *sampled; /* else: the split that the samples are of; NULL: no data are given */
     bool sized;               /* size(batch) was asked */
     bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
     LIST(struct statistic_use) statistics;

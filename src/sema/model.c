@@ -115,6 +115,7 @@ struct scope *forward(struct workspace *w, struct definition *model, struct data
 
     *uses = 1;
     w->fields = fields;
+    w->sampled = split;
     map_put(w->applications, model->name, uses);
     instance->layer = NEW(w->arena, struct layer);
     instance->layer->definition = model;

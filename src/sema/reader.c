@@ -250,6 +250,12 @@ bool describe_field(struct scope *scope, const struct field_use *use, struct fie
     out->data = data->name;
     out->split = use->source.split->name;
     out->field = use->source.name;
+    if (use->item) {
+        out->reader = READ_ITEM;
+        out->span = use->node->span;
+        out->file = arena_printf(scope->unit->arena, "%s.%s", out->data, out->split);
+        return true;
+    }
     out->span = use->made ? use->node->span : use->reader->span;
     if (use->made) {
         out->reader = READ_MADE;

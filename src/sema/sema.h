@@ -20,6 +20,7 @@ enum reader {
     READ_CHARACTERS, READ_WORDS, /* limit; length: neighbours that make an item, 0: each is one */
     READ_LINES, READ_LENGTHS,  /* limit, longest */
     READ_PNG, READ_PNG_LABELS, /* labelled: the folder's sub-folders are the labels */
+    READ_ITEM,                 /* the number of the item in its split */
     READ_MADE                  /* by the program of data, split: lower_data */
 };
 /* Part `part` of a split divided into parts of `counts` items; of: what was divided before that. */

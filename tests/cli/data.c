@@ -353,6 +353,45 @@ static void items_of_another_split_are_read_by_number(void **state)
     leave_folder();
 }
 
+/* All items are in each batch, shuffled; the loss tells which item has which number. */
+static void a_draw_per_item_stays_with_the_item(void **state)
+{
+    struct outcome o;
+    char *log, *at, first[40];
+    int steps = 0;
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE,
+       "use std\n"
+       "data points { samples = 6\n train { x = batch * 1.0 }\n test { x = batch * 1.0 } }\n"
+       "model net(x) -> y { param w = 1\n y = w + 0 * x }\n"
+       "train net on points {\n"
+       "    weight[k: 2] ~ poisson(1) per item\n"
+       "    choice ~ categorical[m: 9](1) per item\n"
+       "    loss = (weight[0] + 10 * weight[1] + 100 * choice) * 1000 ^ x * y\n"
+       "    optimizer = gd(rate = 0), batch = 6, steps = 5\n"
+       "    report = mean[batch] weight[0]\n"
+       "    precision = f64\n"
+       "}\n",
+       "rnetc train net.rnet --out run");
+    log = read_file("run/log.jsonl", NULL);
+    for (at = log; (at = strstr(at, "\"loss\":")); at++, steps++) {
+        if (!steps)
+            snprintf(first, sizeof first, "%.20s", at);
+        assert_memory_equal(at, first, strlen(first));
+    }
+    assert_int_equal(steps, 5);
+    run_expecting(RNET_DONE, "rnetc train net.rnet --seed 1 --out other");
+    free(log);
+    log = read_file("other/log.jsonl", NULL);
+    assert_null(strstr(log, first));
+    free(log);
+    o = run_expecting(RNET_DONE, "rnetc gradcheck net.rnet");
+    assert_contains(o.out, "ok");
+    leave_folder();
+}
+
 /* One use settles that the label is whole; the next, in the same round, must not call it real. */
 static void a_label_is_used_twice(void **state)
 {
@@ -380,7 +419,7 @@ int main(void)
         cmocka_unit_test(sequences_of_characters_train), cmocka_unit_test(predict_prints_fields),
         cmocka_unit_test(the_division_is_that_of_the_run), cmocka_unit_test(a_split_has_a_size),
         cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(data_have_recurrences),
-        cmocka_unit_test(items_of_another_split_are_read_by_number)};
+        cmocka_unit_test(items_of_another_split_are_read_by_number), cmocka_unit_test(a_draw_per_item_stays_with_the_item)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
