@@ -45,6 +45,15 @@ double compile_seconds(const struct compile_timing *timing);
    (an average begins with it) it reads the parameter. */
 struct ir_program *given_parameters(struct ir_program *initial);
 
+/* ---- scalars.c: the schedule as a list of operations ---- */
+
+struct scalar_code;
+/* NULL if the schedule holds what only the evaluator can do. tensor: its number in the schedule. */
+struct scalar_code *scalar_code(struct arena *arena, const struct ir_program *schedule);
+void scalar_code_set(struct scalar_code *code, int tensor, double value);
+void scalar_code_run(struct scalar_code *code);
+double scalar_code_value(const struct scalar_code *code, int tensor);
+
 /* ---- execute.c: memory around a compiled program ---- */
 
 /* Parameters and state of a run, shared by its programs. */
@@ -64,8 +73,8 @@ struct instance {
     int scalar_count, draw_count;
     const char **scalar_names;
     struct arena *arena;           /* of the values below */
-    struct ir_values schedule;     /* of compiled->schedule */
-    struct ir_tensor **schedule_leaves;
+    struct scalar_code *code;      /* of compiled->schedule; NULL: the evaluator does it, with the values below */
+    struct ir_values schedule;
     int *schedule_outputs;         /* number of the schedule's tensor that fills scalar i, or -1 */
 };
 /* Value of a scalar leaf that is not of the schedule: step, epoch, progress, steps, a let. */

@@ -72,7 +72,7 @@ void instance_new(struct instance *in, const struct compiled *compiled, const st
             in->keys[draw++] = rnet_draw_key(t->name, seed);
         }
     }
-    if (schedule)
+    if (schedule && !(in->code = scalar_code(in->arena, schedule)))
         in->schedule = ir_values_new(in->arena, schedule);
     in->step = (struct rnet_step){.parameters = memory->parameters,
                                   .state = memory->state,
@@ -91,19 +91,40 @@ void instance_free(struct instance *in)
     *in = (struct instance){0};
 }
 
+static void run_schedule(struct instance *in, uint64_t step, scalar_source *source, void *context)
+{
+    const struct ir_program *schedule = in->compiled->schedule;
+
+    for (int i = 0; i < schedule->tensors.count; i++) {
+        const struct ir_tensor *t = schedule->tensors.at[i];
+
+        if (t->kind != IR_SCALAR)
+            continue;
+        if (in->code)
+            scalar_code_set(in->code, i, source(context, t->name));
+        else
+            in->schedule.at[i][0] = source(context, t->name);
+    }
+    if (in->code)
+        scalar_code_run(in->code);
+    else
+        ir_evaluate(schedule, &in->schedule, (struct ir_run){.step = step});
+}
+
 int instance_run(struct instance *in, uint64_t position, uint64_t step, scalar_source *source, void *context)
 {
     const struct ir_program *schedule = in->compiled->schedule;
 
-    if (schedule && schedule->outputs.count) {
-        for (int i = 0; i < schedule->tensors.count; i++)
-            if (schedule->tensors.at[i]->kind == IR_SCALAR)
-                in->schedule.at[i][0] = source(context, schedule->tensors.at[i]->name);
-        ir_evaluate(schedule, &in->schedule, (struct ir_run){.step = step});
+    if (schedule && schedule->outputs.count)
+        run_schedule(in, step, source, context);
+    for (int i = 0; i < in->scalar_count; i++) {
+        int from = in->schedule_outputs[i];
+
+        if (from < 0)
+            in->scalars[i] = source(context, in->scalar_names[i]);
+        else
+            in->scalars[i] = in->code ? scalar_code_value(in->code, from) : in->schedule.at[from][0];
     }
-    for (int i = 0; i < in->scalar_count; i++)
-        in->scalars[i] = in->schedule_outputs[i] >= 0 ? in->schedule.at[in->schedule_outputs[i]][0]
-                                                      : source(context, in->scalar_names[i]);
     in->step.position = position;
     in->step.step = step;
     return in->compiled->api->entry(in->compiled->code)(&in->step);
