@@ -51,7 +51,8 @@ void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct 
         --*depth;
         return;
     }
-    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || few), member, depth);
+    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (few && !is_product(p, e))), member,
+              depth);
 }
 
 static int slot_of(const struct fusion *f, const struct ir_tensor *e, int depth, const struct ir_index *index)
