@@ -5,30 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double number_of(const struct rnet_array *array, int64_t element)
-{
-    switch (array->type) {
-    case RNET_U8:
-        return ((const uint8_t *)array->data)[element];
-    case RNET_I32:
-        return ((const int32_t *)array->data)[element];
-    case RNET_I64:
-        return (double)((const int64_t *)array->data)[element];
-    case RNET_F32:
-        return ((const float *)array->data)[element];
-    case RNET_F64:
-        return ((const double *)array->data)[element];
-    }
-    bug("array type %d", (int)array->type);
-}
-
 static void print_row(const char *name, const struct rnet_array *array, int64_t row)
 {
     int64_t numbers = rnet_array_elements(array) / array->shape[0];
 
     printf("%s", name);
     for (int64_t k = 0; k < numbers; k++)
-        printf(" %.7g", number_of(array, row * numbers + k));
+        printf(" %.7g", array_number(array, row * numbers + k));
 }
 
 static void print_fields(const struct options *options, const struct data_source *source, const char *data,

@@ -33,7 +33,7 @@ static bool check_shape(const struct field *f, const struct rnet_array *array, s
                      f->rank ? wanted : "one number", f->rank ? " numbers" : "");
 }
 
-static double number_at(const struct rnet_array *array, int64_t element)
+double array_number(const struct rnet_array *array, int64_t element)
 {
     switch (array->type) {
     case RNET_U8:
@@ -87,7 +87,7 @@ static bool check_values(const struct field *f, const struct rnet_array *array, 
     if (array->type == RNET_U8 && (!f->whole || (f->low <= 0 && f->high >= 255)))
         return true;
     for (int64_t i = 0; i < count; i++) {
-        double value = number_at(array, i);
+        double value = array_number(array, i);
         bool good = f->whole ? value >= (double)f->low && value <= (double)f->high && value == floor(value) : isfinite(value);
 
         if (!good)
@@ -106,7 +106,7 @@ static void *convert(const struct rnet_array *array, enum ir_storage storage)
         exit(RNET_FAILED);
     }
     for (int64_t i = 0; i < count; i++) {
-        double value = number_at(array, i);
+        double value = array_number(array, i);
 
         switch (storage) {
         case IR_F32:

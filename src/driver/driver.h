@@ -138,6 +138,8 @@ struct dataset {
 /* Reads the fields that `program` has leaves for, checks kinds, shapes and ranges, and converts them to the leaves' storage. */
 bool dataset_read(struct dataset *out, const struct split *split, const struct ir_program *program,
                   struct data_source *source, struct rnet_error *error);
+/* An element of an array, by its row-major number. */
+double array_number(const struct rnet_array *array, int64_t element);
 void dataset_free(struct dataset *dataset);
 /* Copies items[0 .. count - 1] into the input leaves, row after row. */
 void dataset_gather(const struct dataset *dataset, struct instance *instance, const int64_t *items, int64_t count);
