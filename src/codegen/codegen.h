@@ -11,6 +11,7 @@ struct code_timing { double emit, optimize, codegen, link; }; /* seconds */
 struct code_options {
     const char *dump_llvm;     /* file for the LLVM IR, or NULL */
     const char *dump_assembly; /* file, or NULL */
+    bool quick;                /* less time for slower code with the same numbers: for tests of many small programs */
 };
 struct code_api {
     /* requires: p fused and planned. NULL on failure, *error in p's arena. */

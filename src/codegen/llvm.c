@@ -53,10 +53,11 @@ static void host_close(struct host *host)
     LLVMDisposeMessage(host->features);
 }
 
-static LLVMTargetMachineRef new_machine(const struct host *host)
+static LLVMTargetMachineRef new_machine(const struct host *host, bool quick)
 {
-    return LLVMCreateTargetMachine(host->target, host->triple, host->cpu, host->features, LLVMCodeGenLevelLess,
-                                   LLVMRelocPIC, LLVMCodeModelSmall);
+    return LLVMCreateTargetMachine(host->target, host->triple, host->cpu, host->features,
+                                   quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelLess, LLVMRelocPIC,
+                                   LLVMCodeModelSmall);
 }
 
 static const char *host_name(void)
@@ -149,12 +150,13 @@ static const char *load_object(struct code *code, struct arena *arena)
 
 /* ---- compiling ---- */
 
-static void emitter_open(struct emitter *e, struct arena *arena, const struct ir_program *p, const struct host *host)
+static void emitter_open(struct emitter *e, struct arena *arena, const struct ir_program *p, const struct host *host,
+                         bool quick)
 {
     *e = (struct emitter){.arena = arena, .program = (struct ir_program *)p}; /* forms are made in its tables */
     e->context = LLVMContextCreate();
     e->module = LLVMModuleCreateWithNameInContext(p->name ? p->name : "program", e->context);
-    e->machine = new_machine(host);
+    e->machine = new_machine(host, quick);
     e->builder = LLVMCreateBuilderInContext(e->context);
     e->cpu = host->cpu;
     e->features = host->features;
@@ -184,11 +186,12 @@ static void emitter_close(struct emitter *e)
     LLVMContextDispose(e->context);
 }
 
-static const char *optimize(struct emitter *e, struct arena *arena)
+static const char *optimize(struct emitter *e, bool quick, struct arena *arena)
 {
+    const char *passes =
+        quick ? "function(instsimplify)" : "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)";
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(e->module, "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)",
-                                       e->machine, options);
+    LLVMErrorRef error = LLVMRunPasses(e->module, passes, e->machine, options);
 
     LLVMDisposePassBuilderOptions(options);
     return error ? failed(arena, "LLVM's passes failed", error) : NULL;
@@ -242,7 +245,7 @@ static const char *build_object(struct emitter *e, struct code *code, const stru
     LLVMDisposeMessage(message);
     message = NULL;
 #endif
-    if ((error = optimize(e, arena)) || (error = dump(e, options, arena)))
+    if ((error = optimize(e, options && options->quick, arena)) || (error = dump(e, options, arena)))
         return error;
     now = rnet_seconds();
     timing->optimize = now - start;
@@ -286,7 +289,7 @@ static struct code *compile(const struct ir_program *p, const struct code_option
         *error = arena_string(p->arena, blas.message);
     if (!*error && host_open(&host, error, p->arena)) {
         arena = arena_new();
-        emitter_open(&e, arena, p, &host);
+        emitter_open(&e, arena, p, &host, options && options->quick);
         *error = build_object(&e, code, options, timing);
         emitter_close(&e);
         arena_free(arena);
