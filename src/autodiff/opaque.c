@@ -5,7 +5,8 @@
      C = cholesky(S)      dS = C'^-1 M C^-1 / 2 with M the symmetric matrix whose lower half is that of C' dC; what
    LAPACK reads of S is its lower half, where each element stands for two (Smith 1995; Murray 2016)
 
-   The matrices stand last; axes before them may be tied.
+   The matrices stand last; axes before them may be tied. In a recurrence all that is made is of the recurrence that the
+   gradient is of.
    requires: a gradient that is tied at most there. */
 #include "adjoint.h"
 
@@ -16,10 +17,13 @@ struct matrices {
     ir_index_list lead;        /* kept indices, and the axes before the matrices that are not tied */
     const struct ir_form **at; /* of all axes before the matrices: what to read an operand at */
     int rank;                  /* how many those are */
+    const struct ir_recurrence *recurrence;
+    int time; /* in it: which of the leading axes is the time */
 };
 
-static struct matrices matrices_of(struct reverse *r, struct ir_tensor *t, const int *tied, int rank)
+static struct matrices matrices_of(struct reverse *r, struct ir_tensor *t, const struct gradient *g, int rank)
 {
+    const int *tied = g->tied;
     struct matrices m = {.r = r, .t = t, .tied = tied, .rank = rank};
 
     for (int k = 0; k < r->kept_count; k++)
@@ -30,6 +34,9 @@ static struct matrices matrices_of(struct reverse *r, struct ir_tensor *t, const
         if (!is_tied(tied, a))
             list_add(r->p->arena, m.lead, t->axes[a]);
     }
+    m.recurrence = r->within ? r->within : t->recurrence && g->made ? g->made->recurrence : NULL;
+    while (m.recurrence && m.lead.at[m.time] != t->axes[t->time])
+        m.time++;
     return m;
 }
 
@@ -65,8 +72,9 @@ static struct ir_tensor *equation(const struct matrices *m, const char *name, st
 {
     ir_index_list axes = with(m, more, count);
 
-    return ir_equation(m->r->p, arena_printf(m->r->p->arena, "%s_%s", name, m->t->name), axes.at, axes.count,
-                       reduced ? IR_SUM : IR_MAP, &reduced, reduced ? 1 : 0, value, false, m->t->origin);
+    return make_equation(m->r, arena_printf(m->r->p->arena, "%s_%s", name, m->t->name), axes.at, axes.count,
+                         m->recurrence, m->recurrence ? m->lead.at[m->time] : NULL, reduced ? IR_SUM : IR_MAP, &reduced,
+                         reduced ? 1 : 0, value, m->t->origin);
 }
 
 /* made[lead, more] */
@@ -78,8 +86,12 @@ static const struct ir_expr *read_made(const struct matrices *m, struct ir_tenso
 
 static struct ir_tensor *solved(const struct matrices *m, const char *name, struct ir_tensor *a, struct ir_tensor *b)
 {
-    return ir_opaque_tensor(m->r->p, arena_printf(m->r->p->arena, "%s_%s", name, m->t->name), IR_SOLVE, a, b,
-                            m->t->origin);
+    struct ir_program *p = m->r->p;
+
+    name = arena_printf(p->arena, "%s_%s", name, m->t->name);
+    if (m->recurrence)
+        return ir_opaque_in(p, name, IR_SOLVE, a, b, m->recurrence, m->time, m->t->origin);
+    return ir_opaque_tensor(p, name, IR_SOLVE, a, b, m->t->origin);
 }
 
 /* The weight arrives at the operand's element at the leading axes and the indices `more`. */
@@ -92,6 +104,8 @@ static void arrive(const struct matrices *m, struct ir_tensor *operand, struct i
 
     if (operand->number >= m->r->count || !m->r->active[operand->number])
         return;
+    if (m->r->within && operand->recurrence != m->r->within)
+        return;
     q.subscripts = NEW_ARRAY(p->arena, const struct ir_form *, operand->rank);
     for (int a = 0; a < m->rank; a++)
         q.subscripts[a] = m->at[a];
@@ -103,14 +117,14 @@ static void arrive(const struct matrices *m, struct ir_tensor *operand, struct i
     }
     q.summed = q.preferred = summed.at;
     q.summed_count = q.preferred_count = summed.count;
-    deliver(m->r, &q, NULL, m->t->origin);
+    deliver(m->r, &q, m->t->recurrence, m->t->origin);
 }
 
 static void send_solve(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
 {
     struct ir_program *p = r->p;
     struct ir_tensor *a = t->operands[0], *transposed, *right, *l;
-    struct matrices m = matrices_of(r, t, g->tied, t->rank - 1);
+    struct matrices m = matrices_of(r, t, g, t->rank - 1);
     struct ir_index *i = a->axes[a->rank - 2], *j = t->axes[t->rank - 1], *both[] = {i, j}, *turned[] = {j, i};
     const struct ir_expr *product;
 
@@ -131,7 +145,7 @@ static const struct ir_expr *compare(struct ir_program *p, enum ir_op op, struct
 static void send_cholesky(struct reverse *r, struct ir_tensor *t, const struct gradient *g)
 {
     struct ir_program *p = r->p;
-    struct matrices m = matrices_of(r, t, g->tied, t->rank - 2);
+    struct matrices m = matrices_of(r, t, g, t->rank - 2);
     struct ir_index *i = t->axes[t->rank - 2], *j = t->axes[t->rank - 1], *k = ir_index(p, "k", i->extent, false);
     struct ir_index *ij[] = {i, j}, *ji[] = {j, i}, *kj[] = {k, j}, *kji[] = {k, j, i};
     struct ir_tensor *d = g->made ? g->made : equation(&m, "right", ij, 2, NULL, g->value);

@@ -143,6 +143,16 @@ static struct ir_tensor *copy_operand(struct copying *c, struct ir_tensor *t)
                        t->origin);
 }
 
+static struct ir_tensor *copy_opaque(struct copying *c, const struct ir_tensor *t,
+                                     const struct ir_recurrence *recurrence)
+{
+    struct ir_tensor *a = copy_operand(c, t->operands[0]), *b = copy_operand(c, t->operands[1]);
+
+    if (recurrence)
+        return ir_opaque_in(c->p, copy_name(c, t), t->opaque, a, b, recurrence, c->extra_count + t->time, t->origin);
+    return ir_opaque_tensor(c->p, copy_name(c, t), t->opaque, a, b, t->origin);
+}
+
 static void declare_recurrence(struct copying *c, const struct ir_recurrence *old)
 {
     struct ir_program *p = c->p;
@@ -154,6 +164,10 @@ static void declare_recurrence(struct copying *c, const struct ir_recurrence *ol
         ir_index_list axes;
         if (t->recurrence != old || !c->copied[i])
             continue;
+        if (t->kind == IR_OPAQUE) { /* its operands stand before it */
+            c->copy[i] = copy_opaque(c, t, new);
+            continue;
+        }
         axes = in_front(p, c->extra, c->extra_count, t->axes, t->rank);
         c->copy[i] = ir_declare(p, copy_name(c, t), axes.at, axes.count, t->whole, t->low, t->high, new,
                                 c->extra_count + t->time, t->origin);
@@ -167,13 +181,14 @@ static void copy_tensor(struct copying *c, int number)
     struct copier k = {c, c->extra, node_table_new(p->arena)};
     ir_index_list axes = in_front(p, c->extra, c->extra_count, t->axes, t->rank);
 
-    if (t->kind == IR_OPAQUE) {
-        struct ir_tensor *a = copy_operand(c, t->operands[0]), *b = copy_operand(c, t->operands[1]);
-        c->copy[number] = ir_opaque_tensor(p, copy_name(c, t), t->opaque, a, b, t->origin);
-    } else if (t->recurrence) {
+    if (t->recurrence) {
         if (!c->copy[number])
             declare_recurrence(c, t->recurrence);
+        if (t->kind == IR_OPAQUE)
+            return;
         ir_define(p, c->copy[number], t->reduction, t->reduced, t->reduced_count, copied_value(c, &k, t), t->single);
+    } else if (t->kind == IR_OPAQUE) {
+        c->copy[number] = copy_opaque(c, t, NULL);
     } else if (t->targets) {
         c->copy[number] = copy_scatter(c, t);
     } else {

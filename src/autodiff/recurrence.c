@@ -47,7 +47,8 @@ static bool samples_apart(const struct reverse *r, const struct ir_recurrence *r
             if (!tied || tied[axis] != kept + 1)
                 return false;
         }
-        ir_reads(t->value, check_read, &reads);
+        if (t->kind == IR_EQUATION) /* an opaque tensor has each sample's operands */
+            ir_reads(t->value, check_read, &reads);
         if (!reads.own)
             return false;
     }
@@ -107,7 +108,8 @@ bool reverse_recurrence(struct reverse *r, const struct ir_recurrence *recurrenc
         struct ir_tensor *t = p->tensors.at[number];
         made[number] = declare(r, t, reversed, tie);
         *where = t;
-        if (passes(&r->passing, t->value) && !send(r, t, &made[number]))
+        if (t->kind == IR_OPAQUE ? !t->whole && !send_opaque(r, t, &made[number])
+                                 : passes(&r->passing, t->value) && !send(r, t, &made[number]))
             return false;
     }
     for (int i = r->count - 1; i >= 0; i--) {

@@ -1,6 +1,6 @@
 /* opaque.c: an operation that no equation says as calls into the runtime, one for each value of the axes before its
-   own, a range of them to each part. An operand that is not stored as the runtime takes it (a draw, a whole number) is
-   copied first. */
+   own, a range of them to each part; in a recurrence those of one step. An operand that is not stored as the runtime
+   takes it (a draw, a whole number) is copied first. */
 #include "emit.h"
 
 typedef LLVMValueRef V;
@@ -12,7 +12,8 @@ struct operand {
     enum ir_storage storage;
 };
 
-static void copy_operand(struct emitter *e, struct ir_tensor *t, enum ir_storage storage, int64_t offset,
+/* time: which axis the recurrence around runs along; -1: none. */
+static void copy_operand(struct emitter *e, struct ir_tensor *t, int time, enum ir_storage storage, int64_t offset,
                          part_functions *functions)
 {
     const struct ir_form **subscripts = NEW_ARRAY(e->arena, const struct ir_form *, t->rank + 1);
@@ -26,6 +27,10 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, enum ir_storage
     }
     function_open(e, arena_printf(e->arena, "kernel_%s_copy_of_%d", e->kernel->name, t->number), false);
     for (int i = 0; i < t->rank; i++) {
+        if (i == time) {
+            bind(e, t->axes[i], binding_of(e, e->kernel->time)->scalar, false);
+            continue;
+        }
         V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, t->axes[i]->extent), 1);
         bind(e, t->axes[i], at, false);
     }
@@ -41,8 +46,8 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, enum ir_storage
     list_add(e->arena, *functions, (struct part_function){e->function, 1, ALWAYS});
 }
 
-static struct operand operand_of(struct emitter *e, struct ir_tensor *t, int64_t blocks, enum ir_storage storage,
-                                 part_functions *functions)
+static struct operand operand_of(struct emitter *e, struct ir_tensor *t, int time, int64_t blocks,
+                                 enum ir_storage storage, part_functions *functions)
 {
     struct operand operand = {t->region, t->offset, ir_elements(t) / blocks, storage};
 
@@ -50,7 +55,7 @@ static struct operand operand_of(struct emitter *e, struct ir_tensor *t, int64_t
         return operand;
     operand.region = IR_IN_ARENA;
     operand.offset = e->program->arena_bytes + take_scratch(e, ir_elements(t) * storage_bytes(storage));
-    copy_operand(e, t, storage, operand.offset, functions);
+    copy_operand(e, t, time, storage, operand.offset, functions);
     return operand;
 }
 
@@ -122,11 +127,23 @@ static int64_t smaller_of(const int64_t *sizes)
     return sizes[0] < sizes[1] ? sizes[0] : sizes[1];
 }
 
+/* The number among all of a recurrence's blocks of one of those of a step. */
+static V block_in_time(struct emitter *e, const struct ir_tensor *t, int own, V block)
+{
+    V behind = whole_like(e->i64, ir_extent_product(t->axes + t->time + 1, t->rank - own - t->time - 1));
+    V row = LLVMBuildUDiv(e->builder, block, behind, ""), at = LLVMBuildURem(e->builder, block, behind, "");
+
+    row = LLVMBuildNSWMul(e->builder, row, whole_like(e->i64, t->recurrence->extent), "");
+    row = LLVMBuildNSWAdd(e->builder, row, binding_of(e, t->axes[t->time])->scalar, "");
+    return LLVMBuildNSWAdd(e->builder, LLVMBuildNSWMul(e->builder, row, behind, ""), at, "");
+}
+
 void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions)
 {
     struct ir_tensor *t = kernel->stages.at[0]->equations.at[0], *x = t->operands[0];
-    int own = t->opaque == IR_RANK || t->opaque == IR_SOLVE ? 1 : 2;
-    int64_t blocks = ir_extent_product(t->axes, t->rank - own);
+    int own = t->opaque == IR_RANK || t->opaque == IR_SOLVE ? 1 : 2, time = t->recurrence ? t->time : -1;
+    int64_t all_blocks = ir_extent_product(t->axes, t->rank - own);
+    int64_t blocks = all_blocks / (t->recurrence ? t->recurrence->extent : 1);
     bool single = e->program->precision == IR_SINGLE && !(t->opaque == IR_RANK && x->whole);
     enum ir_storage storage = single ? IR_F32 : IR_F64;
     int64_t sizes[2] = {x->rank > 1 ? x->axes[x->rank - 2]->extent : 1,
@@ -145,10 +162,10 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
         each = (int64_t)(32768 / work) < 1 ? 1 : (int64_t)(32768 / work);
     parts = (blocks + each - 1) / each;
     e->kernel = kernel;
-    struct operand a = operand_of(e, x, blocks, storage, functions), b = {0};
+    struct operand a = operand_of(e, x, time, all_blocks, storage, functions), b = {0};
     if (t->operands[1])
-        b = operand_of(e, t->operands[1], blocks, storage, functions);
-    struct operand out = {t->region, t->offset, ir_elements(t) / blocks, t->storage};
+        b = operand_of(e, t->operands[1], time, all_blocks, storage, functions);
+    struct operand out = {t->region, t->offset, ir_elements(t) / all_blocks, t->storage};
     int64_t memory = take_scratch(e, bytes * parts);
 
     function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
@@ -157,6 +174,8 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
     V wanted = LLVMBuildNSWAdd(e->builder, first, whole_like(e->i64, each), ""), all = whole_like(e->i64, blocks);
     V end = LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, wanted, all, ""), wanted, all, "");
     V block = loop_open(e, first, end, 1);
+    if (t->recurrence)
+        block = block_in_time(e, t, own, block);
     emit_block(e, t, single, sizes, block_pointer(e, &a, block), b.elements ? block_pointer(e, &b, block) : NULL,
                block_pointer(e, &out, block), scratch, block);
     loop_close(e);

@@ -131,6 +131,9 @@ static void place_in_step(struct arrangement *a, struct ir_tensor *t)
     }
     node->visiting = true;
     reads_of(t, place_read, &step);
+    for (int i = 0; i < 2 && t->operands[i]; i++)
+        if (in_knot(a, t->operands[i]))
+            place_in_step(a, t->operands[i]);
     node->placed = true;
     list_add(a->scratch, a->order, t);
 }

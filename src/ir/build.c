@@ -180,6 +180,11 @@ void infer_tensor(struct ir_tensor *equation)
     equation->high = range.high;
 }
 
+int opaque_own(enum ir_opaque opaque)
+{
+    return opaque == IR_RANK || opaque == IR_SOLVE ? 1 : 2;
+}
+
 const char *opaque_misfit(enum ir_opaque opaque, const struct ir_tensor *a, const struct ir_tensor *b)
 {
     int least = opaque == IR_RANK ? 1 : 2;
@@ -276,6 +281,19 @@ struct ir_tensor *ir_opaque_tensor(struct ir_program *p, const char *name, enum 
 }
 
 /* ---- recurrences ---- */
+
+struct ir_tensor *ir_opaque_in(struct ir_program *p, const char *name, enum ir_opaque opaque, struct ir_tensor *a,
+                               struct ir_tensor *b, const struct ir_recurrence *recurrence, int time,
+                               const struct ir_origin *origin)
+{
+    struct ir_tensor *t = ir_opaque_tensor(p, name, opaque, a, b, origin);
+
+    if (time < 0 || time >= t->rank - opaque_own(opaque) || t->axes[time]->extent != recurrence->extent)
+        bug("%s: axis %d is not the time of the recurrence %s", name, time + 1, recurrence->name);
+    t->recurrence = recurrence;
+    t->time = time;
+    return t;
+}
 
 struct ir_recurrence *ir_recurrence(struct ir_program *p, const char *name, int64_t extent, bool down)
 {

@@ -238,6 +238,8 @@ static void evaluate_recurrence(struct arena *arena, struct ir_tensor *const *eq
     double **made = NEW_ARRAY(arena, double *, count);
 
     for (int i = 0; i < count; i++) {
+        if (equations[i]->kind == IR_OPAQUE)
+            continue;
         machines[i] = machine_new(arena, equations[i], values);
         made[i] = NEW_ARRAY(arena, double, ir_elements(equations[i]) / recurrence->extent);
     }
@@ -245,6 +247,10 @@ static void evaluate_recurrence(struct arena *arena, struct ir_tensor *const *eq
         int64_t step = recurrence->down ? recurrence->extent - 1 - s : s;
 
         for (int i = 0; i < count; i++) {
+            if (equations[i]->kind == IR_OPAQUE) {
+                evaluate_opaque(equations[i], values, step);
+                continue;
+            }
             machines[i].at[machines[i].last] = step;
             evaluate_points(&machines[i], made[i]);
             put_step(equations[i], made[i], values->at[equations[i]->number], step);
@@ -387,10 +393,10 @@ void ir_evaluate_some(const struct ir_program *p, struct ir_values *values, stru
             continue;
         if (t->kind == IR_DRAW)
             evaluate_draw(t, values->at[i], run);
-        else if (t->kind == IR_OPAQUE)
-            evaluate_opaque(t, values);
         else if (t->recurrence)
             evaluate_recurrence(scratch, p->tensors.at + i, end - i, values);
+        else if (t->kind == IR_OPAQUE)
+            evaluate_opaque(t, values, 0);
         else if (t->targets)
             evaluate_scatter(scratch, t, values);
         else

@@ -31,6 +31,7 @@ static inline double machine_round(const struct machine *m, double value)
 
 
 /* evaluate_opaque.c */
-void evaluate_opaque(const struct ir_tensor *t, const struct ir_values *values);
+/* step: of a recurrence; 0 outside. */
+void evaluate_opaque(const struct ir_tensor *t, const struct ir_values *values, int64_t step);
 
 #endif

@@ -2,6 +2,7 @@
    axes, for each value of the axes before. A matrix without a solution, not positive definite or of too low a rank
    gives NaN. */
 #include "evaluate.h"
+#include "internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -141,16 +142,23 @@ static void evaluate_block(struct arena *arena, const struct ir_tensor *t, const
     }
 }
 
-void evaluate_opaque(const struct ir_tensor *t, const struct ir_values *values)
+void evaluate_opaque(const struct ir_tensor *t, const struct ir_values *values, int64_t step)
 {
     const struct ir_tensor *a = t->operands[0], *b = t->operands[1];
-    int own = t->opaque == IR_RANK || t->opaque == IR_SOLVE ? 1 : 2;
-    int64_t blocks = ir_extent_product(t->axes, t->rank - own);
+    int leading = t->rank - opaque_own(t->opaque);
+    int64_t blocks = ir_extent_product(t->axes, leading), behind = 1, extent = 1;
     int64_t a_size = ir_elements(a) / blocks, b_size = b ? ir_elements(b) / blocks : 0, size = ir_elements(t) / blocks;
 
+    if (t->recurrence) {
+        behind = ir_extent_product(t->axes + t->time + 1, leading - t->time - 1);
+        extent = t->recurrence->extent;
+    }
     for (int64_t i = 0; i < blocks; i++) {
-        struct arena *scratch = arena_new();
+        struct arena *scratch;
 
+        if (i / behind % extent != step)
+            continue;
+        scratch = arena_new();
         evaluate_block(scratch, t, values->at[a->number] + i * a_size, b ? values->at[b->number] + i * b_size : NULL,
                        values->at[t->number] + i * size);
         arena_free(scratch);

@@ -82,6 +82,8 @@ bool time_shift(const struct ir_tensor *reader, const struct ir_expr *read, int6
 void list_tensor(struct ir_program *p, struct ir_tensor *tensor);
 /* Kind and range from the value. */
 void infer_tensor(struct ir_tensor *equation);
+/* How many axes of the result, the last ones, are its vector or matrix. */
+int opaque_own(enum ir_opaque opaque);
 /* What is wrong with the shapes of the operands, or NULL. */
 const char *opaque_misfit(enum ir_opaque opaque, const struct ir_tensor *a, const struct ir_tensor *b);
 extern const char *const opaque_names[4], *const kernel_kinds[4]; /* operators.c: as words of the text form */

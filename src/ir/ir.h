@@ -112,8 +112,8 @@ enum ir_draw { IR_UNIFORM16, IR_UNIFORM32, IR_NORMAL };
 enum ir_scope { IR_PER_SAMPLE, IR_PER_STEP, IR_PER_RUN, IR_PER_ITEM };
 enum ir_reduction { IR_MAP, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMAX, IR_ARGMIN };
 
-/* A recurrence: equations along one axis, the time, made one step after the other: upwards 0, 1, .., or downwards. Its
-   equations stand together in the program, each with the time among its outputs. One reads another (or itself) at its own
+/* A recurrence: equations (and opaque tensors, which read their operands at their own time) along one axis, the time, made one
+   step after the other: upwards 0, 1, .., or downwards. Its equations stand together in the program, each with the time among its outputs. One reads another (or itself) at its own
    time, if that stands before it, or one step earlier (t - 1 upwards, t + 1 downwards, with an otherwise for the first step), wherever
    that stands: what is read so is carried. Every equation of a recurrence depends on itself through such a read; what does not
    stands outside (ir_arrange). Nested recurrences do not exist. */
@@ -289,6 +289,10 @@ struct ir_tensor *ir_scatter(struct ir_program *p, const char *name, struct ir_i
                              const struct ir_expr *value, const struct ir_origin *origin);
 struct ir_tensor *ir_opaque_tensor(struct ir_program *p, const char *name, enum ir_opaque opaque, struct ir_tensor *a,
                                    struct ir_tensor *b, const struct ir_origin *origin);
+/* One of a recurrence. requires: its axis `time`, which operands have at the same place, is none of its matrices. */
+struct ir_tensor *ir_opaque_in(struct ir_program *p, const char *name, enum ir_opaque opaque, struct ir_tensor *a,
+                               struct ir_tensor *b, const struct ir_recurrence *recurrence, int time,
+                               const struct ir_origin *origin);
 /* An equation of a recurrence whose value comes later, because it is carried: declared, read, then defined. Kind and range of a
    whole carried value are given. ir_equation_in makes one at once. */
 struct ir_recurrence *ir_recurrence(struct ir_program *p, const char *name, int64_t extent, bool down);

@@ -28,7 +28,8 @@
 
    The same name, extent and flag of an index are one object throughout. An equation sees the indices that it declares
    itself. The equations of a recurrence are declared, all of them, before their values are parsed; the time of each is
-   the axis marked `time`, or the index named in the first line. Whole ones say their range. The first error leaves the
+   the axis marked `time`, or the index named in the first line. Whole ones say their range. An opaque tensor there has
+   operands that stand before it. The first error leaves the
    parser at once; everything lives in the program's arena. */
 #include "parse.h"
 
@@ -338,7 +339,11 @@ static void opaque(struct parser *p, const struct head *h)
     wrong = opaque_misfit((enum ir_opaque)kind, a, b);
     if (wrong)
         parse_fail(p, line, "`%s`: %s", h->name, wrong);
-    t = ir_opaque_tensor(p->program, h->name, (enum ir_opaque)kind, a, b, NULL);
+    if (p->recurrence &&
+        (p->time_axis >= a->rank - (kind == IR_RANK ? 1 : 2) || a->axes[p->time_axis]->extent != p->time->extent))
+        parse_fail(p, line, "`%s` and its operand do not have the time at the same axis", h->name);
+    t = p->recurrence ? ir_opaque_in(p->program, h->name, (enum ir_opaque)kind, a, b, p->recurrence, p->time_axis, NULL)
+                      : ir_opaque_tensor(p->program, h->name, (enum ir_opaque)kind, a, b, NULL);
     if (t->rank != h->axes.count)
         parse_fail(p, line, "`%s` has %d ax%s; expected %d", h->name, h->axes.count, h->axes.count == 1 ? "is" : "es",
                    t->rank);
@@ -396,7 +401,11 @@ static void declare(struct parser *p)
     if (h.axes.at[p->time_axis]->extent != p->time->extent)
         parse_fail(p, line, "the time of `%s` has the extent %" PRId64 "; expected %" PRId64, h.name,
                    h.axes.at[p->time_axis]->extent, p->time->extent);
-    ir_declare(p->program, h.name, h.axes.at, h.axes.count, h.whole, h.low, h.high, p->recurrence, p->time_axis, NULL);
+    if (opaque_at(p->at) >= 0)
+        opaque(p, &h);
+    else
+        ir_declare(p->program, h.name, h.axes.at, h.axes.count, h.whole, h.low, h.high, p->recurrence, p->time_axis,
+                   NULL);
     while (p->at->kind != NEWLINE)
         p->at++;
 }
@@ -411,7 +420,12 @@ static void define(struct parser *p)
     p->at += single;
     h = head(p, true);
     t = ir_find(p->program, h.name);
-    if (is(p->at, "scatter") || opaque_at(p->at) >= 0)
+    if (opaque_at(p->at) >= 0) { /* declared with its operands */
+        while (p->at->kind != NEWLINE)
+            p->at++;
+        return;
+    }
+    if (is(p->at, "scatter"))
         parse_fail(p, p->at->line, "`%s` stands in a recurrence; expected an equation", h.name);
     b = body(p, &h);
     if (h.whole && !b.value->whole && b.reduction != IR_ARGMAX && b.reduction != IR_ARGMIN)

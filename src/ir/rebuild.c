@@ -127,10 +127,15 @@ static void remake_recurrence(struct remaking *r, struct ir_tensor **old, int co
         *memo_at(&r->made, old[i]) = copies[kept++];
     }
     for (int i = 0; i < kept; i++) {
-        const struct ir_expr *value = remade_value(r, from[i]);
+        const struct ir_expr *value = from[i]->kind == IR_EQUATION ? remade_value(r, from[i]) : NULL;
 
         copies[i]->value = value;
-        changed |= ir_retarget(to, value, copies, from, kept) != from[i]->value;
+        changed |= value && ir_retarget(to, value, copies, from, kept) != from[i]->value;
+        for (int k = 0; k < 2 && from[i]->operands[k]; k++) {
+            copies[i]->operands[k] = remade(from[i]->operands[k], &r->made);
+            changed |= copies[i]->operands[k] != from[i]->operands[k] &&
+                       from[i]->operands[k]->recurrence != from[i]->recurrence;
+        }
         ir_adopt(to, copies[i]);
     }
     for (int i = 0; i < kept && !changed; i++) {

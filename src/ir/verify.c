@@ -234,8 +234,14 @@ static bool check_opaque(struct verifier *v, const struct ir_tensor *t)
     misfit = opaque_misfit(t->opaque, t->operands[0], t->operands[1]);
     if (misfit)
         return broken(v, "%s: %s", t->name, misfit);
-    if (t->value || t->reduced_count || t->recurrence)
-        return broken(v, "%s is an opaque tensor with a value or in a recurrence", t->name);
+    if (t->value || t->reduced_count)
+        return broken(v, "%s is an opaque tensor with a value", t->name);
+    if (t->recurrence && (t->time < 0 || t->time >= t->rank - opaque_own(t->opaque) ||
+                          t->axes[t->time]->extent != t->recurrence->extent))
+        return broken(v, "%s: axis %d is not the time of the recurrence %s", t->name, t->time + 1, t->recurrence->name);
+    for (int i = 0; t->recurrence && i < 2 && t->operands[i]; i++)
+        if (t->operands[i]->recurrence == t->recurrence && t->operands[i]->time != t->time)
+            return broken(v, "%s and its operand %s have their time at different axes", t->name, t->operands[i]->name);
     if (t->rank != t->operands[0]->rank - (t->opaque == IR_SOLVE))
         return broken(v, "%s has the rank %d, which its operation does not give", t->name, t->rank);
     for (int i = 0; i < t->rank; i++) {
@@ -301,8 +307,13 @@ static bool check_knot(struct verifier *v, int first, int end)
     const char *name = v->p->tensors.at[first]->recurrence->name;
     const bool *forwards, *backwards;
 
-    for (knot.reader = 0; knot.reader < knot.count; knot.reader++)
-        ir_reads(v->p->tensors.at[first + knot.reader]->value, note_edge, &knot);
+    for (knot.reader = 0; knot.reader < knot.count; knot.reader++) {
+        const struct ir_tensor *t = v->p->tensors.at[first + knot.reader];
+
+        reads_of(t, note_edge, &knot);
+        for (int i = 0; i < 2 && t->operands[i]; i++)
+            note_edge(&(struct ir_expr){.kind = IR_READ, .tensor = t->operands[i]}, &knot);
+    }
     forwards = reached(&knot, 0, false);
     backwards = reached(&knot, 0, true);
     for (int i = 0; i < knot.count; i++) {

@@ -343,6 +343,10 @@ static void place_alone(struct ir_program *p, struct ir_kernel *kernel, struct i
 {
     struct ir_stage *stage = NEW(p->arena, struct ir_stage);
 
+    if (t->recurrence) {
+        t->axes = arena_copy(p->arena, t->axes, sizeof(struct ir_index *) * (size_t)t->rank);
+        t->axes[t->time] = kernel->time;
+    }
     kernel->kind = t->kind == IR_OPAQUE ? IR_OPAQUE_KERNEL : IR_SCATTER_KERNEL;
     list_add(p->arena, stage->equations, t);
     list_add(p->arena, kernel->stages, stage);
@@ -364,7 +368,7 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
         b.kernel->time = time_of(f, group->equations.at[0]);
     }
     for (int i = 0; i < group->equations.count; i++)
-        if (is_plain(group->equations.at[i]) || group->equations.at[i]->recurrence)
+        if (group->equations.at[i]->kind == IR_EQUATION && !group->equations.at[i]->targets)
             place(&b, group->equations.at[i]);
         else
             place_alone(p, b.kernel, group->equations.at[i]);

@@ -178,13 +178,10 @@ static struct ir_index **copy_reduced(struct extraction *x, const struct ir_tens
     return reduced;
 }
 
-/* Known before its value, which may read it. */
-static struct ir_tensor *copy_of_step(struct extraction *x, struct ir_tensor *tensor, struct ir_index **axes)
+static struct ir_recurrence *copy_recurrence(struct extraction *x, const struct ir_recurrence *r)
 {
-    const struct ir_recurrence *r = tensor->recurrence;
     char key[32];
     struct ir_recurrence *recurrence;
-    struct ir_tensor *copy;
 
     snprintf(key, sizeof key, "r%p", (const void *)r);
     recurrence = map_get(x->indices, key);
@@ -192,6 +189,15 @@ static struct ir_tensor *copy_of_step(struct extraction *x, struct ir_tensor *te
         recurrence = ir_recurrence(x->to, r->name, r->extent, r->down);
         map_put(x->indices, key, recurrence);
     }
+    return recurrence;
+}
+
+/* Known before its value, which may read it. */
+static struct ir_tensor *copy_of_step(struct extraction *x, struct ir_tensor *tensor, struct ir_index **axes)
+{
+    const struct ir_recurrence *recurrence = copy_recurrence(x, tensor->recurrence);
+    struct ir_tensor *copy;
+
     copy = ir_declare(x->to, tensor->name, axes, tensor->rank, tensor->whole, tensor->low, tensor->high, recurrence,
                       tensor->time, tensor->origin);
     x->copies[tensor->number] = copy;
@@ -211,6 +217,20 @@ static struct ir_tensor *copy_of_scatter(struct extraction *x, struct ir_tensor 
                       copy_expr(x, tensor->value), tensor->origin);
 }
 
+static struct ir_tensor *copy_of_opaque(struct extraction *x, struct ir_tensor *tensor)
+{
+    struct ir_tensor *second = tensor->operands[1] ? copy_tensor(x, tensor->operands[1]) : NULL;
+    struct ir_tensor *first = copy_tensor(x, tensor->operands[0]);
+
+    if (x->copies[tensor->number]) /* what it is made of read it, one step earlier */
+        return x->copies[tensor->number];
+    if (!tensor->recurrence)
+        return ir_opaque_tensor(x->to, tensor->name, tensor->opaque, first, second, tensor->origin);
+    x->recurrent = true;
+    return ir_opaque_in(x->to, tensor->name, tensor->opaque, first, second, copy_recurrence(x, tensor->recurrence),
+                        tensor->time, tensor->origin);
+}
+
 static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *tensor)
 {
     struct ir_index **axes;
@@ -227,10 +247,7 @@ static struct ir_tensor *copy_tensor(struct extraction *x, struct ir_tensor *ten
         copy = ir_draw_leaf(x->to, tensor->name, tensor->draw, tensor->scope, tensor->mapped, axes, tensor->rank,
                             tensor->origin);
     } else if (tensor->kind == IR_OPAQUE) {
-        struct ir_tensor *second = tensor->operands[1] ? copy_tensor(x, tensor->operands[1]) : NULL;
-
-        copy = ir_opaque_tensor(x->to, tensor->name, tensor->opaque, copy_tensor(x, tensor->operands[0]), second,
-                                tensor->origin);
+        copy = copy_of_opaque(x, tensor);
     } else if (tensor->recurrence) {
         copy = copy_of_step(x, tensor, axes);
     } else if (tensor->kind == IR_EQUATION && tensor->targets) {

@@ -63,6 +63,19 @@ static const struct value *read_of(struct scope *scope, struct ir_tensor *t, con
     return value_tensor(scope, ir_read(p, t, forms, count, NULL), NULL);
 }
 
+static struct ir_tensor *opaque_here(struct scope *scope, const char *name, enum ir_opaque opaque,
+                                     struct ir_tensor *const *operands, const ir_index_list *front, struct span span)
+{
+    struct ir_program *p = scope->workspace->program;
+    const struct ir_origin *origin = origin_of(scope, span);
+    int time;
+    const struct ir_recurrence *recurrence = recurrence_here(scope, front, &time);
+
+    if (recurrence)
+        return ir_opaque_in(p, name, opaque, operands[0], operands[1], recurrence, time, origin);
+    return ir_opaque_tensor(p, name, opaque, operands[0], operands[1], origin);
+}
+
 const struct value *call_opaque(struct scope *scope, const char *name, struct node *call, const struct value *x)
 {
     enum ir_opaque opaque = !strcmp(name, "rank") ? IR_RANK : !strcmp(name, "solve") ? IR_SOLVE : IR_CHOLESKY;
@@ -146,8 +159,8 @@ const struct value *call_opaque(struct scope *scope, const char *name, struct no
     result = map_get(scope->workspace->reductions, key);
     if (!result) {
         result =
-            ir_opaque_tensor(p, *scope->path ? arena_printf(scope->unit->arena, "%s.%s", scope->path, target) : target,
-                             opaque, operands[0], operands[1], origin_of(scope, call->span));
+            opaque_here(scope, *scope->path ? arena_printf(scope->unit->arena, "%s.%s", scope->path, target) : target,
+                        opaque, operands, &front, call->span);
         map_put(scope->workspace->reductions, key, result);
     }
     if (opaque == IR_CHOLESKY)

@@ -39,6 +39,15 @@ struct over {
 
 /* ---- equations ---- */
 
+const struct ir_recurrence *recurrence_here(const struct scope *scope, const ir_index_list *axes, int *time)
+{
+    for (const struct over *o = scope->over; o; o = o->up)
+        for (*time = 0; *time < axes->count; ++*time)
+            if (axes->at[*time] == o->time)
+                return o->recurrence;
+    return NULL;
+}
+
 struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_index_list *axes,
                                 enum ir_reduction reduction, const ir_index_list *reduced, const struct ir_expr *value,
                                 bool single, struct span span)
@@ -46,13 +55,12 @@ struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_
     struct ir_program *p = scope->workspace->program;
     const struct ir_origin *origin = origin_of(scope, span);
     struct ir_index **over = reduced ? reduced->at : NULL;
-    int count = reduced ? reduced->count : 0;
+    int count = reduced ? reduced->count : 0, time;
+    const struct ir_recurrence *recurrence = recurrence_here(scope, axes, &time);
 
-    for (const struct over *o = scope->over; o; o = o->up)
-        for (int i = 0; i < axes->count; i++)
-            if (axes->at[i] == o->time)
-                return ir_equation_in(p, name, axes->at, axes->count, o->recurrence, i, reduction, over, count, value,
-                                      single, origin);
+    if (recurrence)
+        return ir_equation_in(p, name, axes->at, axes->count, recurrence, time, reduction, over, count, value, single,
+                              origin);
     return ir_equation(p, name, axes->at, axes->count, reduction, over, count, value, single, origin);
 }
 
@@ -584,15 +592,8 @@ static bool read_start(struct scope *scope, struct over *over, struct node *defi
 /* What ir_arrange found: knots that the IR has no recurrence for. */
 static void refuse_order(struct scope *scope, struct node *node, const char *wrong)
 {
-    const char *end = strchr(wrong, ' ');
-    const struct ir_tensor *t =
-        end ? ir_find(scope->workspace->program, arena_slice(scope->unit->arena, wrong, (size_t)(end - wrong))) : NULL;
-
     if (strstr(wrong, "in two recurrences"))
         not_compiled(scope, node->name_span, "an `over` inside of another that depends on it");
-    else if (t && t->kind == IR_OPAQUE)
-        not_compiled(scope, origin_span(scope->unit, t->origin),
-                     "rank, solve or cholesky of what an `over` around it carries");
     else
         not_compiled(scope, node->name_span, arena_printf(scope->unit->arena, "this recurrence (%s)", wrong));
 }
