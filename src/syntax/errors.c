@@ -206,6 +206,98 @@ static void help_line_end(const struct mistake *m)
                       text_of(m, reduce));
 }
 
+/* Words that begin a statement or an item in other languages, and what stands for them here. They are names. */
+static const char *foreign_word(const char *word, bool item)
+{
+    static const struct {
+        const char *word, *in_body, *in_file;
+    } table[] = {
+        {"return", "nothing is returned: a body defines the outputs that its header names, as in y = ...", NULL},
+        {"def", NULL, "fn f(x) = ... for a formula, layer f(x[...]) -> y[...] { ... } for what has axes or parameters"},
+        {"function", NULL, "fn f(x) = ... for a formula, layer f(x[...]) -> y[...] { ... } for what has axes or parameters"},
+        {"class", NULL, "layer NAME(inputs; settings) -> outputs { ... }"},
+        {"import", NULL, "use std, or use \"file.rnet\""},
+        {"include", NULL, "use std, or use \"file.rnet\""},
+        {"const", "a name is given by NAME = ...", "let NAME = ..."},
+        {"var", "a name is given by NAME = ...", "let NAME = ..."},
+        {"for", "an equation holds for all its indices: y[i] = ...; step after step runs over t from h[u] = 0 { ... }", NULL},
+        {"while", "there is no loop of unknown length; over k: 100 from h[u] = 0 { ... } runs 100 steps", NULL},
+        {"print", "what should be seen stands in `report` of a train block, or is a model's output", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(table[i].word, word))
+            return item && table[i].in_file ? table[i].in_file : table[i].in_body ? table[i].in_body : table[i].in_file;
+    return NULL;
+}
+
+/* Subscripts and calls belong to names. */
+static void help_brackets(const struct mistake *m)
+{
+    struct diagnostics *d = m->parser->d;
+    int open = m->tokens->all.at[m->before].match, head = open < 0 ? -1 : token_before(m->tokens, open);
+
+    if (kind_of(m, m->place) == '(')
+        diagnose_help(d, "a layer with its settings is applied by x |> f(...), or with the input first: f(x, ...)");
+    else if (kind_of(m, m->before) == ']' && kind_of(m, head) == TOKEN_NAME)
+        diagnose_help(d, "all subscripts stand in one pair of brackets: %s[i, j]", text_of(m, head));
+    else
+        diagnose_help(d, "only what has a name is read by subscripts: z = ..., then z[%s]",
+                      kind_of(m, m->after) == TOKEN_NUMBER || kind_of(m, m->after) == TOKEN_NAME
+                          ? text_of(m, m->after)
+                          : "i");
+}
+
+/* Does a line that should be a comment end before the token in error, or hold it? */
+static bool is_comment(const struct mistake *m)
+{
+    for (int i = m->place; i >= m->first && i >= 0; i--) {
+        if (kind_of(m, i) == TOKEN_NEWLINE && i < m->before)
+            return false;
+        if (kind_of(m, i) == TOKEN_FLOORDIV)
+            return kind_of(m, i + 1) != TOKEN_NUMBER && kind_of(m, i + 1) != '(';
+    }
+    return false;
+}
+
+/* Signs of other languages; false if this is none. */
+static bool help_signs(const struct mistake *m)
+{
+    struct diagnostics *d = m->parser->d;
+    int kind = kind_of(m, m->place);
+
+    if (is_comment(m))
+        diagnose_help(d, "a comment begins with #; // divides whole numbers");
+    else if (kind == ':' && kind_of(m, m->after) == '=')
+        diagnose_help(d, "`=` defines a name; `<-` assigns a state");
+    else if (kind == ':' && expects(m, "')'") && begins_item(kind_of(m, m->first)))
+        diagnose_help(d, "an input's axes stand in brackets, x[i: 3]; settings after a semicolon, (x[i: 3]; units: int)");
+    else if (kind == ':' && expects(m, "']'"))
+        diagnose_help(d, "a part of an axis is read by an index of its own: y[k: 2] = x[k + 1]");
+    else if ((kind == '+' || kind == '-' || kind == '*' || kind == '/') && kind_of(m, m->after) == '=' &&
+             expects(m, "'<-'"))
+        diagnose_help(d, "a state is assigned: %s <- %s %s ...; any other name is defined once", text_of(m, m->first),
+                      text_of(m, m->first), text_of(m, m->place));
+    else if (kind == TOKEN_EQ && expects(m, "'='") && !expects(m, "'+'"))
+        diagnose_help(d, "`=` defines, `==` compares");
+    else if (kind == TOKEN_ARROW && expects(m, "'+'"))
+        diagnose_help(d, "a layer is applied by |>");
+    else if (kind == TOKEN_THEN && expects(m, "'{'"))
+        diagnose_help(d, "y = if c then a else b, or as a statement if c { ... } else { ... }");
+    else if (kind == '[' && expects(m, "number") && expects(m, "reduction"))
+        diagnose_help(d, "there are no lists; an equation says each number: y[k: 2] = if k == 0 then 1 else 2");
+    else if (kind_of(m, m->first) == TOKEN_TRAIN && expects(m, "'{'") && kind == TOKEN_NAME)
+        diagnose_help(d, "train MODEL on DATA { ... }");
+    else if (kind_of(m, m->first) == TOKEN_DATA && kind == '=')
+        diagnose_help(d, "data %s { train { x = ..., label = ... } }", text_of(m, m->before));
+    else if (kind == TOKEN_LET && expects(m, "'param'"))
+        diagnose_help(d, "inside a block a name is given by %s = ...",
+                      kind_of(m, m->after) == TOKEN_NAME ? text_of(m, m->after) : "y");
+    else
+        return false;
+    return true;
+}
+
 /* A line end that did not end the statement. */
 static bool note_joined_lines(const struct mistake *m)
 {
@@ -250,9 +342,13 @@ static void explain(const struct mistake *m)
     if (note_joined_lines(m))
         return;
     note_open_bracket(m);
-    if (kind == ')' || kind == ']' || kind == '}') {
-        if (m->tokens->all.at[m->place].match < 0 && open_bracket(m) < 0)
-            diagnose_help(d, "nothing is open here that '%s' could close", text_of(m, m->place));
+    if ((kind == ')' || kind == ']' || kind == '}') && m->tokens->all.at[m->place].match < 0 && open_bracket(m) < 0) {
+        diagnose_help(d, "nothing is open here that '%s' could close", text_of(m, m->place));
+    } else if (help_signs(m)) {
+        return;
+    } else if ((kind == '[' || kind == '(') && (kind_of(m, m->before) == ')' || kind_of(m, m->before) == ']') &&
+               (expects(m, "'+'") || expects(m, "'|>'"))) {
+        help_brackets(m);
     } else if (kind == TOKEN_UPDATE && ends_operand(kind_of(m, m->before)) && m->before != m->first) {
         diagnose_help(d, "`<-` assigns; to compare with a negative number write x < -1");
     } else if (kind == '=' && (expects(m, "'then'") || (expects(m, "'{'") && after_if(m)))) {
@@ -271,7 +367,7 @@ static void explain(const struct mistake *m)
         diagnose_help(d, "repeat n { |> ... }");
     } else if (is_reserved(kind) && expects(m, "name")) {
         diagnose_note(d, (struct span){0}, "`%s` is a reserved word", text_of(m, m->place));
-    } else if (expects(m, "'<-'")) {
+    } else if (expects(m, "'<-'") && m->first != m->place) {
         diagnose_help(d, "a statement gives a name to a value: %s = ...", text_of(m, m->first));
     } else if (expects(m, "'->'")) {
         diagnose_help(d, kind_of(m, m->first) == TOKEN_FN ? "fn f(x) = ... or fn f(x) -> y { y = ... }"
@@ -297,6 +393,32 @@ void report_syntax_error(struct parser *parser, int place, const char *const *ex
     if (kind_of(&m, place) == TOKEN_ELSE && (block = named_block(&m)) >= 0) {
         diagnose(parser->d, "E0102", span_of(&m, block), "`%s` is not a block", text_of(&m, block));
         diagnose_help(parser->d, "if %s { ... } else { ... }", text_of(&m, block));
+        return;
+    }
+    if (m.first >= 0 && kind_of(&m, m.first) == TOKEN_NAME) {
+        const char *help = foreign_word(text_of(&m, m.first), expects(&m, "'let'"));
+        int second = token_after(m.tokens, m.first);
+
+        if (help && (m.first == place || (m.first == m.before && kind_of(&m, place) != '=') || second == m.before)) {
+            diagnose(parser->d, "E0101", span_of(&m, m.first), "`%s` begins no %s", text_of(&m, m.first),
+                     expects(&m, "'let'") ? "item" : "statement");
+            diagnose_help(parser->d, "%s", help);
+            return;
+        }
+    }
+    if (kind_of(&m, place) == '}' && expects(&m, "'<-'") && m.first < place && line_of(&m, m.before) != line_of(&m, place)) {
+        at = span_of(&m, m.first);
+        at.end = span_of(&m, m.before).end;
+        diagnose(parser->d, "E0101", at, "this is no statement; expected %s after it", wanted);
+        diagnose_help(parser->d, "a statement gives a name to a value: y = ...");
+        return;
+    }
+    block = open_bracket(&m);
+    if (kind_of(&m, place) == '}' && block >= 0 && m.tokens->all.at[block].match < 0 &&
+        line_of(&m, block) != line_of(&m, place)) {
+        diagnose(parser->d, "E0101", span_of(&m, block), "this '%s' is never closed", text_of(&m, block));
+        diagnose_note(parser->d, span_of(&m, place), "'%s' is missing somewhere before this",
+                      kind_of(&m, block) == '(' ? ")" : "]");
         return;
     }
     if (!kind_of(&m, place) && m.before >= 0)
