@@ -182,7 +182,6 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
             stride *= tensor->axes[i]->extent;
     }
     const struct ir_form *form = linear_form(e, tensor, subscripts, strides);
-    LLVMValueRef base = local ? local->base : e->regions[tensor->region];
 
     /* Scalar terms make the pointer, the vector index makes the reach, other varying terms a gather. */
     struct scaled *uniform = NEW_ARRAY(e->arena, struct scaled, form->count + 1);
@@ -206,7 +205,7 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     }
     sort_by_level(uniform, uniforms);
     at_level(e, 0);
-    access.base = offset_constant(e, base, local ? 0 : tensor->offset);
+    access.base = local ? local->base : tensor_base(e, tensor);
     access.pointer = offset_constant(e, access.base, form->constant * bytes);
     for (int i = 0; i < uniforms; i++) {
         access.level = uniform[i].value.level;
@@ -447,13 +446,18 @@ static void store_contiguous(struct emitter *e, LLVMValueRef number, LLVMValueRe
     }
 }
 
-void emit_store_at(struct emitter *e, const struct ir_tensor *tensor, struct value value, LLVMValueRef element_number)
+void emit_store_from(struct emitter *e, LLVMValueRef base, const struct ir_tensor *tensor, struct value value,
+                     LLVMValueRef element_number)
 {
     int64_t bytes = storage_bytes(tensor->storage);
-    LLVMValueRef pointer = offset_constant(e, e->regions[tensor->region], tensor->offset);
+    LLVMValueRef pointer = offset_pointer(e, base, scale(e, element_number, bytes));
 
-    pointer = offset_pointer(e, pointer, scale(e, element_number, bytes));
     store_contiguous(e, as_stored(e, tensor, value), pointer, bytes);
+}
+
+void emit_store_at(struct emitter *e, const struct ir_tensor *tensor, struct value value, LLVMValueRef element_number)
+{
+    emit_store_from(e, tensor_base(e, tensor), tensor, value, element_number);
 }
 
 void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value value)

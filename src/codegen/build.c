@@ -167,6 +167,22 @@ LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t by
     return bytes ? offset_pointer(e, pointer, whole_like(e->i64, bytes)) : pointer;
 }
 
+LLVMValueRef tensor_base(struct emitter *e, const struct ir_tensor *tensor)
+{
+    int number = 0;
+
+    if (tensor->kind != IR_DRAW)
+        return offset_constant(e, e->regions[tensor->region], tensor->offset);
+    for (int i = 0; i < tensor->number; i++)
+        number += e->program->tensors.at[i]->kind == IR_DRAW;
+    return offset_constant(e, e->keys, 8 * number);
+}
+
+LLVMValueRef scratch_base(struct emitter *e, int64_t offset)
+{
+    return offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset);
+}
+
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count)
 {
     LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->entry));

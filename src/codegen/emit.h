@@ -112,6 +112,10 @@ LLVMValueRef offset_pointer(struct emitter *e, LLVMValueRef pointer, LLVMValueRe
 LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t bytes);
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count); /* in the entry block, 64-byte aligned */
 int64_t take_scratch(struct emitter *e, int64_t bytes);
+/* Where a stored tensor begins; of a draw, where its key is. Nothing else asks for regions and offsets. */
+LLVMValueRef tensor_base(struct emitter *e, const struct ir_tensor *tensor);
+/* What take_scratch gave, as an address. */
+LLVMValueRef scratch_base(struct emitter *e, int64_t offset);
 
 /* Opens the body of a function of the module's own, at level 0. */
 void body_open(struct emitter *e, LLVMValueRef function);
@@ -181,6 +185,9 @@ void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value 
 void emit_increase(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts, struct value value);
 /* At a place in row-major order (i64; of a vector the first lane's). */
 void emit_store_at(struct emitter *e, const struct ir_tensor *tensor, struct value value, LLVMValueRef element_number);
+/* The same in memory that begins at base, stored as the tensor is. */
+void emit_store_from(struct emitter *e, LLVMValueRef base, const struct ir_tensor *tensor, struct value value,
+                     LLVMValueRef element_number);
 /* The element number (strides in elements) that subscripts stand for, as one form. */
 const struct ir_form *linear_form(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts,
                                   const int64_t *strides);

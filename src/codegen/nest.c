@@ -344,7 +344,7 @@ static void emit_stages(struct emitter *e, struct kernel_plan *plan)
 V of_part(struct emitter *e, int64_t offset, int64_t bytes)
 {
     V skip = LLVMBuildNSWMul(e->builder, e->part, whole_like(e->i64, bytes), "");
-    V base = offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset);
+    V base = scratch_base(e, offset);
     return offset_pointer(e, base, skip);
 }
 
@@ -560,7 +560,7 @@ static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functio
             int64_t elements = ir_elements(t) / rows / (t->recurrence ? t->recurrence->extent : 1);
             if (!eq->in_parts || eq->tensor->region == IR_NOWHERE)
                 continue;
-            V memory = offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + eq->memory);
+            V memory = scratch_base(e, eq->memory);
             int64_t left = plan->parts;
             if (left > UNROLLED_PARTS) {
                 join_in_memory(e, eq, left, memory);

@@ -7,8 +7,8 @@ typedef LLVMValueRef V;
 
 /* One operand: where its numbers are, and how many a call takes. */
 struct operand {
-    enum ir_region region;
-    int64_t offset, elements; /* bytes; of one block */
+    const struct ir_tensor *tensor; /* NULL: in scratch */
+    int64_t offset, elements;       /* bytes in scratch; of one block */
     enum ir_storage storage;
 };
 
@@ -18,7 +18,7 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, int time, enum 
 {
     const struct ir_form **subscripts = NEW_ARRAY(e->arena, const struct ir_form *, t->rank + 1);
     int64_t *strides = NEW_ARRAY(e->arena, int64_t, t->rank + 1), stride = 1;
-    struct ir_tensor copy = {.name = t->name, .region = IR_IN_ARENA, .offset = offset, .storage = storage};
+    struct ir_tensor copy = {.name = t->name, .storage = storage};
 
     for (int i = t->rank - 1; i >= 0; i--) {
         subscripts[i] = ir_form_index(e->program, t->axes[i]);
@@ -39,7 +39,7 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, int time, enum 
     struct value v = emit_expr(e, ir_read(e->program, t, subscripts, t->rank, NULL));
     struct value element = emit_form(e, linear_form(e, t, subscripts, strides));
     at_level(e, e->depth);
-    emit_store_at(e, &copy, v, element.at);
+    emit_store_from(e, scratch_base(e, offset), &copy, v, element.at);
     while (e->depth)
         loop_close(e);
     function_close(e);
@@ -49,12 +49,12 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, int time, enum 
 static struct operand operand_of(struct emitter *e, struct ir_tensor *t, int time, int64_t blocks,
                                  enum ir_storage storage, part_functions *functions)
 {
-    struct operand operand = {t->region, t->offset, ir_elements(t) / blocks, storage};
+    struct operand operand = {t, 0, ir_elements(t) / blocks, storage};
 
     if (t->region > IR_LOCAL && t->storage == storage && t->kind != IR_SCALAR)
         return operand;
-    operand.region = IR_IN_ARENA;
-    operand.offset = e->program->arena_bytes + take_scratch(e, ir_elements(t) * storage_bytes(storage));
+    operand.tensor = NULL;
+    operand.offset = take_scratch(e, ir_elements(t) * storage_bytes(storage));
     copy_operand(e, t, time, storage, operand.offset, functions);
     return operand;
 }
@@ -62,7 +62,7 @@ static struct operand operand_of(struct emitter *e, struct ir_tensor *t, int tim
 static V block_pointer(struct emitter *e, const struct operand *operand, V block)
 {
     int64_t bytes = operand->elements * storage_bytes(operand->storage);
-    V base = offset_constant(e, e->regions[operand->region], operand->offset);
+    V base = operand->tensor ? tensor_base(e, operand->tensor) : scratch_base(e, operand->offset);
 
     return offset_pointer(e, base, LLVMBuildNSWMul(e->builder, block, whole_like(e->i64, bytes), ""));
 }
@@ -165,7 +165,7 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
     struct operand a = operand_of(e, x, time, all_blocks, storage, functions), b = {0};
     if (t->operands[1])
         b = operand_of(e, t->operands[1], time, all_blocks, storage, functions);
-    struct operand out = {t->region, t->offset, ir_elements(t) / all_blocks, t->storage};
+    struct operand out = {t, 0, ir_elements(t) / all_blocks, t->storage};
     int64_t memory = take_scratch(e, bytes * parts);
 
     function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);

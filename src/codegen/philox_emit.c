@@ -196,14 +196,11 @@ static struct counter emit_counter(struct emitter *e, const struct ir_tensor *t,
 {
     struct counter counter = {.level = 0};
     struct value mapped = form_value(e, forms->mapped, &counter.level), sample = {0};
-    int number = 0;
 
     if (forms->sample)
         sample = form_value(e, forms->sample, &counter.level);
-    for (int i = 0; i < t->number; i++)
-        number += e->program->tensors.at[i]->kind == IR_DRAW;
     at_level(e, 0);
-    counter.key = LLVMBuildLoad2(e->builder, e->i64, offset_constant(e, e->keys, 8 * number), "");
+    counter.key = LLVMBuildLoad2(e->builder, e->i64, tensor_base(e, t), "");
     at_level(e, counter.level);
     V position = whole_like(e->i64, 0);
     if (t->scope == IR_PER_SAMPLE || t->scope == IR_PER_ITEM)
@@ -350,7 +347,7 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
         at_level(e, 0);
         V of_part = LLVMBuildMul(e->builder, e->part, whole_like(e->i64, room * bytes), "");
         numbers =
-            offset_pointer(e, offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset), of_part);
+            offset_pointer(e, scratch_base(e, offset), of_part);
     }
     struct counter counter = emit_counter(e, t, &forms);
     struct value start = emit_form(e, rest);

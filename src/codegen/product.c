@@ -1,7 +1,7 @@
-/* product.c: a product kernel as calls into BLAS, cut into parts by its shape alone: batches whole, else columns (or
+/* product.c: a product kernel: tiles (tile.c), or calls into BLAS, cut into parts by its shape alone: batches whole, else columns (or
    rows, if there are more of them) in multiples of 32. Each part is one call with one thread, so the numbers do not
    depend on threads. */
-#include "emit.h"
+#include "tile.h"
 
 typedef LLVMValueRef V;
 
@@ -43,7 +43,7 @@ static V moved(struct emitter *e, V pointer, V v, int64_t bytes)
 
 static V operand(struct emitter *e, const struct ir_tensor *t, int64_t element)
 {
-    return offset_constant(e, e->regions[t->region], t->offset + element * storage_bytes(t->storage));
+    return offset_constant(e, tensor_base(e, t), element * storage_bytes(t->storage));
 }
 
 static void call_gemm(struct emitter *e, const struct product *product, bool single, V m, V n, V a, V b, V c)
@@ -155,6 +155,10 @@ static void emit_calls(struct emitter *e, const struct product *product, const s
     int64_t bytes = single ? 4 : 8, parts;
     const char *suffix = when == FIRST_STEP ? "_first" : "";
 
+    if (e->kernel->kind == IR_TILE_KERNEL && !zero) {
+        emit_tiles(e, product, t, when, functions);
+        return;
+    }
     function_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, suffix), false);
     V a = operand(e, product->a->tensor, product->a_first), b = operand(e, product->b->tensor, product->b_first);
     V c = operand(e, t, 0);

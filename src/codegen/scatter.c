@@ -29,7 +29,7 @@ static void emit_zeros(struct emitter *e, const struct ir_tensor *t, part_functi
     each = each < ZEROED_BYTES ? ZEROED_BYTES : (each + 63) / 64 * 64;
     function_open(e, arena_printf(e->arena, "kernel_%s_zeros", e->kernel->name), false);
     range_of_part(e, bytes, each, &first, &end);
-    V start = offset_pointer(e, offset_constant(e, e->regions[t->region], t->offset), first);
+    V start = offset_pointer(e, tensor_base(e, t), first);
     LLVMBuildMemSet(e->builder, start, whole_like(e->i8, 0), LLVMBuildNSWSub(e->builder, end, first, ""), 1);
     function_close(e);
     list_add(e->arena, *functions, (struct part_function){e->function, (bytes + each - 1) / each, ALWAYS});

@@ -1,6 +1,6 @@
 /* step.c: the function that is called: kernels in order, the check of the guards before anything of the run is written,
    then the updates that are not made in place. */
-#include "emit.h"
+#include "tile.h"
 
 typedef LLVMValueRef V;
 
@@ -18,11 +18,6 @@ static bool writes_the_run(const struct ir_kernel *kernel)
     return false;
 }
 
-static V place(struct emitter *e, const struct ir_tensor *t)
-{
-    return offset_constant(e, e->regions[t->region], t->offset);
-}
-
 /* Returns RNET_NONFINITE from the step if a guard is not finite. */
 static void emit_guards(struct emitter *e)
 {
@@ -34,7 +29,7 @@ static void emit_guards(struct emitter *e)
         if (!output->guard || output->tensor->whole)
             continue;
         LLVMTypeRef type = storage_type(e, output->tensor->storage);
-        V value = LLVMBuildLoad2(e->builder, type, place(e, output->tensor), "");
+        V value = LLVMBuildLoad2(e->builder, type, tensor_base(e, output->tensor), "");
         V size = intrinsic(e, "llvm.fabs", &type, 1, &value, 1);
         V fine = LLVMBuildFCmp(e->builder, LLVMRealOLT, size, number_like(type, __builtin_inf()), "");
         finite = finite ? LLVMBuildAnd(e->builder, finite, fine, "") : fine;
@@ -108,15 +103,15 @@ static void emit_updates(struct emitter *e)
             continue;
         int64_t offset = take_scratch(e, bytes_of(value));
         at_level(e, 0);
-        saved[i] = offset_constant(e, e->regions[IR_IN_ARENA], p->arena_bytes + offset);
-        LLVMBuildMemCpy(e->builder, saved[i], 8, place(e, value), 8, whole_like(e->i64, bytes_of(value)));
+        saved[i] = scratch_base(e, offset);
+        LLVMBuildMemCpy(e->builder, saved[i], 8, tensor_base(e, value), 8, whole_like(e->i64, bytes_of(value)));
     }
     for (int i = 0; i < p->updates.count; i++) {
         const struct ir_tensor *leaf = p->updates.at[i].leaf, *value = p->updates.at[i].value;
         if (leaf->region == value->region && leaf->offset == value->offset)
             continue;
         at_level(e, 0);
-        copy_tensor(e, place(e, leaf), leaf, saved[i] ? saved[i] : place(e, value), value);
+        copy_tensor(e, tensor_base(e, leaf), leaf, saved[i] ? saved[i] : tensor_base(e, value), value);
     }
 }
 
@@ -153,7 +148,7 @@ static void emit_kernel(struct emitter *e, const struct ir_kernel *kernel, part_
         emit_scatter(e, kernel, functions);
     else if (kernel->kind == IR_OPAQUE_KERNEL)
         emit_opaque(e, kernel, functions);
-    else if (kernel->kind != IR_PRODUCT_KERNEL || !emit_product(e, kernel, functions))
+    else if (kernel->kind == IR_NEST || !emit_product(e, kernel, functions))
         emit_nest(e, kernel, functions);
 }
 
@@ -190,4 +185,5 @@ void emit_step(struct emitter *e)
     LLVMBuildRet(e->builder, whole_like(e->i32, RNET_DONE));
     function_close(e);
     emit_draw_functions(e);
+    emit_tile_functions(e);
 }
