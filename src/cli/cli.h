@@ -27,6 +27,8 @@ struct options {
     const char *out, *init, *checkpoint, *dump, *dump_llvm, *dump_assembly;
     int precision;                     /* -1, or enum ir_precision */
     int64_t batch, count;
+    const char *on;                    /* DATA or DATA.SPLIT that a model answers for */
+    bool numbers;                      /* symbols as numbers */
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
 };
 struct command {
@@ -55,6 +57,22 @@ struct lower_options lower_options_of(const struct options *options);
 uint64_t checkpoint_seed(const struct store *store, uint64_t otherwise);
 /* predict_data.c; -1: the name is that of no data block. */
 int predict_data(struct options *options, struct unit *unit);
+
+/* ---- symbols.c ---- */
+
+/* What is printed of each item under a name. */
+struct printed {
+    const char *name;
+    const double *numbers;     /* row of them an item */
+    int64_t row, last;         /* last: extent of the last axis, 1 if there is none: so many symbols are a text */
+    const struct rnet_vocabulary *symbols; /* NULL: numbers */
+};
+/* The vocabulary that one of these names has in the checkpoint; false: none, or two that differ, which is said. */
+bool symbols_of(const struct store *store, const data_names *names, const char *what, struct rnet_vocabulary *out);
+/* A line an item with everything under its name; one thing without name, if not `named`: then text is printed as it is. */
+void print_items(const struct printed *printed, int count, int64_t items, bool named);
+/* As text of the options: --out of one output to .npy, of any number to .safetensors. */
+int write_outputs(const char *path, const struct rnet_tensor *tensors, int count);
 /* Hash of the text of an IR program, as 16 hexadecimal digits. */
 const char *program_hash(struct arena *arena, const struct ir_program *p);
 /* Scalars of a step: step, epoch, progress, steps, and the lets of the unit. */

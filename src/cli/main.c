@@ -15,8 +15,12 @@ const struct command commands[] = {
      run_train},
     {EVAL, "eval", "FILE", "print a program's report with the parameters of a checkpoint",
      "Evaluates the report of the last train block over its split.", run_eval},
-    {PREDICT, "predict", "FILE MODEL", "print what a model answers for the test data",
-     "One line a sample: the model's outputs, row-major. --out writes them as .npy instead.", run_predict},
+    {PREDICT, "predict", "FILE MODEL|DATA[.SPLIT]", "print what a model answers, or the items of data",
+     "A model: a line a sample with its outputs, row-major, for the test split (else validation, else train) of the data that it,\n"
+     "or a model with all of its inputs, is trained on; --on chooses others. An output with `in LIMIT`, the limit of a reader of\n"
+     "text or of labels, is printed as that text. Data: the fields of each item of SPLIT (default: train, else the first). What\n"
+     "is printed stands on stderr. --out writes numbers to a file: .npy holds one output, .safetensors all by name.",
+     run_predict},
     {GRADCHECK, "gradcheck", "FILE", "compare gradients with finite differences, in double precision",
      "Draws are frozen; kinks (left and right slopes differ) are counted apart. Status 1 if a gradient is wrong.",
      run_gradcheck},

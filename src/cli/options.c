@@ -19,13 +19,15 @@ static const struct option_row {
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy file", TRAIN | PREDICT},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file", TRAIN | PREDICT},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
     {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT},
     {"batch", "N", "samples to check with (default: 4)", GRADCHECK},
     {"count", "N", "how many samples (default: all)", PREDICT},
+    {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
+    {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
     {"exhaustive", NULL, "check every element", GRADCHECK},
     {"time", NULL, "print where the time went", TRAIN | EVAL},
     {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN},
@@ -156,6 +158,8 @@ static int take(struct options *o, const char *name, const char *value)
         status = take_color(o, value);
     } else if (!strcmp(name, "out")) {
         o->out = value;
+    } else if (!strcmp(name, "on")) {
+        o->on = value;
     } else if (!strcmp(name, "init")) {
         o->init = value;
     } else if (!strcmp(name, "checkpoint")) {
@@ -172,6 +176,7 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "time")       ? &o->time
                      : !strcmp(name, "json")       ? &o->json
                      : !strcmp(name, "no-fuse")    ? &o->no_fuse
+                     : !strcmp(name, "numbers")    ? &o->numbers
                      : !strcmp(name, "in-place")   ? &o->in_place
                                                    : &o->compare;
         *flag = true;

@@ -14,7 +14,20 @@ struct answer {
     bool by_sample; /* else it is made of parameters alone, and repeated */
     int64_t row;    /* numbers a sample */
     struct rnet_array array;
+    struct rnet_vocabulary vocabulary;
+    bool symbols;
 };
+
+static void *wanted_memory(size_t size)
+{
+    void *memory = malloc(size + 1);
+
+    if (!memory) {
+        complain(RNET_FAILED, "out of memory");
+        exit(RNET_FAILED);
+    }
+    return memory;
+}
 
 static void answer_new(struct answer *answer, const struct ir_output *output, int64_t items)
 {
@@ -27,26 +40,21 @@ static void answer_new(struct answer *answer, const struct ir_output *output, in
         answer->array.shape[answer->array.rank++] = t->axes[i]->extent;
         answer->row *= t->axes[i]->extent;
     }
-    answer->array.data = malloc(sizeof(double) * (size_t)(items * answer->row) + 1);
-    if (!answer->array.data) {
-        complain(RNET_FAILED, "out of memory");
-        exit(RNET_FAILED);
-    }
+    answer->array.data = wanted_memory(sizeof(double) * (size_t)(items * answer->row));
 }
 
 static void print_answers(const struct answer *answers, int count, int64_t items)
 {
-    for (int64_t i = 0; i < items; i++)
-        for (int a = 0; a < count; a++) {
-            const double *row = (const double *)answers[a].array.data + i * answers[a].row;
+    struct printed *printed = calloc((size_t)count + 1, sizeof *printed);
 
-            if (count > 1)
-                printf("%s%s ", a ? "  " : "", answers[a].name);
-            for (int64_t k = 0; k < answers[a].row; k++)
-                printf("%s%.7g", k ? " " : "", row[k]);
-            if (a == count - 1)
-                printf("\n");
-        }
+    for (int a = 0; a < count; a++)
+        printed[a] = (struct printed){.name = answers[a].name,
+                                      .numbers = answers[a].array.data,
+                                      .row = answers[a].row,
+                                      .last = answers[a].array.rank > 1 ? answers[a].array.shape[answers[a].array.rank - 1] : 1,
+                                      .symbols = answers[a].symbols ? &answers[a].vocabulary : NULL};
+    print_items(printed, count, items, false);
+    free(printed);
 }
 
 static int check_finite(const struct answer *answers, int count, int64_t items)
@@ -64,13 +72,19 @@ static int check_finite(const struct answer *answers, int count, int64_t items)
 
 static int write_answers(const struct options *options, const struct answer *answers, int count)
 {
-    struct rnet_error error;
+    struct rnet_tensor *tensors = calloc((size_t)count + 1, sizeof *tensors);
+    int status;
 
-    if (count != 1)
-        return complain(RNET_USAGE, "--out: the model has %d outputs; a .npy file holds one", count);
-    if (!rnet_write_npy(options->out, &answers->array, &error))
-        return complain_error(&error);
-    return RNET_DONE;
+    for (int a = 0; a < count; a++) {
+        const struct rnet_array *array = &answers[a].array;
+
+        tensors[a] =
+            (struct rnet_tensor){.name = answers[a].name, .type = array->type, .rank = array->rank, .data = array->data};
+        memcpy(tensors[a].shape, array->shape, sizeof tensors[a].shape);
+    }
+    status = write_outputs(options->out, tensors, count);
+    free(tensors);
+    return status;
 }
 
 static void run_batches(struct instance *in, const struct dataset *data, struct prediction *prediction,
@@ -96,23 +110,70 @@ static void run_batches(struct instance *in, const struct dataset *data, struct 
     free(chosen);
 }
 
+/* On stderr, as the answers may go on to another program. */
+static void say_what(const struct options *options, const struct split *split, int64_t items, int64_t all)
+{
+    const char *model = options->files.at[1];
+
+    if (!split->data)
+        return;
+    if (items < all)
+        complain(0, "%s for the first %" PRId64 " of the %" PRId64 " items of %s.%s", model, items, all, split->data, split->name);
+    else
+        complain(0, "%s for the %" PRId64 " items of %s.%s", model, items, split->data, split->name);
+}
+
+static int answer(struct options *options, struct prediction *prediction, struct data_source *source,
+                  const struct compiled *compiled, const struct memory *memory, const struct dataset *data)
+{
+    struct scalar_context clock = {.unit = source->unit, .step = 1, .steps = 1};
+    struct rnet_pool *pool = rnet_pool_new(options->threads);
+    const struct ir_program *program = compiled->program;
+    int count = program->outputs.count, status;
+    struct answer *answers = calloc((size_t)count + 1, sizeof *answers);
+    struct instance in;
+    int64_t items;
+
+    instance_new(&in, compiled, memory, pool, options->seed);
+    /* Without data every answer is made of parameters and draws: one, unless more are asked for. */
+    items = prediction->split.fields.count ? data->items : options->count ? options->count : 1;
+    if (options->count && options->count < items)
+        items = options->count;
+    for (int a = 0; a < count; a++)
+        answer_new(&answers[a], &program->outputs.at[a], items);
+    run_batches(&in, data, prediction, &clock, answers, count, items);
+    status = check_finite(answers, count, items);
+    for (int a = 0; a < count; a++)
+        answers[a].symbols = !options->numbers && symbols_of(source->store, &prediction->symbols.at[a], answers[a].name,
+                                                             &answers[a].vocabulary);
+    if (status == RNET_DONE)
+        say_what(options, &prediction->split, items, data->items);
+    if (status == RNET_DONE && options->out)
+        status = write_answers(options, answers, count);
+    else if (status == RNET_DONE)
+        print_answers(answers, count, items);
+    for (int a = 0; a < count; a++) {
+        rnet_array_free(&answers[a].array);
+        rnet_vocabulary_free(&answers[a].vocabulary);
+    }
+    free(answers);
+    instance_free(&in);
+    rnet_pool_free(pool);
+    return status;
+}
+
 static int predict(struct options *options, struct unit *unit, struct prediction *prediction)
 {
     struct compile_options compiling = {.fuse = !options->no_fuse, .generate = true};
-    struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
     struct layout *layout = layout_new(options->arena);
     struct dataset data = {0};
-    struct answer *answers;
     bool read;
     struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
     struct memory memory;
-    struct instance in;
-    struct rnet_pool *pool;
     struct rnet_error error;
     const struct ir_program *program;
-    int count, status = RNET_DONE;
-    int64_t items;
+    int status;
 
     if (!rnet_blas_open(&error) || !compile(&compiled, prediction->program, layout, compiling, &error))
         return complain_error(&error);
@@ -124,42 +185,29 @@ static int predict(struct options *options, struct unit *unit, struct prediction
     read = store_read(source->store, options->checkpoint, &error);
     source->seed = checkpoint_seed(source->store, options->seed);
     if (!read || !checkpoint_load(options->checkpoint, &program, 1, &memory, true, &error) ||
-        !dataset_read(&data, &prediction->split, program, source, &error)) {
-        memory_free(&memory);
-        compiled_release(&compiled);
-        return complain_error(&error);
-    }
-    pool = rnet_pool_new(options->threads);
-    instance_new(&in, &compiled, &memory, pool, options->seed);
-    count = program->outputs.count;
-    /* Without data every answer is made of parameters and draws: one, unless more are asked for. */
-    items = prediction->split.fields.count ? data.items : options->count ? options->count : 1;
-    if (options->count && options->count < items)
-        items = options->count;
-    answers = calloc((size_t)count + 1, sizeof *answers);
-    for (int a = 0; a < count; a++)
-        answer_new(&answers[a], &program->outputs.at[a], items);
-    run_batches(&in, &data, prediction, &clock, answers, count, items);
-    status = check_finite(answers, count, items);
-    if (status == RNET_DONE && options->out)
-        status = write_answers(options, answers, count);
-    else if (status == RNET_DONE)
-        print_answers(answers, count, items);
-    for (int a = 0; a < count; a++)
-        rnet_array_free(&answers[a].array);
-    free(answers);
-    instance_free(&in);
-    rnet_pool_free(pool);
+        !dataset_read(&data, &prediction->split, program, source, &error))
+        status = complain_error(&error);
+    else
+        status = answer(options, prediction, source, &compiled, &memory, &data);
     dataset_free(&data);
     memory_free(&memory);
     compiled_release(&compiled);
     return status;
 }
 
+static bool reads_data(const struct ir_program *program)
+{
+    for (int i = 0; i < program->tensors.count; i++)
+        if (program->tensors.at[i]->kind == IR_INPUT)
+            return true;
+    return false;
+}
+
 int run_predict(struct options *options)
 {
     struct diagnostics *d;
     struct unit *unit = program_read(options, &d);
+    struct lower_options lowering = lower_options_of(options);
     struct prediction *prediction;
     int data;
 
@@ -171,8 +219,17 @@ int run_predict(struct options *options)
         return data;
     if (!options->checkpoint)
         return complain(RNET_USAGE, "predict wants --checkpoint FILE, as `rnetc train` leaves it in its folder");
-    prediction = lower_prediction(unit, options->files.at[1], lower_options_of(options), d);
+    if (options->on) {
+        const char *dot = strchr(options->on, '.');
+
+        lowering.data = dot ? arena_slice(options->arena, options->on, (size_t)(dot - options->on)) : options->on;
+        lowering.report_split = dot ? dot + 1 : NULL;
+    }
+    prediction = lower_prediction(unit, options->files.at[1], lowering, d);
     if (program_wrong(options, d) || !prediction)
         return RNET_SOURCE;
+    if (!prediction->split.data && reads_data(prediction->program))
+        return complain(RNET_USAGE, "no data that a model is trained on have all inputs of %s; name some: --on DATA.SPLIT",
+                        options->files.at[1]);
     return predict(options, unit, prediction);
 }

@@ -182,6 +182,13 @@ static bool has_readers(const struct node *block)
     return count > 0;
 }
 
+void unit_read_shapes(struct unit *unit, bool (*shape)(void *context, const struct field *field, int *rank, int64_t *extents),
+                      void *context)
+{
+    unit->shape = shape;
+    unit->shape_context = context;
+}
+
 /* Does the text ask how many items there are? */
 static bool asks_size_of_split(const struct node *node)
 {
@@ -267,7 +274,7 @@ int64_t split_items(struct unit *unit, const struct data_split *split)
 
 /* ---- fields ---- */
 
-static const struct rows *rows_after(struct arena *arena, const struct rows *last, const struct rows *first)
+const struct rows *rows_after(struct arena *arena, const struct rows *last, const struct rows *first)
 {
     struct rows *copy;
 
@@ -385,6 +392,14 @@ bool is_only_reader(struct unit *unit, const struct data_field *field)
     return only_reader(unit, field) != NULL;
 }
 
+static void shape_from_file(struct scope *top, struct field_use *use)
+{
+    struct field described;
+
+    use->shaped = describe_field(top, use, &described) &&
+                  top->unit->shape(top->unit->shape_context, &described, &use->rank, use->shape);
+}
+
 struct field_use *field_use_of(struct scope *top, struct field_table *fields, const char *name, const struct data_field *field)
 {
     struct field_use *use = field_named(fields, name);
@@ -405,6 +420,8 @@ struct field_use *field_use_of(struct scope *top, struct field_table *fields, co
         settle_made(top, fields, use);
     else
         settle_reader(scope_top(NULL, top->unit, field->split->data->file, false), use);
+    if (use->reader && !use->shaped && top->unit->shape)
+        shape_from_file(top, use);
     if (use->reader)
         settle_chain(scope_top(NULL, top->unit, field->split->data->file, false), use);
     return use;

@@ -436,3 +436,19 @@ bool data_block_fields(struct unit *unit, const char *data, const char *name, da
         list_add(unit->arena, *out, names.at[i]);
     return true;
 }
+
+const struct rows *data_block_part(struct unit *unit, const char **data, const char **split)
+{
+    struct definition *definition = map_get(unit->main->names, *data);
+    struct data_split *found =
+        definition && definition->node->kind == NODE_DATA ? data_split(unit, definition, *split) : NULL;
+    const struct rows *rows = NULL;
+
+    for (; found && found->of; found = found->of)
+        rows = rows_after(unit->arena, rows, found->rows);
+    if (found) {
+        *data = found->data->name;
+        *split = found->name;
+    }
+    return rows;
+}

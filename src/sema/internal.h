@@ -47,6 +47,8 @@ struct unit {
     int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */
     void *items_context;
     bool items_must; /* it is an error if a split cannot be counted */
+    bool (*shape)(void *context, const struct field *field, int *rank, int64_t *extents); /* of a field's file; NULL: not read */
+    void *shape_context;
 };
 /* Own names first, then those of used files; an error if two used files have it. NULL if there is none. */
 struct definition *find_definition(struct unit *unit, struct file *file, const char *name, struct span at);
@@ -514,6 +516,8 @@ void data_split_names(struct unit *unit, struct definition *data, name_list *out
 void check_data_statements(struct unit *unit, struct definition *data);
 int64_t split_items(struct unit *unit, const struct data_split *split);
 bool has_samples(const struct definition *data);
+/* What is left of the rows `first` after `last` is taken of them. */
+const struct rows *rows_after(struct arena *arena, const struct rows *last, const struct rows *first);
 bool find_data_field(struct unit *unit, struct data_split *split, const char *name, struct data_field *out);
 void data_field_names(const struct data_split *split, struct arena *arena, name_list *out);
 /* Is it made of one reader and arithmetic on it? */
@@ -527,7 +531,11 @@ const struct value *field_value(struct scope *scope, struct field_use *field);
 /* reader.c */
 void find_readers(struct node *node, struct node **reader, int *count);
 void settle_reader(struct scope *top, struct field_use *field);
+/* What a reader of symbols numbers them below: its `limit`, `categories` or `classes`; NULL: this part of it gives numbers. */
+struct node *reader_limit(struct scope *top, struct node *call, int part);
 bool describe_field(struct scope *top, const struct field_use *use, struct field *out);
+/* symbols.c: the vocabularies that an output may be symbols of, by what its `in` says. */
+data_names output_symbols(struct scope *scope, struct node *output);
 /* settle.c. May its arithmetic keep it whole? Then so it is told. */
 void settle_chain(struct scope *top, struct field_use *field);
 /* data_program.c. D.x and D.S.x in a data block. */

@@ -104,6 +104,21 @@ static int csv_names(struct node *call)
     return count;
 }
 
+struct node *reader_limit(struct scope *top, struct node *call, int part)
+{
+    struct node *stream = stream_of(top, call);
+
+    if (!stream)
+        return NULL;
+    if (!strcmp(stream->a->name, "characters") || !strcmp(stream->a->name, "words"))
+        return argument_named(stream, "limit", 1);
+    if (!strcmp(stream->a->name, "lines"))
+        return part == 0 ? argument_named(stream, "limit", 1) : NULL;
+    if (!strcmp(stream->a->name, "png"))
+        return part == 1 ? argument_named(stream, "classes", 1) : NULL;
+    return !strcmp(stream->a->name, "csv") ? argument_named(stream, "categories", 100) : NULL;
+}
+
 void settle_reader(struct scope *top, struct field_use *field)
 {
     struct node *call = field->reader, *stream = stream_of(top, call);

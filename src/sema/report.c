@@ -339,13 +339,22 @@ static struct train_block *block_of(struct unit *unit, const char *model)
     return NULL;
 }
 
-static struct prediction *lower_model(struct unit *unit, struct definition *model, bool training,
+/* What a model predicts from: test, validation or else train. */
+static struct data_split *split_of_block(struct unit *unit, struct train_block *block)
+{
+    struct data_split *split = block && block->data ? evaluation_split(unit, block, true) : NULL;
+
+    return !split && block && block->data ? data_split(unit, block->data, block->split ? block->split : "train") : split;
+}
+
+/* given: the split to read instead of that of the model's train block, or NULL. */
+static struct prediction *lower_model(struct unit *unit, struct definition *model, bool training, struct data_split *given,
                                       struct lower_options options, struct diagnostics *d)
 {
     struct prediction *prediction = NEW(unit->arena, struct prediction);
     struct scope *top = scope_top(NULL, unit, unit->main, training), *scope = NULL;
     struct train_block *block = block_of(unit, model->name);
-    struct data_split *split = block && block->data ? evaluation_split(unit, block, true) : NULL;
+    struct data_split *split = given ? given : split_of_block(unit, block);
     struct field_table fields = {0};
     struct workspace *w = NULL;
     struct map *averages = map_new(unit->arena);
@@ -353,8 +362,6 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
     enum ir_precision precision = options.precision >= 0 ? (enum ir_precision)options.precision : IR_SINGLE;
     int errors = diagnostics_errors(d);
 
-    if (!split && block && block->data)
-        split = data_split(unit, block->data, "train");
     if (split)
         data_fields(top, split, &fields);
     else
@@ -402,6 +409,8 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         if (!pass)
             prediction->program = extraction_run(x);
     }
+    for (int i = 0; i < model->node->b->list.count; i++)
+        list_add(unit->arena, prediction->symbols, output_symbols(scope, model->node->b->list.at[i]));
     if (split)
         prediction->split = describe_split(top, split, &fields, prediction->program, NULL);
     return diagnostics_errors(d) ? NULL : prediction;
@@ -409,19 +418,67 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
 
 void check_evaluation(struct unit *unit, struct definition *model, struct lower_options options, struct diagnostics *d)
 {
-    lower_model(unit, model, false, options, d);
+    lower_model(unit, model, false, NULL, options, d);
+}
+
+static bool has_inputs(struct unit *unit, struct data_split *split, const struct definition *model)
+{
+    struct data_field field;
+    bool has = true;
+
+    for (int i = 0; i < model->node->list.count; i++)
+        has = has && find_data_field(unit, split, model->node->list.at[i]->name, &field);
+    return has;
+}
+
+/* *split NULL: the model's own. false after an error. */
+static bool split_to_predict(struct unit *unit, struct definition *model, struct lower_options options,
+                             struct data_split **split)
+{
+    struct scope *top = scope_top(NULL, unit, unit->main, false);
+    struct train_block *block = block_of(unit, model->name);
+    struct definition *data = block ? block->data : NULL;
+
+    *split = NULL;
+    if (options.data) {
+        data = map_get(unit->main->names, options.data);
+        if (!data || data->node->kind != NODE_DATA) {
+            fail(top, "E0201", (struct span){0}, "there is no data block `%s`", options.data);
+            return false;
+        }
+        for (int i = 0; i < 3 && !*split && !options.report_split; i++)
+            *split = data_split(unit, data, ((const char *const[]){"test", "validation", "train"})[i]);
+    }
+    for (int i = 0; i < unit->trainings.count && !data && !*split && model->node->list.count; i++) {
+        struct data_split *own = split_of_block(unit, read_train_block(unit, unit->trainings.at[i]));
+
+        if (own && has_inputs(unit, own, model))
+            *split = own;
+    }
+    if (options.report_split)
+        *split = data ? data_split(unit, data, options.report_split) : NULL;
+    if ((options.report_split || options.data) && !*split) {
+        fail(top, "E0201", (struct span){0}, "the data %s have no split `%s`", data ? data->name : "",
+             options.report_split ? options.report_split : "test");
+        return false;
+    }
+    return true;
 }
 
 struct prediction *lower_prediction(struct unit *unit, const char *name, struct lower_options options,
                                     struct diagnostics *d)
 {
+    struct data_split *split;
     struct definition *model = map_get(unit->main->names, name);
     struct scope *top = scope_top(NULL, unit, unit->main, false);
     name_list names = {0};
 
     unit->diagnostics = d;
-    if (model && model->node->kind == NODE_MODEL)
-        return lower_model(unit, model, false, options, d);
+    if (model && model->node->kind == NODE_MODEL) {
+        if (!split_to_predict(unit, model, options, &split))
+            return NULL;
+        return lower_model(unit, model, false, split, options, d);
+    }
     fail(top, "E0201", (struct span){0}, "there is no model `%s`", name);
     for (int i = 0; i < unit->main->definitions.count; i++)
         if (unit->main->definitions.at[i]->node->kind == NODE_MODEL)
@@ -451,7 +508,7 @@ void check_unit(struct unit *unit, struct diagnostics *d)
         for (int k = 0; k < unit->trainings.count; k++)
             trained |= !strcmp(unit->trainings.at[k]->name, model->name);
         if (!trained)
-            lower_model(unit, model, true, options, d);
-        lower_model(unit, model, false, options, d);
+            lower_model(unit, model, true, NULL, options, d);
+        lower_model(unit, model, false, NULL, options, d);
     }
 }

@@ -106,7 +106,7 @@ struct training {
 /* report_split: the split that the report reads; NULL: validation if there is one, else test. */
 /* items: how many a split read from files has; NULL or 0: not known yet, so anything will do. */
 struct lower_options {
-    int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split;
+    int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split, *data;
     int64_t (*items)(void *context, const char *data, const char *split);
     void *items_context;
 };
@@ -135,10 +135,23 @@ bool data_count(struct unit *unit, const char *data, const char *split, int64_t 
 typedef LIST(const char *) data_names;
 bool data_block_splits(struct unit *unit, const char *data, data_names *out);
 bool data_block_fields(struct unit *unit, const char *data, const char *split, data_names *out);
+/* The split that a divided one is part of at the end: *data and *split become it; the part, or NULL if it is not divided. */
+const struct rows *data_block_part(struct unit *unit, const char **data, const char **split);
+/* The vocabulary "DATA.FIELD" whose symbols a field's numbers are, or NULL. */
+const char *data_field_vocabulary(struct unit *unit, const char *data, const char *split, const char *field);
+/* A field whose shape neither the text nor a use states has that of its file: how to find it. False: it cannot be read. */
+void unit_read_shapes(struct unit *unit, bool (*shape)(void *context, const struct field *field, int *rank, int64_t *extents),
+                      void *context);
 
-/* A model for prediction: evaluation mode over a batch of a split; outputs: the model's, per sample. Also used by `check` for
-   models that nothing trains. */
-struct prediction { struct ir_program *program; struct split split; int64_t batch; };
+/* A model for prediction: evaluation mode over a batch of a split; outputs: the model's, per sample. The split is
+   options.data and options.report_split; without them that of the model's train block, test before validation before train; for a
+   model that nothing trains the first such that has all of its inputs. */
+struct prediction {
+    struct ir_program *program;
+    struct split split;
+    int64_t batch;
+    LIST(data_names) symbols; /* of each output: the vocabularies that its `in` may mean; none: it is numbers */
+};
 struct prediction *lower_prediction(struct unit *unit, const char *model, struct lower_options options, struct diagnostics *d);
 /* Everything that can be checked: every train block, every model in both modes. */
 void check_unit(struct unit *unit, struct diagnostics *d);
