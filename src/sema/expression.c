@@ -297,6 +297,11 @@ static const struct value *evaluate_reduction(struct scope *scope, struct node *
         for (int k = 0; k < inner->reduced.count; k++) {
             if (strcmp(inner->reduced.at[k], name) || !strcmp(name, "batch"))
                 continue;
+            if (is_time(scope, name)) {
+                fail(scope, "E0313", s->span, "%s is the step of `over %s` here: %s", name, name, text_of(scope, node));
+                help(scope, "what is known before the block is reduced before it, or over an index of another name");
+                return &poison;
+            }
             fail(scope, "E0313", s->span, "%s is already reduced over here: %s", name, text_of(scope, node));
             help(scope,
                  "give the inner reduction parentheses of its own, or another index: (sum[%s] a[%s]) / (sum[%s] b[%s])",

@@ -423,6 +423,8 @@ const struct value *kept_at(struct scope *scope, struct binding *binding, struct
 bool kinds_are_open(const struct scope *scope);
 /* Is this the body of an `over` itself, not of a layer that is applied there? */
 bool in_over_body(const struct scope *scope);
+/* Is the name the time of an `over` around this, in the same body? */
+bool is_time(const struct scope *scope, const char *name);
 /* The innermost recurrence whose time is among the axes, and where; NULL: none. */
 const struct ir_recurrence *recurrence_here(const struct scope *scope, const ir_index_list *axes, int *time);
 /* An equation, of the innermost recurrence whose time is among its axes. */

@@ -66,6 +66,14 @@ struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_
 
 /* ---- names ---- */
 
+bool is_time(const struct scope *scope, const char *name)
+{
+    for (const struct over *o = scope->over; o; o = o->up)
+        if (o->body == scope->body && !strcmp(o->axis, name))
+            return true;
+    return false;
+}
+
 bool in_over_body(const struct scope *scope)
 {
     return scope->over && scope->over->body == scope->body;
@@ -589,9 +597,31 @@ static bool read_start(struct scope *scope, struct over *over, struct node *defi
     return true;
 }
 
-/* What ir_arrange found: knots that the IR has no recurrence for. */
-static void refuse_order(struct scope *scope, struct node *node, const char *wrong)
+/* What ir_arrange found: knots that are no recurrence. */
+static void refuse_order(struct scope *scope, const struct over *over, struct node *node, const char *wrong)
 {
+    struct ir_program *p = scope->workspace->program;
+    const char *end = strchr(wrong, ' '), *t = over->axis;
+    const struct ir_tensor *whole =
+        end ? ir_find(p, arena_slice(scope->unit->arena, wrong, (size_t)(end - wrong))) : NULL;
+
+    if (whole && !whole->recurrence && whole->origin) {
+        struct span here = origin_span(scope->unit, whole->origin);
+        bool own = here.source == node->name_span.source;
+
+        fail(scope, "E0315", own ? here : node->name_span,
+             "a step of `over %s` wants all its steps at once, and they are made one after the other", t);
+        note(scope, own ? node->name_span : here,
+             own ? "the steps are those of this `over`" : "all of them are wanted here");
+        for (const struct ir_origin *o = whole->origin->caller; o; o = o->caller)
+            note(scope, origin_span(scope->unit, o), "reached from here");
+        help(
+            scope,
+            "along %s only what is known before the block can be reduced or normalised; of what the steps make carry a "
+            "sum, over %s from s = 0 { s[%s] = s[%s %c 1] + ... }, or work along another axis",
+            t, t, t, t, over->down ? '+' : '-');
+        return;
+    }
     if (strstr(wrong, "in two recurrences"))
         not_compiled(scope, node->name_span, "an `over` inside of another that depends on it");
     else
@@ -635,5 +665,5 @@ void run_over(struct scope *scope, struct node *node)
         return;
     wrong = ir_arrange(scope->workspace->program);
     if (wrong)
-        refuse_order(scope, node, wrong);
+        refuse_order(scope, over, node, wrong);
 }
