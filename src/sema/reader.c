@@ -119,6 +119,22 @@ struct node *reader_limit(struct scope *top, struct node *call, int part)
     return !strcmp(stream->a->name, "csv") ? argument_named(stream, "categories", 100) : NULL;
 }
 
+/* Every name of a column stands once. */
+static bool check_csv_names(struct scope *top, struct node *call)
+{
+    for (int i = 1; i < call->list.count; i++)
+        for (int k = 1; k < i; k++) {
+            struct node *name = call->list.at[i]->a, *before = call->list.at[k]->a;
+
+            if (call->list.at[i]->name || call->list.at[k]->name || name->kind != NODE_STRING ||
+                before->kind != NODE_STRING || strcmp(name->text, before->text))
+                continue;
+            fail(top, "E0207", name->span, "the column \"%s\" is wanted twice", name->text);
+            return false;
+        }
+    return true;
+}
+
 void settle_reader(struct scope *top, struct field_use *field)
 {
     struct node *call = field->reader, *stream = stream_of(top, call);
@@ -139,6 +155,8 @@ void settle_reader(struct scope *top, struct field_use *field)
     if (!strcmp(call->a->name, "csv")) {
         struct node *count = argument_named(call, "count", 2 + csv_names(call)), *categories;
 
+        if (!check_csv_names(top, call))
+            return;
         categories = argument_named(call, "categories", 100);
         if (categories && whole_argument(top, call, "categories", 100, 1, &limit)) {
             give_range(field, limit - 1, "categories");
