@@ -28,12 +28,15 @@ static void rnet_error(struct range *at, struct parser *parser, const char *what
 
 %token YYEOF 0 "end of file"
 %token NAME "name" NUMBER "number" STRING "string" NEWLINE "end of line" COMMENT "comment" STRAY "unknown character"
-%token USE "'use'" LET "'let'" FN "'fn'" LAYER "'layer'" MODEL "'model'" RULE "'rule'" DATA "'data'" TRAIN "'train'"
+%token USE "'use'" LET "'let'" FN "'fn'" LAYER "'layer'" MODEL "'model'" RULE "'rule'" DATA "'data'" TRAIN "'train'" EXPERIMENT "'experiment'"
+%token EXPECT "'expect'" CLAIM "'claim'"
 %token PARAM "'param'" STATE "'state'" IF "'if'" THEN "'then'" ELSE "'else'" OVER "'over'" FROM "'from'" REPEAT "'repeat'"
 %token IN "'in'" ON "'on'" PER "'per'" ALL "'all'" RANDOM "'random'" AND "'and'" OR "'or'" NOT "'not'" REDUCE "reduction"
 %token PIPE "'|>'" ARROW "'->'" UPDATE "'<-'" DOTS "'...'" FLOORDIV "'//'" EQ "'=='" NE "'!='" LE "'<='" GE "'>='"
 
-/* Lowest first. SUM is a reduction: above + and below *, so that it takes the whole product after it and nothing more. */
+/* Lowest first. TITLE: a string after `expect` is its title, whatever follows. SUM is a reduction: above + and below *, so that it
+   takes the whole product after it and nothing more. */
+%precedence TITLE
 %precedence LONGIF
 %left OR
 %left AND
@@ -71,6 +74,7 @@ item: USE NAME                     { $$ = TREE(NODE_USE, @$, NAMED($2)); }
     | DATA NAME FROM path block    { $$ = TREE(NODE_DATA, @$, NAMED($2), .b = $4, .a = $5, .flag = true); }
     | TRAIN NAME block             { $$ = TREE(NODE_TRAIN, @$, NAMED($2), .a = $3); }
     | TRAIN NAME ON path block     { $$ = TREE(NODE_TRAIN, @$, NAMED($2), .b = $4, .a = $5); }
+    | EXPERIMENT NAME block        { $$ = TREE(NODE_EXPERIMENT, @$, NAMED($2), .a = $3); }
     | error                        { $$ = NULL; yyclearin; yyerrok; } ;
 
 /* ---- headers ---- */
@@ -117,10 +121,19 @@ stmt: defs                      { $$ = TREE(NODE_DEFINE, @$, .list = $1->list); 
         { $$ = TREE(NODE_OVER, @$, NAMED($2), .a = $4, .list = $6->list, .b = $7); }
     | word block                { $$ = TREE(NODE_NAMED, @$, NAMED($1), .b = $2); check_named_block(parser, $1); }
     | NAME NAME block           { $$ = TREE(NODE_NAMED, @$, NAMED($1), .text = $2->name, .b = $3); }
+    | EXPECT expr               { $$ = TREE(NODE_EXPECT, @$, .a = $2); }
+    | EXPECT STRING expr        { $$ = TREE(NODE_EXPECT, @$, .text = $2->text, .a = $3); }
+    | CLAIM expr                { $$ = TREE(NODE_CLAIM, @$, .a = $2); }
+    | CLAIM STRING expr         { $$ = TREE(NODE_CLAIM, @$, .text = $2->text, .a = $3); }
+    | NAME CLAIM expr           { $$ = TREE(NODE_CLAIM, @$, NAMED($1), .a = $3); }
+    | NAME CLAIM STRING expr    { $$ = TREE(NODE_CLAIM, @$, NAMED($1), .text = $3->text, .a = $4); }
+    | NAME IN exprs             { $$ = TREE(NODE_VARY, @$, NAMED($1), .list = $3->list); }
     | error                     { $$ = NULL; yyclearin; yyerrok; } ;
 when: IF expr block            { $$ = TREE(NODE_WHEN, @$, .a = $2, .b = $3); }
     | IF expr block ELSE block { $$ = TREE(NODE_WHEN, @$, .a = $2, .b = $3, .c = $5); }
     | IF expr block ELSE when  { $$ = TREE(NODE_WHEN, @$, .a = $2, .b = $3, .c = $5); } ;
+exprs: expr           { $$ = tree_list(parser, $1); }
+     | exprs ',' expr { $$ = tree_append(parser, $1, $3); } ;
 defs: def          { $$ = tree_list(parser, $1); }
     | defs ',' def { $$ = tree_append(parser, $1, $3); } ;
 def: one_target '=' pipe         { $$ = TREE(NODE_DEFINITION, @$, .list = $1->list, .op = '=', .a = $3); }
@@ -170,7 +183,7 @@ expr: primary
     | IF expr THEN expr ELSE expr %prec LONGIF { $$ = TREE(NODE_IF, @$, .a = $2, .b = $4, .c = $6); } ;
 
 primary: NUMBER
-       | STRING
+       | STRING %prec TITLE
        | ref
        | path '(' args ')'              { $$ = TREE(NODE_CALL, @$, .a = $1, .list = $3->list); }
        | path '[' subs ']' '(' args ')' { $$ = TREE(NODE_CALL, @$, .a = $1, .more = $3->list, .flag = true, .list = $6->list); }
@@ -189,6 +202,7 @@ subs: sub          { $$ = tree_list(parser, $1); }
     | subs ';' sub { $$ = tree_append(parser, tree_append(parser, $1, TREE(NODE_SEMICOLON, @2, .op = ';')), $3); } ;
 sub: expr
    | DOTS          { $$ = TREE(NODE_DOTS, @$, .op = 0); }
+   | NAME '=' expr { $$ = TREE(NODE_ARGUMENT, @$, NAMED($1), .a = $3); } /* of what an experiment recorded: at this setting */
    | NAME ':' expr { $$ = TREE(NODE_AXIS, @$, NAMED($1), .a = $3); } /* a new axis and its extent, or `batch: n` in a read */
    | '(' DOTS ')'  { $$ = TREE(NODE_COMPOSITE, @$, .list = tree_list(parser, TREE(NODE_DOTS, @2, .op = 0))->list); }
    | '(' sub_list_2 ')' { $$ = TREE(NODE_COMPOSITE, @$, .list = $2->list); } ; /* several axes as one, row-major */

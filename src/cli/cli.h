@@ -12,7 +12,8 @@ enum command_bit {
     GRADCHECK = 1 << 4,
     EXPLAIN = 1 << 5,
     FMT = 1 << 6,
-    DOC = 1 << 7
+    DOC = 1 << 7,
+    LAB = 1 << 8
 };
 struct options {
     struct arena *arena;
@@ -90,5 +91,6 @@ int run_gradcheck(struct options *options);
 int run_explain(struct options *options);
 int run_fmt(struct options *options);
 int run_doc(struct options *options);
+int run_lab(struct options *options);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN, RUNS = TRAIN | EVAL | PREDICT };
+enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN | LAB, RUNS = TRAIN | EVAL | PREDICT | LAB };
 
 static const struct option_row {
     const char *name, *value, *help;
@@ -17,7 +17,7 @@ static const struct option_row {
     {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS},
-    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK},
+    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB},
     {"steps", "N", "stop after this many steps", TRAIN},
     {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file", TRAIN | PREDICT},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
@@ -31,7 +31,7 @@ static const struct option_row {
     {"exhaustive", NULL, "check every element", GRADCHECK},
     {"time", NULL, "print where the time went", TRAIN | EVAL},
     {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN},
-    {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN},
+    {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
@@ -244,7 +244,7 @@ int options_parse(struct options *o, const struct command *command, int count, c
         status = check_dump(o);
     if (status < 0 && !o->files.count && command->bit != DOC)
         status = complain(RNET_USAGE, "%s wants %s. See rnetc %s --help", command->name, command->arguments, command->name);
-    if (status < 0 && o->files.count > 1 + (command->bit == PREDICT) && command->bit != FMT)
+    if (status < 0 && o->files.count > 1 + (command->bit == PREDICT) && command->bit != FMT && command->bit != LAB)
         status = complain(RNET_USAGE, "%s takes %s; `%s` is one too many", command->name, command->arguments,
                           o->files.at[1 + (command->bit == PREDICT)]);
     if (!o->threads) {

@@ -158,6 +158,26 @@ struct report_result {
 };
 void report_run(struct reporter *reporter, uint64_t step, scalar_source *source, void *context, struct report_result *out);
 
+/* ---- expect.c: does what a program expects hold? ---- */
+
+enum { MAX_EXPECT_AXES = 16 };
+struct expect_outcome {
+    int64_t elements, failed;
+    /* Of the element that fails by most, else of the one that is nearest to failing, and of the comparison that decides there. */
+    bool holds;
+    double miss;                    /* how far the left side is beyond the right; at most 0 if it holds; inf: not a number */
+    int op;
+    double left, right;
+    bool parts;                     /* a side is abs(first - second) */
+    double first, second;
+    int rank;
+    int64_t index[MAX_EXPECT_AXES]; /* of the element, along the expectation's axes */
+};
+/* Adds the elements of `items` items, numbered from `first`, to the outcome. sides: left, right, first, second of each comparison,
+   row-major over the side's axes; NULL where it is a number. single: sides were computed in f32. */
+void expect_check(const struct expectation *e, const double *const *sides, int64_t items, int64_t first, bool single,
+                  struct expect_outcome *outcome);
+
 /* ---- store.c: values by name that outlive a train block ---- */
 
 struct store {

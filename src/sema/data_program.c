@@ -177,10 +177,10 @@ static bool expr_is_same(const struct ir_expr *e)
 }
 
 /* Does nothing reach other items? Then it may run over a few at a time. */
-static bool reaches_no_other(const struct workspace *w)
+static bool reaches_no_other(const struct workspace *w, const struct ir_program *p)
 {
-    for (int i = 0; i < w->program->tensors.count; i++) {
-        const struct ir_tensor *t = w->program->tensors.at[i];
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *t = p->tensors.at[i];
 
         if (t->kind == IR_OPAQUE)
             return false;
@@ -198,9 +198,11 @@ static bool reaches_no_other(const struct workspace *w)
 static struct ir_tensor *output_tensor(struct scope *scope, const char *name, struct span at)
 {
     struct binding *binding = map_get(scope->names, name);
-    struct ir_tensor *tensor;
+    struct ir_tensor *tensor = expect_side_tensor(scope->workspace, name);
     const struct ir_form **forms;
 
+    if (tensor)
+        return tensor;
     if (!binding || binding->kind != BIND_VALUE || is_poison(binding->value))
         return NULL;
     if (binding->value->kind != VALUE_TENSOR && binding->value->kind != VALUE_NUMBER) {
@@ -228,6 +230,8 @@ static struct scope *run_block(struct workspace *w, struct data_split *split)
 
         if (statement->kind == NODE_OVER)
             run_over(scope, statement);
+        else if (statement->kind == NODE_EXPECT)
+            run_expect(scope, statement);
         else if (statement->kind != NODE_DEFINE || statement->text)
             fail(scope, "E0102", statement->span, "a split holds fields, name = expression or name ~ distribution, and `over`");
         for (int k = 0; statement->kind == NODE_DEFINE && !statement->text && k < statement->list.count; k++) {
@@ -290,7 +294,8 @@ struct data_program *lower_data(struct unit *unit, const char *data, const char 
     if (w->parameters.count || w->states.count)
         out->initial = initial_program(w, precision);
     out->items = items;
-    out->separable = reaches_no_other(w);
+    out->separable = reaches_no_other(w, out->program);
+    list_expects(w, false, &out->expects);
     out->split = describe_split(top, split, &fields, out->program, NULL);
     for (int i = 0; i < fields.fields.count; i++) {
         const struct data_split *other = fields.fields.at[i]->other;
@@ -405,7 +410,7 @@ void check_data(struct unit *unit, struct definition *data, struct diagnostics *
             if (find_data_field(unit, split, names.at[k], &field) && field.split == split && !is_only_reader(unit, &field))
                 list_add(unit->arena, made, names.at[k]);
         }
-        if (made.count)
+        if (made.count || has_expects(split->block))
             lower_data(unit, data->name, splits.at[i], made.at, made.count, 0, options, d);
     }
 }

@@ -186,6 +186,15 @@ struct probe_use {
     const char *name;
     struct ir_tensor *tensor;
 };
+/* An expect of the program, and the equations of its sides. */
+struct side_use {
+    const char *name;
+    struct ir_tensor *tensor;
+};
+struct expect_use {
+    struct expectation expectation;
+    LIST(struct side_use) sides;
+};
 struct workspace {
     struct unit *unit;
     struct arena *arena;
@@ -211,6 +220,7 @@ struct workspace {
     bool sized;               /* size(batch) was asked */
     bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
     LIST(struct statistic_use) statistics;
+    LIST(struct expect_use *) expects;
 };
 
 /* ---- scopes: scope.c ---- */
@@ -431,6 +441,15 @@ const struct ir_recurrence *recurrence_here(const struct scope *scope, const ir_
 struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_index_list *axes,
                                 enum ir_reduction reduction, const ir_index_list *reduced, const struct ir_expr *value,
                                 bool single, struct span span);
+
+/* ---- expect.c ---- */
+
+void run_expect(struct scope *scope, struct node *statement);
+/* The side of that name, or NULL. */
+struct ir_tensor *expect_side_tensor(const struct workspace *w, const char *name);
+/* Those of models that a train block trains, or all others. */
+void list_expects(const struct workspace *w, bool trained, expectation_list *out);
+bool has_expects(const struct node *node);
 
 /* ---- opaque.c, gather.c ---- */
 

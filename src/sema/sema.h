@@ -117,6 +117,33 @@ void unit_count_items(struct unit *unit, int64_t (*items)(void *context, const c
 int unit_trainings(const struct unit *unit);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
 
+/* `expect a < b`: must hold for every element over all axes of its sides. Sides are outputs of the program that the statement is
+   lowered with; the run compares them (expect_check), so that it can say by how much an expectation is missed. */
+struct expect_side {
+    const char *output;            /* NULL: `number` */
+    double number;
+    LIST(int) axes;                /* of the output: which axes of the expectation they are */
+};
+struct comparison {
+    int op;                        /* of NODE_BINARY: '=' '!' 'l' 'g' '<' '>' */
+    struct expect_side left, right;
+    bool parts;                    /* a side is abs(first - second) */
+    struct expect_side first, second;
+};
+struct expect_axis { const char *name; int64_t extent; bool batch; };
+struct expectation {
+    const char *title, *text;      /* title: NULL if it has none */
+    struct span span;
+    const char *model;             /* in whose text it stands, or NULL */
+    bool trained;                  /* a train block trains that model */
+    LIST(struct expect_axis) axes;
+    LIST(struct comparison) comparisons;
+    LIST(int) formula;             /* postfix: the number of a comparison, or -'a', -'o', -'n' */
+};
+typedef LIST(struct expectation *) expectation_list;
+/* Every expect of the file but those of experiments: title, text and span. */
+void unit_expects(struct unit *unit, expectation_list *out);
+
 /* Fields of a split that are more than one reader, as a program over its items; `batch` is the items. */
 struct data_program {
     struct ir_program *program;    /* outputs: the fields; per item if the first axis is batch */
@@ -125,14 +152,16 @@ struct data_program {
     LIST(struct split) others;     /* what it reads of all items of other splits */
     int64_t items;                 /* extent of batch */
     bool separable;                /* nothing reaches another item: it may run over a few at a time */
+    expectation_list expects;      /* of the block, and of models that it calls and nothing trains */
 };
-/* items 0: as many as there are. NULL after an error. */
+/* items 0: as many as there are. A name may be that of a side of an expectation. NULL after an error. */
 struct data_program *lower_data(struct unit *unit, const char *data, const char *split, const char *const *fields, int count,
                                 int64_t items, struct lower_options options, struct diagnostics *d);
 /* How many items a split has: *items if the program says so, else 0 and a field to read them from; false after an error. */
 bool data_count(struct unit *unit, const char *data, const char *split, int64_t *items, struct field *field);
 /* The splits of a data block, and the fields of a split that can be printed; false if it is no data block. */
 typedef LIST(const char *) data_names;
+void unit_data_blocks(const struct unit *unit, data_names *out);
 bool data_block_splits(struct unit *unit, const char *data, data_names *out);
 bool data_block_fields(struct unit *unit, const char *data, const char *split, data_names *out);
 /* The split that a divided one is part of at the end: *data and *split become it; the part, or NULL if it is not divided. */
@@ -153,6 +182,20 @@ struct prediction {
     LIST(data_names) symbols; /* of each output: the vocabularies that its `in` may mean; none: it is numbers */
 };
 struct prediction *lower_prediction(struct unit *unit, const char *model, struct lower_options options, struct diagnostics *d);
+/* The number-th model that nothing trains. */
+bool unit_models(const struct unit *unit, int number, const char **name, bool *inputs);
+/* How many data blocks have splits with all inputs of the model; the first of them and those splits. */
+int data_for_model(struct unit *unit, const char *model, const char **data, data_names *splits);
+/* A model that nothing trains in evaluation, with the sides of its expectations as outputs. */
+struct expect_program {
+    struct ir_program *program;
+    struct ir_program *initial;    /* first values of its parameters and states, or NULL */
+    struct split split;
+    expectation_list expects;
+};
+/* On all items of a split at once (data NULL: no inputs). NULL after an error. */
+struct expect_program *lower_expects(struct unit *unit, const char *model, const char *data, const char *split, int64_t items,
+                                     struct lower_options options, struct diagnostics *d);
 /* Everything that can be checked: every train block, every model in both modes. */
 void check_unit(struct unit *unit, struct diagnostics *d);
 /* Value of a let after --set, or false. */

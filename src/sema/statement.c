@@ -638,6 +638,9 @@ void run_statement(struct scope *scope, struct node *statement)
     case NODE_WHEN:
         run_when(scope, statement);
         break;
+    case NODE_EXPECT:
+        run_expect(scope, statement);
+        break;
     case NODE_OVER:
         if (!scope->function && scope->workspace) {
             run_over(scope, statement);

@@ -83,6 +83,8 @@ static bool worth_saying(const struct mistake *m, const char *name)
         return !expects(m, "'='");
     if (!strcmp(name, "':'"))
         return !closes;
+    if (!strcmp(name, "'='"))
+        return !expects(m, "']'") && !(expects(m, "')'") && expects(m, "'+'"));
     if (!strcmp(name, "'{'"))
         return !expects(m, "'='");
     if (!strcmp(name, "end of file"))
@@ -108,7 +110,7 @@ static const char *list_expected(const struct mistake *m)
         if (expects(m, "'}'"))
             said[size++] = "'}'";
     } else if (expects(m, "'let'")) {
-        said[size++] = "an item (use, let, fn, layer, model, rule, data, train)";
+        said[size++] = "an item (use, let, fn, layer, model, rule, data, train, experiment)";
     } else {
         for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
             if (expects(m, tokens[i]) && worth_saying(m, tokens[i]))

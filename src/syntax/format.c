@@ -150,7 +150,6 @@ static bool ends_operand(const struct formatter *f, int place)
     switch (kind_of(f, place)) {
     case TOKEN_NAME:
     case TOKEN_NUMBER:
-    case TOKEN_STRING:
     case TOKEN_TRAIN:
     case ')':
     case TOKEN_DOTS:

@@ -93,7 +93,8 @@ static void print_item(struct text *out, const struct node *node)
 {
     static const char *const words[] = {
         [NODE_LET] = "let ",   [NODE_FN] = "fn ",     [NODE_LAYER] = "layer ", [NODE_MODEL] = "model ",
-        [NODE_RULE] = "rule ", [NODE_DATA] = "data ", [NODE_TRAIN] = "train "};
+        [NODE_RULE] = "rule ", [NODE_DATA] = "data ", [NODE_TRAIN] = "train ",
+        [NODE_EXPERIMENT] = "experiment "};
 
     text_add(out, words[node->kind]);
     text_add(out, node->name);
@@ -132,6 +133,7 @@ void print_node(struct text *out, const struct node *node)
     case NODE_RULE:
     case NODE_DATA:
     case NODE_TRAIN:
+    case NODE_EXPERIMENT:
         print_item(out, node);
         break;
     case NODE_INPUT:
@@ -173,6 +175,20 @@ void print_node(struct text *out, const struct node *node)
     case NODE_NAMED:
         text_addf(out, "%s %s%s", node->name, node->text ? node->text : "", node->text ? " " : "");
         print_node(out, node->b);
+        break;
+    case NODE_EXPECT:
+    case NODE_CLAIM:
+        text_addf(out, "%s%s", node->name ? node->name : "", node->name ? " " : "");
+        text_add(out, node->kind == NODE_EXPECT ? "expect " : "claim ");
+        if (node->text) {
+            print_string(out, node->text);
+            text_add(out, " ");
+        }
+        print_node(out, node->a);
+        break;
+    case NODE_VARY:
+        text_addf(out, "%s in ", node->name);
+        print_nodes(out, node->list.at, node->list.count);
         break;
     case NODE_NUMBER:
         text_add(out, node->text);

@@ -42,7 +42,8 @@ void diagnose_help(struct diagnostics *d, const char *format, ...) __attribute__
 int diagnostics_errors(const struct diagnostics *d);
 /* Everything collected, in order of sources and bytes. color: ANSI. */
 void diagnostics_print(const struct diagnostics *d, struct text *out, bool color);
-/* The candidate nearest to name (Damerau-Levenshtein, at most a third of its length away), or NULL. */
+/* The candidate nearest to name (Damerau-Levenshtein, at most a third of its length away; capitals and underscores count
+   for nothing if they are all that differs), or NULL. */
 const char *nearest_name(const char *name, const char *const *candidates, int count);
 
 /* ---- the tree: one kind of node, whose fields mean what its kind says. Absent parts are NULL or empty. ---- */
@@ -59,6 +60,7 @@ enum node_kind {
     NODE_RULE,     /* as layer; b may be absent */
     NODE_DATA,     /* name, a: block; b: path after `from` or NODE_STRING after `in`; flag: it is `from` */
     NODE_TRAIN,    /* name, b: path after `on`, a: block */
+    NODE_EXPERIMENT, /* name, a: block */
     /* headers */
     NODE_INPUT,    /* name [list: subscripts] in a; flag: it has brackets. Outputs are written the same way */
     NODE_SETTING,  /* name: text (its type: "int", "layer", "fn" ...) = a */
@@ -72,12 +74,15 @@ enum node_kind {
     NODE_WHEN,     /* if a then b (block) else c (block, or NODE_WHEN) */
     NODE_OVER,     /* over name : a  from list (definitions)  b (block) */
     NODE_NAMED,    /* name b (block), as `train { }`, `report { }`; or  name text b, as `phase judge { }` */
+    NODE_EXPECT,   /* expect text a; text: its title or NULL */
+    NODE_CLAIM,    /* name claim text a; name: NULL or the word before `claim` */
+    NODE_VARY,     /* name in list, of an experiment */
     /* expressions */
     NODE_NUMBER,   /* number; text as written; flag: it has a point or an exponent */
     NODE_STRING,   /* text without quotes, escapes resolved */
     NODE_PATH,     /* name, or a.b.c with name "a.b.c"; list: NODE_NAME parts */
     NODE_NAME,     /* name */
-    NODE_READ,     /* a (path) [list: subscripts] */
+    NODE_READ,     /* a (path) [list: subscripts; NODE_ARGUMENT in what an experiment recorded] */
     NODE_CALL,     /* a (path) [more: subscripts; flag: it has brackets] (list: arguments). Also max(a, b): path `max` */
     NODE_ARGUMENT, /* name = a, or a; NODE_DOTS as a */
     NODE_BINARY,   /* a op b; op: '+' '-' '*' '/' 'f' (//) '%' '^' '=' (==) '!' (!=) 'l' (<=) 'g' (>=) '<' '>' 'a' (and) 'o' (or) */

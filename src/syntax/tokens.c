@@ -71,7 +71,7 @@ bool needs_left(int kind)
 
 bool begins_item(int kind)
 {
-    return kind >= TOKEN_USE && kind <= TOKEN_TRAIN; /* the grammar lists them side by side */
+    return kind >= TOKEN_USE && kind <= TOKEN_EXPERIMENT; /* the grammar lists them side by side */
 }
 
 /* ---- brackets ---- */
@@ -236,9 +236,15 @@ static void mark_blocks(struct tokens *tokens, struct arena *arena)
     }
 }
 
+/* A string behind `expect` or `claim`: what it is the title of may begin on the next line. */
+static bool is_title(int before, int kind)
+{
+    return kind == TOKEN_STRING && (before == TOKEN_EXPECT || before == TOKEN_CLAIM);
+}
+
 static void mark_line_ends(struct tokens *tokens)
 {
-    int last = 0; /* kind before, comments apart */
+    int last = 0, earlier = 0; /* kinds before, comments apart */
 
     for (int i = 0; i < tokens->all.count; i++) {
         struct token *t = &tokens->all.at[i];
@@ -246,11 +252,12 @@ static void mark_line_ends(struct tokens *tokens)
 
         if (t->kind == TOKEN_COMMENT)
             continue;
-        if (t->kind == TOKEN_NEWLINE && !t->depth && !needs_right(last)) {
+        if (t->kind == TOKEN_NEWLINE && !t->depth && !needs_right(last) && !is_title(earlier, last)) {
             while (tokens->all.at[next].kind == TOKEN_NEWLINE || tokens->all.at[next].kind == TOKEN_COMMENT)
                 next++;
             t->ends = !needs_left(tokens->all.at[next].kind);
         }
+        earlier = last == TOKEN_NEWLINE ? earlier : last;
         last = t->kind;
     }
 }

@@ -1,0 +1,287 @@
+/* lab.c: rnetc lab: runs what programs expect and prints what was seen. */
+#include "lab.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef LIST(const char *) path_list;
+
+/* ---- one file ---- */
+
+/* The first line of comment, without its marks. */
+static const char *title_of(struct arena *arena, const char *text)
+{
+    size_t size;
+
+    while (*text == '\n' || *text == ' ')
+        text++;
+    if (*text != '#')
+        return "";
+    text += strspn(text, "# \t");
+    size = strcspn(text, "\n");
+    while (size && (text[size - 1] == ' ' || text[size - 1] == '\r'))
+        size--;
+    return arena_slice(arena, text, size);
+}
+
+/* The seed of draws before any training: --seed, else the program's. */
+static uint64_t seed_of(const struct options *options, const struct unit *unit)
+{
+    double seed;
+
+    if (options->seed_given)
+        return options->seed;
+    return unit_let(unit, "seed", &seed) && seed >= 0 ? (uint64_t)seed : 0;
+}
+
+static void count_met(struct lab *lab)
+{
+    for (int i = 0; i < lab->findings.count; i++) {
+        const struct finding *f = &lab->findings.at[i];
+
+        lab->total++;
+        lab->met += f->looked && f->outcome.holds;
+    }
+}
+
+static int run_file(struct lab *lab)
+{
+    struct options options = *lab->options;
+    struct diagnostics *d;
+    expectation_list expects = {0};
+    int status;
+
+    options.arena = lab->arena;
+    options.files.at = &lab->path;
+    options.files.count = 1;
+    lab->options = &options;
+    lab->unit = program_read(&options, &d);
+    if (!lab->unit)
+        return RNET_SOURCE;
+    check_unit(lab->unit, d);
+    if (program_wrong(&options, d))
+        return RNET_SOURCE;
+    unit_expects(lab->unit, &expects);
+    for (int i = 0; i < expects.count; i++)
+        list_add(lab->arena, lab->findings, (struct finding){.expectation = expects.at[i]});
+    if (!expects.count)
+        return complain(RNET_SOURCE, "%s: nothing is expected here", lab->path);
+    lab->seed = seed_of(&options, lab->unit);
+    lab->precision = options.precision >= 0 ? options.precision : IR_DOUBLE;
+    lab->source = data_source_new(lab->arena, lab->unit, store_new(lab->arena));
+    lab->source->seed = lab->seed;
+    lab->source->precision = lab->precision;
+    lab->source->threads = options.threads;
+    lab->source->no_fuse = options.no_fuse;
+    status = lab_expects(lab);
+    count_met(lab);
+    if (status == RNET_DONE && lab->met < lab->total)
+        status = RNET_FAILED;
+    return status;
+}
+
+/* ---- what was seen ---- */
+
+static const char *operator_text(int op)
+{
+    return op == '=' ? "==" : op == '!' ? "!=" : op == 'l' ? "<=" : op == 'g' ? ">=" : op == '<' ? "<" : ">";
+}
+
+static void add_place(struct text *out, const struct finding *f)
+{
+    const char *joint = " at ";
+
+    for (int i = 0; i < f->outcome.rank; i++) {
+        const struct expect_axis *axis = &f->looked->axes.at[i];
+
+        if (axis->extent == 1 && !f->outcome.index[i])
+            continue;
+        text_addf(out, "%s%s %" PRId64, joint, axis->batch ? "item" : axis->name, f->outcome.index[i]);
+        joint = ", ";
+    }
+}
+
+static void add_numbers(struct text *out, const struct finding *f)
+{
+    const struct expect_outcome *o = &f->outcome;
+
+    text_addf(out, "%.9g %s %.9g", o->left, operator_text(o->op), o->right);
+    if (o->parts)
+        text_addf(out, " (of %.9g and %.9g)", o->first, o->second);
+}
+
+static void print_finding(const struct lab *lab, const struct finding *f)
+{
+    const struct expect_outcome *o = &f->outcome;
+    struct text text = {0};
+    int line, column;
+
+    source_position(f->expectation->span.source, f->expectation->span.begin, &line, &column);
+    text_addf(&text, "  %-7s %4d  ", !f->looked ? "unseen" : o->holds ? "met" : "FAILED", line);
+    if (f->expectation->title)
+        text_addf(&text, "%s: ", f->expectation->title);
+    text_add(&text, f->expectation->text);
+    if (f->looked && o->holds) {
+        text_addf(&text, "   %" PRId64 " element%s; nearest", o->elements, o->elements == 1 ? "" : "s");
+        add_place(&text, f);
+        text_add(&text, ": ");
+        add_numbers(&text, f);
+    } else if (f->looked) {
+        text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path, line, column,
+                  o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
+        add_place(&text, f);
+        text_add(&text, ": ");
+        add_numbers(&text, f);
+        if (isinf(o->miss) && (isnan(o->left) || isnan(o->right)))
+            text_add(&text, ", which is not a number");
+        else
+            text_addf(&text, ", missed by %.9g", fabs(o->miss));
+    } else {
+        text_addf(&text, "\n          %s:%d:%d: nothing looked at this: %s", lab->path, line, column,
+                  f->expectation->trained ? "a train block has to run for it" : "no program computes it");
+    }
+    puts(text.data);
+    text_free(&text);
+}
+
+static void print_file(const struct lab *lab, bool all)
+{
+    for (int i = 0; i < lab->findings.count; i++) {
+        const struct finding *f = &lab->findings.at[i];
+
+        if (all || !f->looked || !f->outcome.holds)
+            print_finding(lab, f);
+    }
+}
+
+static const char *verdict_of(int status)
+{
+    switch (status) {
+    case RNET_DONE:
+        return "met";
+    case RNET_FAILED:
+        return "FAILED";
+    case RNET_INTERRUPTED:
+        return "interrupted";
+    default:
+        return "ERROR";
+    }
+}
+
+static void print_line(const struct lab *lab, int widest)
+{
+    printf("%-*s  %2d/%-2d  %6.2f s  %-7s %s\n", widest, lab->name, lab->met, lab->total, lab->seconds,
+           verdict_of(lab->status), lab->title);
+}
+
+/* ---- files and folders ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* The .rnet files under a folder, by name. */
+static bool list_folder(struct arena *arena, const char *path, path_list *out)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    path_list names = {0};
+
+    if (!folder) {
+        complain(0, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    while ((entry = readdir(folder))) {
+        size_t size = strlen(entry->d_name);
+        const char *full = arena_printf(arena, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entry->d_name);
+
+        if (entry->d_name[0] != '.' && (is_folder(full) || (size > 5 && !strcmp(entry->d_name + size - 5, ".rnet"))))
+            list_add(arena, names, full);
+    }
+    closedir(folder);
+    if (names.count)
+        qsort(names.at, (size_t)names.count, sizeof *names.at, by_name);
+    for (int i = 0; i < names.count; i++) {
+        if (!is_folder(names.at[i]))
+            list_add(arena, *out, names.at[i]);
+        else if (!list_folder(arena, names.at[i], out))
+            return false;
+    }
+    return true;
+}
+
+static void run_one(struct options *options, const char *path, struct lab *lab)
+{
+    const struct source *source;
+    double begin = rnet_seconds();
+
+    *lab = (struct lab){.options = options, .arena = arena_new(), .path = path, .title = ""};
+    lab->name = file_stem(lab->arena, path);
+    source = source_read(lab->arena, path);
+    if (source)
+        lab->title = title_of(lab->arena, source->text);
+    lab->status = run_file(lab);
+    lab->options = options;
+    lab->seconds = rnet_seconds() - begin;
+}
+
+int run_lab(struct options *options)
+{
+    path_list files = {0};
+    bool many = options->files.count > 1;
+    int widest = 0, status = RNET_DONE, met = 0, total = 0, fine = 0;
+    double seconds = 0;
+    struct lab lab;
+
+    for (int i = 0; i < options->files.count; i++) {
+        if (!is_folder(options->files.at[i])) {
+            list_add(options->arena, files, options->files.at[i]);
+            continue;
+        }
+        many = true;
+        if (!list_folder(options->arena, options->files.at[i], &files))
+            return RNET_DATA;
+    }
+    if (!files.count)
+        return complain(RNET_USAGE, "%s: there is no .rnet file in it", options->files.at[0]);
+    for (int i = 0; i < files.count; i++) {
+        int width = (int)strlen(file_stem(options->arena, files.at[i]));
+
+        widest = width > widest ? width : widest;
+    }
+    for (int i = 0; i < files.count; i++) {
+        run_one(options, files.at[i], &lab);
+        if (many)
+            print_line(&lab, widest);
+        else if (*lab.title)
+            printf("%s: %s\n", lab.name, lab.title);
+        print_file(&lab, !many);
+        fflush(stdout);
+        met += lab.met;
+        total += lab.total;
+        seconds += lab.seconds;
+        fine += lab.status == RNET_DONE;
+        if (lab.status != RNET_DONE)
+            status = many ? RNET_FAILED : lab.status;
+        arena_free(lab.arena);
+    }
+    if (many)
+        printf("%d of %d files, %d of %d met, %.1f s\n", fine, files.count, met, total, seconds);
+    else if (total)
+        printf("%d of %d met, %.2f s\n", met, total, seconds);
+    return status;
+}

@@ -1,0 +1,454 @@
+/* expect.c: `expect a < b`: comparisons, joined by and, or, not, that must hold for every element.
+   requires   the statement stands in a model, a layer, a split or a report, outside of `over`
+   makes      an equation for each side of each comparison, over the axes that it has; a side that is known is a number
+   then       the run reads the sides and compares (driver/expect.c): so it can say by how much something is missed
+
+   Axes that an expect names for the first time are its own. */
+#include <string.h>
+
+#include "internal.h"
+
+struct comparing {
+    struct scope *scope;
+    struct workspace *w;
+    struct expect_use *use;
+    ir_index_list free;  /* indices that are axes of the expectation, in its order, own ones left out */
+    ir_index_list own;   /* axes without names of their own, of the first side that has any */
+    bool computed;
+};
+
+static void add_axis(struct comparing *c, const struct ir_index *index)
+{
+    struct expect_axis axis = {index->name, index->extent, index->batch};
+
+    list_add(c->w->arena, c->use->expectation.axes, axis);
+}
+
+/* Which axis of the expectation the index is. */
+static int axis_of(struct comparing *c, struct ir_index *index)
+{
+    for (int i = 0; i < c->free.count; i++)
+        if (c->free.at[i] == index)
+            return i;
+    bug("an index of an expectation has no axis");
+}
+
+/* Free indices of all comparisons come first, so that own axes stand behind them. */
+static void collect_free(struct comparing *c, const struct value *v)
+{
+    ir_index_list free = {0};
+
+    indices_computed(c->scope, v, &free);
+    for (int i = 0; i < free.count; i++)
+        if (!list_has(&c->free, free.at[i]))
+            list_add(c->w->arena, c->free, free.at[i]);
+}
+
+/* Stored apart, whatever it is a read of: a leaf is none of the program's outputs. */
+static struct ir_tensor *stored(struct comparing *c, const struct value *v, const char *name, struct span at)
+{
+    struct ir_program *p = c->w->program;
+    ir_index_list axes = {0};
+
+    equation_axes(c->scope, v, &axes);
+    for (int i = 0; i < v->own.count; i++)
+        list_add(c->w->arena, axes, v->own.at[i]);
+    return ir_equation(p, name, axes.at, axes.count, IR_MAP, NULL, 0, value_expr(c->scope, v), false,
+                       origin_of(c->scope, at));
+}
+
+static void add_side(struct comparing *c, struct expect_side *side, const struct value *v, const char *what, struct span at)
+{
+    struct side_use use = {0};
+
+    if (v->kind == VALUE_NUMBER) {
+        side->number = v->number;
+        c->computed |= v->expr != NULL;
+        return;
+    }
+    c->computed = true;
+    side->output = arena_printf(c->w->arena, "expect %d.%d.%s", c->w->expects.count + 1,
+                                c->use->expectation.comparisons.count + 1, what);
+    use.name = side->output;
+    use.tensor = stored(c, v, side->output, at);
+    for (int i = 0; i < use.tensor->rank - v->own.count; i++)
+        list_add(c->w->arena, side->axes, axis_of(c, use.tensor->axes[i]));
+    for (int i = 0; i < v->own.count; i++)
+        list_add(c->w->arena, side->axes, c->free.count + i);
+    list_add(c->w->arena, c->use->sides, use);
+}
+
+static const struct node *bare(const struct node *node)
+{
+    while (node->kind == NODE_GROUPED)
+        node = node->a;
+    return node;
+}
+
+static bool is_comparison(const struct node *node)
+{
+    return node->kind == NODE_BINARY && strchr("=!lg<>", node->op);
+}
+
+/* The difference under abs, or NULL. */
+static const struct node *distance(const struct node *node)
+{
+    const struct node *inner;
+
+    node = bare(node);
+    if (node->kind != NODE_CALL || strcmp(node->a->name, "abs") || node->list.count != 1)
+        return NULL;
+    inner = bare(node->list.at[0]->a);
+    return inner->kind == NODE_BINARY && inner->op == '-' ? inner : NULL;
+}
+
+/* One number for each value of its indices and own axes. */
+static const struct value *side_value(struct comparing *c, struct node *node)
+{
+    const struct value *v = evaluate(c->scope, node);
+
+    if (is_poison(v))
+        return NULL;
+    if (v->kind == VALUE_NUMBER || v->kind == VALUE_TENSOR)
+        return v;
+    fail(c->scope, "E0206", node->span, "a number is wanted in a comparison: %s", text_of(c->scope, node));
+    return NULL;
+}
+
+static bool own_axes_fit(struct comparing *c, const struct value *v, const struct node *at)
+{
+    if (!v->own.count)
+        return true;
+    if (c->own.count)
+        return axes_agree(c->scope, &c->own, &v->own, at);
+    c->own = v->own;
+    return true;
+}
+
+struct leaf {
+    struct node *node;
+    const struct value *sides[4]; /* left, right; what is subtracted under abs, on the left or on the right */
+};
+typedef LIST(struct leaf) leaf_list;
+
+/* Every side is evaluated before any is stored: the axes must be known. */
+static bool evaluate_leaves(struct comparing *c, struct node *node, leaf_list *leaves)
+{
+    struct node *inner = node;
+    struct leaf leaf = {0};
+    const struct node *parts;
+
+    while (inner->kind == NODE_GROUPED)
+        inner = inner->a;
+    if (inner->kind == NODE_BINARY && (inner->op == 'a' || inner->op == 'o')) {
+        bool first = evaluate_leaves(c, inner->a, leaves);
+
+        return evaluate_leaves(c, inner->b, leaves) && first;
+    }
+    if (inner->kind == NODE_UNARY && inner->op == 'n')
+        return evaluate_leaves(c, inner->a, leaves);
+    if (!is_comparison(inner)) {
+        fail(c->scope, "E0206", inner->span, "expect wants a comparison, not %s", text_of(c->scope, inner));
+        help(c->scope, "expect a < b; comparisons are joined by and, or, not");
+        return false;
+    }
+    leaf.node = inner;
+    leaf.sides[0] = side_value(c, inner->a);
+    leaf.sides[1] = side_value(c, inner->b);
+    if (!leaf.sides[0] || !leaf.sides[1])
+        return false;
+    parts = distance(inner->a);
+    if (!parts)
+        parts = distance(inner->b);
+    for (int i = 0; parts && i < 2; i++)
+        leaf.sides[2 + i] = side_value(c, i ? parts->b : parts->a);
+    for (int i = 0; i < 4 && leaf.sides[i]; i++) {
+        if (!own_axes_fit(c, leaf.sides[i], inner))
+            return false;
+        collect_free(c, leaf.sides[i]);
+    }
+    list_add(c->w->arena, *leaves, leaf);
+    return true;
+}
+
+/* The formula in postfix order: comparisons by number, operators as minus their letter. */
+static void add_formula(struct comparing *c, const struct node *node, int *next)
+{
+    node = bare(node);
+    if (is_comparison(node)) {
+        list_add(c->w->arena, c->use->expectation.formula, (*next)++);
+        return;
+    }
+    add_formula(c, node->a, next);
+    if (node->kind == NODE_BINARY)
+        add_formula(c, node->b, next);
+    list_add(c->w->arena, c->use->expectation.formula, -node->op);
+}
+
+static void add_comparison(struct comparing *c, const struct leaf *leaf)
+{
+    static const char *const names[4] = {"left", "right", "first", "second"};
+    struct comparison comparison = {.op = leaf->node->op, .parts = leaf->sides[2] != NULL};
+    struct expect_side *sides[4] = {&comparison.left, &comparison.right, &comparison.first, &comparison.second};
+
+    for (int i = 0; i < 4 && leaf->sides[i]; i++)
+        add_side(c, sides[i], leaf->sides[i], names[i], leaf->node->span);
+    list_add(c->w->arena, c->use->expectation.comparisons, comparison);
+}
+
+/* The model in whose text the statement stands, or NULL. */
+static const char *model_around(const struct unit *unit, struct span at)
+{
+    for (int i = 0; i < unit->main->definitions.count; i++) {
+        const struct node *node = unit->main->definitions.at[i]->node;
+
+        if (node->kind == NODE_MODEL && node->span.source == at.source && node->span.begin <= at.begin &&
+            at.end <= node->span.end)
+            return node->name;
+    }
+    return NULL;
+}
+
+static bool is_trained(const struct unit *unit, const char *model)
+{
+    for (int i = 0; model && i < unit->trainings.count; i++)
+        if (!strcmp(unit->trainings.at[i]->name, model))
+            return true;
+    return false;
+}
+
+/* In a data block all items of another split are only to be reduced. */
+static bool items_are_own(struct comparing *c, struct span at)
+{
+    for (int i = 0; i < c->free.count; i++) {
+        if (!c->free.at[i]->batch || c->free.at[i] == c->w->batch)
+            continue;
+        fail(c->scope, "E0402", at, "this runs over the items of %s, not over its own", c->free.at[i]->name);
+        help(c->scope, "reduce it, mean[batch] ...; in a data block made from others, D.x is the same item of D");
+        return false;
+    }
+    return true;
+}
+
+static bool may_stand_here(struct scope *scope, const struct node *statement)
+{
+    if (scope->function || scope->rule) {
+        fail(scope, "E0102", statement->span, "%s expects nothing; a model, a layer, a split and a report do",
+             scope->rule ? "a rule" : "a function");
+        return false;
+    }
+    if (scope->over) {
+        fail(scope, "E0102", statement->span, "expect inside of `over`");
+        help(scope, "keep the value, y[t, ...] = ..., and write the expect after the block");
+        return false;
+    }
+    return true;
+}
+
+void run_expect(struct scope *scope, struct node *statement)
+{
+    struct scope *inner = scope_inner(scope);
+    struct comparing c = {.scope = inner, .w = scope->workspace};
+    leaf_list leaves = {0};
+    int next = 0;
+
+    if (!may_stand_here(scope, statement))
+        return;
+    inner->body = inner;
+    inner->target = "expect";
+    c.use = NEW(c.w->arena, struct expect_use);
+    c.use->expectation.title = statement->text;
+    c.use->expectation.text = text_of(scope, statement->a);
+    c.use->expectation.span = statement->span;
+    c.use->expectation.model = model_around(scope->unit, statement->span);
+    c.use->expectation.trained = is_trained(scope->unit, c.use->expectation.model);
+    if (!evaluate_leaves(&c, statement->a, &leaves) || !items_are_own(&c, statement->a->span))
+        return;
+    for (int i = 0; i < c.free.count; i++)
+        add_axis(&c, c.free.at[i]);
+    for (int i = 0; i < c.own.count; i++)
+        add_axis(&c, c.own.at[i]);
+    for (int i = 0; i < leaves.count; i++)
+        add_comparison(&c, &leaves.at[i]);
+    add_formula(&c, statement->a, &next);
+    if (!c.computed) {
+        fail(scope, "E0206", statement->a->span, "this compares numbers that are written here: %s",
+             text_of(scope, statement->a));
+        help(scope, "an expect says something of what the program computes");
+        return;
+    }
+    list_add(c.w->arena, c.w->expects, c.use);
+}
+
+struct ir_tensor *expect_side_tensor(const struct workspace *w, const char *name)
+{
+    for (int i = 0; i < w->expects.count; i++)
+        for (int k = 0; k < w->expects.at[i]->sides.count; k++)
+            if (!strcmp(w->expects.at[i]->sides.at[k].name, name))
+                return w->expects.at[i]->sides.at[k].tensor;
+    return NULL;
+}
+
+void list_expects(const struct workspace *w, bool trained, expectation_list *out)
+{
+    for (int i = 0; i < w->expects.count; i++)
+        if (w->expects.at[i]->expectation.trained == trained)
+            list_add(w->arena, *out, &w->expects.at[i]->expectation);
+}
+
+/* ---- what a file expects, and where it is looked at ---- */
+
+static void find_statements(struct unit *unit, struct node *node, expectation_list *out)
+{
+    if (!node)
+        return;
+    if (node->kind == NODE_EXPECT) {
+        struct expectation *e = NEW(unit->arena, struct expectation);
+        struct text text = {0};
+
+        print_node(&text, node->a);
+        e->title = node->text;
+        e->text = arena_string(unit->arena, text.data);
+        e->span = node->span;
+        e->model = model_around(unit, node->span);
+        e->trained = is_trained(unit, e->model);
+        text_free(&text);
+        list_add(unit->arena, *out, e);
+        return;
+    }
+    find_statements(unit, node->a, out);
+    find_statements(unit, node->b, out);
+    find_statements(unit, node->c, out);
+    for (int i = 0; i < node->list.count; i++)
+        find_statements(unit, node->list.at[i], out);
+}
+
+void unit_expects(struct unit *unit, expectation_list *out)
+{
+    for (int i = 0; unit->main->tree && i < unit->main->tree->list.count; i++)
+        if (unit->main->tree->list.at[i]->kind != NODE_EXPERIMENT)
+            find_statements(unit, unit->main->tree->list.at[i], out);
+}
+
+bool has_expects(const struct node *node)
+{
+    if (!node)
+        return false;
+    if (node->kind == NODE_EXPECT || has_expects(node->a) || has_expects(node->b) || has_expects(node->c))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (has_expects(node->list.at[i]))
+            return true;
+    return false;
+}
+
+/* ---- models that nothing trains ---- */
+
+bool unit_models(const struct unit *unit, int number, const char **name, bool *inputs)
+{
+    for (int i = 0; i < unit->main->definitions.count; i++) {
+        const struct node *node = unit->main->definitions.at[i]->node;
+
+        if (node->kind != NODE_MODEL || is_trained(unit, node->name) || number--)
+            continue;
+        *name = node->name;
+        *inputs = node->list.count > 0;
+        return true;
+    }
+    return false;
+}
+
+void unit_data_blocks(const struct unit *unit, data_names *out)
+{
+    for (int i = 0; i < unit->main->definitions.count; i++)
+        if (unit->main->definitions.at[i]->node->kind == NODE_DATA)
+            list_add(unit->arena, *out, unit->main->definitions.at[i]->name);
+}
+
+static bool gives_inputs(struct unit *unit, struct definition *data, const char *name, const struct node *model)
+{
+    struct data_split *split = data_split(unit, data, name);
+
+    for (int i = 0; split && i < model->list.count; i++) {
+        struct data_field field;
+
+        if (!find_data_field(unit, split, model->list.at[i]->name, &field))
+            return false;
+    }
+    return split != NULL;
+}
+
+int data_for_model(struct unit *unit, const char *model, const char **data, data_names *splits)
+{
+    struct definition *definition = map_get(unit->main->names, model);
+    int found = 0;
+
+    for (int i = 0; i < unit->main->definitions.count; i++) {
+        struct definition *candidate = unit->main->definitions.at[i];
+        name_list names = {0};
+        bool gives = false;
+
+        if (candidate->node->kind != NODE_DATA)
+            continue;
+        data_split_names(unit, candidate, &names);
+        for (int k = 0; k < names.count; k++) {
+            if (!gives_inputs(unit, candidate, names.at[k], definition->node))
+                continue;
+            if (!found)
+                list_add(unit->arena, *splits, names.at[k]);
+            gives = true;
+        }
+        if (gives && !found)
+            *data = candidate->name;
+        found += gives;
+    }
+    return found;
+}
+
+struct expect_program *lower_expects(struct unit *unit, const char *name, const char *data_name, const char *split_name,
+                                     int64_t items, struct lower_options options, struct diagnostics *d)
+{
+    struct expect_program *out = NEW(unit->arena, struct expect_program);
+    struct definition *model = map_get(unit->main->names, name);
+    struct definition *data = data_name ? map_get(unit->main->names, data_name) : NULL;
+    struct data_split *split = data ? data_split(unit, data, split_name) : NULL;
+    struct scope *top = scope_top(NULL, unit, unit->main, false), *scope = NULL;
+    enum ir_precision precision = options.precision >= 0 ? (enum ir_precision)options.precision : IR_SINGLE;
+    struct field_table fields = {0};
+    struct workspace *w = NULL;
+    LIST(struct side_use) sides = {0};
+    struct extraction *x;
+    int errors = diagnostics_errors(d);
+
+    unit->diagnostics = d;
+    if (options.items) {
+        unit->items = options.items;
+        unit->items_context = options.items_context;
+    }
+    if (split)
+        data_fields(top, split, &fields);
+    for (int round = 0; round < 6; round++) {
+        fields.changed = false;
+        w = workspace_new(unit, d, name, split ? items : 1, precision);
+        scope = forward(w, model, split, &fields, false, model->node->name_span);
+        if (!fields.changed || diagnostics_errors(d) > errors)
+            break;
+    }
+    if (!scope || diagnostics_errors(d) || fields.changed)
+        return NULL;
+    list_expects(w, false, &out->expects);
+    for (int i = 0; i < w->expects.count; i++)
+        for (int k = 0; !w->expects.at[i]->expectation.trained && k < w->expects.at[i]->sides.count; k++)
+            list_add(unit->arena, sides, w->expects.at[i]->sides.at[k]);
+    x = extraction_new(unit->arena, w->program, name, precision);
+    for (int i = 0; i < sides.count; i++)
+        extraction_want(x, sides.at[i].tensor);
+    out->program = extraction_run(x);
+    for (int i = 0; i < sides.count; i++)
+        ir_add_output(out->program, sides.at[i].name, extraction_copy(x, sides.at[i].tensor), false);
+    if (w->parameters.count || w->states.count)
+        out->initial = initial_program(w, precision);
+    if (split)
+        out->split = describe_split(top, split, &fields, out->program, NULL);
+    return out;
+}
