@@ -86,7 +86,7 @@ void infer_tensor(struct ir_tensor *equation);
 int opaque_own(enum ir_opaque opaque);
 /* What is wrong with the shapes of the operands, or NULL. */
 const char *opaque_misfit(enum ir_opaque opaque, const struct ir_tensor *a, const struct ir_tensor *b);
-extern const char *const opaque_names[4], *const kernel_kinds[4]; /* operators.c: as words of the text form */
+extern const char *const opaque_names[4], *const kernel_kinds[5]; /* operators.c: as words of the text form */
 /* Kind and range of the equation's value; whole numbers or not. */
 bool infer_equation(const struct ir_tensor *equation, struct interval *range);
 

@@ -20,10 +20,11 @@ const struct ir_operator ir_operators[IR_OP_COUNT] = {
 
 const char *const opaque_names[4] = {
     [IR_RANK] = "rank", [IR_SOLVE] = "solve", [IR_CHOLESKY] = "cholesky", [IR_ORTHOGONAL] = "orthogonal"};
-const char *const kernel_kinds[4] = {[IR_NEST] = "nest",
+const char *const kernel_kinds[5] = {[IR_NEST] = "nest",
                                      [IR_PRODUCT_KERNEL] = "product",
                                      [IR_SCATTER_KERNEL] = "scatter",
-                                     [IR_OPAQUE_KERNEL] = "opaque"};
+                                     [IR_OPAQUE_KERNEL] = "opaque",
+                                     [IR_TILE_KERNEL] = "tile"};
 
 double ir_operate(enum ir_op op, double a, double b, double c)
 {

@@ -10,8 +10,8 @@
                   | "recurrence" name "over" index ("up" | "down") "{" equations, a line each "}"
                   | "update" name "<-" name
                   | "output" name ["=" name] ["guard"]
-                  | "kernel" name ("nest" | "product" | "scatter" | "opaque") ["over" name] "[" names "]" "{" { stage }
-   "}"
+                  | "kernel" name ("nest" | "product" | "tile" | "scatter" | "opaque") ["over" name] "[" names "]"
+                           "{" { stage } "}"
                            ["stopped" string]
                   | "place" name region whole storage
                   | "bytes" "arena" whole "parameters" whole "state" whole "inputs" whole
@@ -503,7 +503,7 @@ static void kernel(struct parser *p)
     ir_index_list list = {0};
 
     k->name = name(p, "a kernel's name");
-    k->kind = (enum ir_kernel_kind)choice(p, kernel_kinds, 4, "nest, product, scatter or opaque");
+    k->kind = (enum ir_kernel_kind)choice(p, kernel_kinds, 5, "nest, product, tile, scatter or opaque");
     if (accept(p, "over"))
         k->time = index_named(p);
     index_names(p, &list);

@@ -143,7 +143,7 @@ static bool place_kernel(struct kernels *k, int number)
                               kernel->name, t->name);
         }
     }
-    if (kernel->kind == IR_PRODUCT_KERNEL &&
+    if ((kernel->kind == IR_PRODUCT_KERNEL || kernel->kind == IR_TILE_KERNEL) &&
         (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
          kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
          kernel->parallel.count + (kernel->recurrence != NULL) != kernel->stages.at[0]->equations.at[0]->rank))

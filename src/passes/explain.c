@@ -50,6 +50,8 @@ static const char *kind_name(const struct ir_kernel *k)
     case IR_NEST:
         return "nest";
     case IR_PRODUCT_KERNEL:
+        return "matrix product by BLAS";
+    case IR_TILE_KERNEL:
         return "matrix product";
     case IR_SCATTER_KERNEL:
         return "scatter";
@@ -208,7 +210,7 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
     text_add(out, "\n");
     if (k->recurrence)
         text_addf(out, "  for each step of %s: %lld\n", k->recurrence->name, (long long)k->recurrence->extent);
-    if (k->kind == IR_PRODUCT_KERNEL) {
+    if (k->kind == IR_PRODUCT_KERNEL || k->kind == IR_TILE_KERNEL) {
         struct product product;
 
         if (product_match(p, k->stages.at[0]->equations.at[0], &product)) {

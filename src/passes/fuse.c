@@ -332,7 +332,7 @@ static void copy_leaves(struct ir_program *p)
 
 void fuse(struct ir_program *p, bool enabled)
 {
-    struct fusion f = {.p = p, .arena = arena_new()};
+    struct fusion f = {.p = p, .arena = arena_new(), .tiles = enabled};
     number_list *before;
     bool *ends;
 

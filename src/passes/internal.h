@@ -125,6 +125,7 @@ struct fusion {
     struct member *members;      /* by number */
     LIST(struct time_index) times; /* of the recurrences met so far */
     struct group *groups;        /* by number of the first equation; only equations have one */
+    bool tiles;                  /* products become tile kernels */
 };
 /* Whether joins may shorten the parallel loops. */
 enum shrink { KEEP_LOOPS, SHRINK_LOOPS };

@@ -357,7 +357,7 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
     struct ir_program *p = f->p;
     struct build b = {f, group, NEW(p->arena, struct ir_kernel), NEW_ARRAY(f->arena, int, p->tensors.count + 1), {0}};
 
-    b.kernel->kind = group->product ? IR_PRODUCT_KERNEL : IR_NEST;
+    b.kernel->kind = !group->product ? IR_NEST : f->tiles ? IR_TILE_KERNEL : IR_PRODUCT_KERNEL;
     b.kernel->stopped = group->stopped;
     for (int i = 0; i < group->depth; i++) {
         b.parallel[i] = fresh(p, f->members[group->equations.at[0]->number].slot[i]);

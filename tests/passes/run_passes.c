@@ -80,6 +80,7 @@ static void add_kernel(struct text *out, const struct ir_kernel *k)
 {
     static const char *const kinds[] = {[IR_NEST] = "nest",
                                         [IR_PRODUCT_KERNEL] = "product",
+                                        [IR_TILE_KERNEL] = "tile",
                                         [IR_SCATTER_KERNEL] = "scatter",
                                         [IR_OPAQUE_KERNEL] = "opaque"};
 

@@ -1,0 +1,273 @@
+/* tile.c: a tile kernel as a function of a part. A part makes some groups of tiles, one after the other; of a group
+
+   for each block of k
+       for each panel of the group
+           for each block of rows of the group: a tile
+
+   A last panel that is not full, and everything of a product whose columns lie far apart (turned), is gathered on the
+   stack and brought to C when the group is done. */
+#include "tile.h"
+
+typedef LLVMValueRef V;
+
+/* ---- small things ---- */
+
+V count_of(struct emitter *e, int64_t number)
+{
+    return whole_like(e->i64, number);
+}
+
+V times(struct emitter *e, V v, int64_t by)
+{
+    return by == 1 ? v : LLVMBuildNSWMul(e->builder, v, count_of(e, by), "");
+}
+
+V plus(struct emitter *e, V a, V b)
+{
+    return LLVMBuildNSWAdd(e->builder, a, b, "");
+}
+
+V lesser(struct emitter *e, V a, V b)
+{
+    return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b, "");
+}
+
+V further(struct emitter *e, V pointer, V v, int64_t bytes)
+{
+    return bytes ? offset_pointer(e, pointer, times(e, v, bytes)) : pointer;
+}
+
+V at_batch(struct emitter *e, const struct product *product, V batch, const int64_t *strides, int64_t bytes, V pointer)
+{
+    for (int i = product->batched_count - 1; i >= 0; i--) {
+        V extent = count_of(e, product->batch_extent[i]);
+
+        pointer = further(e, pointer, i ? LLVMBuildURem(e->builder, batch, extent, "") : batch, strides[i] * bytes);
+        if (i)
+            batch = LLVMBuildUDiv(e->builder, batch, extent, "");
+    }
+    return pointer;
+}
+
+V operand_base(struct emitter *e, const struct tile_operand *operand, int64_t bytes)
+{
+    V base = offset_constant(e, tensor_base(e, operand->tensor), operand->first * bytes);
+
+    return e->kernel->time ? further(e, base, binding_of(e, e->kernel->time)->scalar, operand->time * bytes) : base;
+}
+
+V first_row(struct emitter *e, const struct tile_plan *plan, V block)
+{
+    V row = times(e, block, plan->height - 1);
+
+    return plus(e, row, lesser(e, block, count_of(e, plan->tall)));
+}
+
+/* ---- a group ---- */
+
+/* What a part has at hand of the group it makes. */
+struct group {
+    V p, q, c; /* of the batch: copies if there are any */
+    V q_block; /* room on the stack for a block of k of the group's panels */
+    V first_block, end_block, first_panel, end_panel, row; /* row: the group's first */
+    V gathered;      /* on the stack: all of a turned group, or a last panel */
+    int64_t gathered_row;
+};
+
+static V chosen(struct emitter *e, V condition, V a, V b)
+{
+    return LLVMBuildSelect(e->builder, condition, a, b, "");
+}
+
+static bool has_last(const struct tile_plan *plan)
+{
+    return plan->full_panels < plan->panels;
+}
+
+/* The tiles of one panel for one block of k. */
+static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
+{
+    V is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, panel, count_of(e, plan->full_panels), "");
+    V q, c, c_row, zero = count_of(e, 0);
+    bool by_rows = copied_by_rows(plan), copied = plan->p.access != IN_PLACE;
+
+    if (plan->q.access == PACKED_BLOCKS) {
+        q = further(e, g->q_block, LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), BLOCK_K * plan->panel_bytes);
+    } else {
+        q = further(e, further(e, g->q, panel, plan->depth * plan->panel_bytes), k, plan->panel_bytes);
+    }
+    V block = loop_open(e, g->first_block, g->end_block, 1);
+    V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, block, count_of(e, plan->tall), "");
+    V row = first_row(e, plan, block), row_here = LLVMBuildNSWSub(e->builder, row, g->row, "");
+    V function = tile_function(e, plan, plan->height);
+    bool two = plan->tall < plan->blocks;
+    if (two)
+        function = chosen(e, is_tall, function, tile_function(e, plan, plan->height - 1));
+    V p, p_row, p_k;
+    if (!copied) {
+        p = further(e, further(e, g->p, row, plan->p.outer), k, plan->p.k);
+        p_row = count_of(e, plan->p.outer);
+        p_k = count_of(e, plan->p.k);
+    } else if (by_rows) {
+        p = further(e, further(e, g->p, row, plan->p.padded), k, plan->bytes);
+        p_row = count_of(e, plan->p.padded);
+        p_k = count_of(e, plan->bytes);
+    } else {
+        p_k = count_of(e, plan->height * plan->bytes);
+        if (two)
+            p_k = chosen(e, is_tall, p_k, count_of(e, (plan->height - 1) * plan->bytes));
+        p = offset_pointer(e, further(e, g->p, row, plan->depth * plan->bytes), LLVMBuildNSWMul(e->builder, k, p_k, ""));
+        p_row = count_of(e, plan->bytes);
+    }
+    if (plan->turned) {
+        V panel_here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, "");
+        c = further(e, further(e, g->gathered, row_here, g->gathered_row), panel_here, plan->panel_bytes);
+        c_row = count_of(e, g->gathered_row);
+    } else {
+        c = further(e, further(e, g->c, row, plan->c_stride), panel, plan->panel_bytes);
+        c_row = count_of(e, plan->c_stride);
+        if (has_last(plan)) {
+            c = chosen(e, is_last, further(e, g->gathered, row_here, g->gathered_row), c);
+            c_row = chosen(e, is_last, count_of(e, g->gathered_row), c_row);
+        }
+    }
+    V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
+    V arguments[] = {depth, p, p_row, p_k, q, count_of(e, plan->panel_bytes), c, c_row, add, number_like(plan->type, plan->product->scale)};
+    LLVMBuildCall2(e->builder, tile_type(e, plan), function, arguments, 10, "");
+    loop_close(e);
+}
+
+/* A turned group to C: squares of as many numbers as a vector has. */
+static void bring_turned(struct emitter *e, const struct tile_plan *plan, const struct group *g, V rows)
+{
+    V lanes = count_of(e, plan->lanes), first = times(e, g->first_panel, plan->vectors * plan->lanes);
+    V end = lesser(e, times(e, g->end_panel, plan->vectors * plan->lanes), count_of(e, plan->columns));
+    V column = loop_open(e, first, end, plan->lanes);
+    V columns = lesser(e, LLVMBuildNSWSub(e->builder, end, column, ""), lanes);
+    V here = further(e, g->gathered, LLVMBuildNSWSub(e->builder, column, first, ""), plan->bytes);
+    V there = further(e, further(e, g->c, column, plan->c_stride), g->row, plan->bytes);
+    V row = loop_open(e, count_of(e, 0), rows, plan->lanes);
+
+    call_turn(e, plan, further(e, here, row, g->gathered_row), count_of(e, g->gathered_row),
+              further(e, there, row, plan->bytes), count_of(e, plan->c_stride),
+              lesser(e, LLVMBuildNSWSub(e->builder, rows, row, ""), lanes), columns);
+    loop_close(e);
+    loop_close(e);
+}
+
+/* The last panel to C, if the group has it. */
+static void bring_last(struct emitter *e, const struct tile_plan *plan, const struct group *g, V rows)
+{
+    if_open(e, LLVMBuildICmp(e->builder, LLVMIntEQ, g->end_panel, count_of(e, plan->panels), ""));
+    V there = offset_constant(e, further(e, g->c, g->row, plan->c_stride), plan->full_panels * plan->panel_bytes);
+    V row = loop_open(e, count_of(e, 0), rows, 1);
+    copy_numbers(e, plan, further(e, g->gathered, row, g->gathered_row), further(e, there, row, plan->c_stride),
+                 plan->columns - plan->full_panels * plan->vectors * plan->lanes);
+    loop_close(e);
+    if_close(e);
+}
+
+static void emit_group(struct emitter *e, const struct tile_plan *plan, struct group *g)
+{
+    V k = count_of(e, 0), depth = count_of(e, plan->depth);
+    bool loop = plan->depth > BLOCK_K;
+
+    if (loop) {
+        k = loop_open(e, k, depth, BLOCK_K);
+        depth = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), count_of(e, BLOCK_K));
+    }
+    if (plan->q.access == PACKED_BLOCKS)
+        emit_pack_block(e, plan, g->q, g->q_block, k, plus(e, k, depth), g->first_panel, g->end_panel);
+    V panel = loop_open(e, g->first_panel, g->end_panel, 1);
+    emit_panel(e, plan, g, panel, k, depth);
+    loop_close(e);
+    if (loop)
+        loop_close(e);
+    at_level(e, e->depth);
+    if (!plan->turned && !has_last(plan))
+        return;
+    V rows = LLVMBuildNSWSub(e->builder, first_row(e, plan, g->end_block), g->row, "");
+    if (plan->turned)
+        bring_turned(e, plan, g, rows);
+    else
+        bring_last(e, plan, g, rows);
+}
+
+/* ---- the kernel ---- */
+
+/* An operand of a batch: as it lies, or the copy of it. */
+static V operand_of(struct emitter *e, const struct tile_plan *plan, const struct tile_operand *operand, V batch, V room)
+{
+    V from, all = count_of(e, plan->depth);
+
+    if (operand->access == PACKED_BEFORE) {
+        V copies = scratch_base(e, operand->scratch);
+        return further(e, copies, batch, operand->packed);
+    }
+    from = at_batch(e, plan->product, batch, operand->batch, plan->bytes, operand_base(e, operand, plan->bytes));
+    if (operand->access == IN_PLACE || operand->access == PACKED_BLOCKS)
+        return from;
+    (operand == &plan->q ? emit_pack_q : emit_pack_p)(e, plan, from, room, count_of(e, 0), all);
+    return room;
+}
+
+static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struct tile_plan *plan,
+                       part_functions *functions, enum when when)
+{
+    const struct product *product = plan->product;
+    struct group g = {0};
+    V rooms[2] = {NULL, NULL};
+
+    emit_pack_function(e, plan, functions, when);
+    function_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""), false);
+    if (plan->p.access == PACKED_INSIDE)
+        rooms[0] = stack_room(e, e->i8, plan->p.packed);
+    if (plan->q.access == PACKED_INSIDE)
+        rooms[1] = stack_room(e, e->i8, plan->q.packed);
+    if (plan->q.access == PACKED_BLOCKS)
+        g.q_block = stack_room(e, e->i8, plan->panels_each * BLOCK_K * plan->panel_bytes);
+    if (plan->turned || has_last(plan)) {
+        g.gathered_row = plan->panel_bytes * (plan->turned ? plan->panels_each : 1) + 64;
+        g.gathered = stack_room(e, e->i8, plan->blocks_each * plan->height * g.gathered_row);
+    }
+    at_level(e, 0);
+    V first = times(e, e->part, plan->items_per_part);
+    V end = lesser(e, plus(e, first, count_of(e, plan->items_per_part)), count_of(e, plan->items));
+    V item = loop_open(e, first, end, 1), batch = count_of(e, 0), number = item;
+    if (product->batches > 1) {
+        V groups = count_of(e, plan->row_groups * plan->panel_groups);
+        batch = LLVMBuildUDiv(e->builder, item, groups, "");
+        number = LLVMBuildURem(e->builder, item, groups, "");
+    }
+    V row_group = count_of(e, 0), panel_group = number;
+    if (plan->row_groups > 1) {
+        row_group = LLVMBuildUDiv(e->builder, number, count_of(e, plan->panel_groups), "");
+        panel_group = LLVMBuildURem(e->builder, number, count_of(e, plan->panel_groups), "");
+    }
+    g.c = tensor_base(e, t);
+    if (e->kernel->time)
+        g.c = further(e, g.c, binding_of(e, e->kernel->time)->scalar, product->c_time * plan->bytes);
+    g.c = at_batch(e, product, batch, product->c_batch_stride, plan->bytes, g.c);
+    g.p = operand_of(e, plan, &plan->p, batch, rooms[0]);
+    at_level(e, e->depth);
+    g.q = operand_of(e, plan, &plan->q, batch, rooms[1]);
+    at_level(e, e->depth);
+    g.first_block = times(e, row_group, plan->blocks_each);
+    g.end_block = lesser(e, plus(e, g.first_block, count_of(e, plan->blocks_each)), count_of(e, plan->blocks));
+    g.first_panel = times(e, panel_group, plan->panels_each);
+    g.end_panel = lesser(e, plus(e, g.first_panel, count_of(e, plan->panels_each)), count_of(e, plan->panels));
+    g.row = first_row(e, plan, g.first_block);
+    emit_group(e, plan, &g);
+    loop_close(e);
+    function_close(e);
+    list_add(e->arena, *functions, (struct part_function){e->function, plan->parts, when});
+}
+
+void emit_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
+                part_functions *functions)
+{
+    struct tile_plan plan;
+
+    plan_tiles(e, product, &plan);
+    emit_parts(e, t, &plan, functions, when);
+}

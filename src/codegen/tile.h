@@ -1,0 +1,102 @@
+/* tile.h: products in register tiles. tile_plan.c decides, tile_kernel.c has the functions that compute a tile and turn one
+   about, tile_pack.c copies operands as tiles read them, tile.c puts a kernel together.
+
+   C[r, c] = scale * sum over k of P[r, k] Q[k, c]: a tile is some rows by a panel of columns, kept in registers while k runs
+   over a block of BLOCK_K; each number of P is spread over a vector and multiplied by a vector of Q. What a sum of each
+   block comes to is added to C in the order of the blocks: so the numbers depend on K alone, neither on the tile's size
+   (the machine's) nor on how the work is cut. */
+#ifndef RNET_TILE_H
+#define RNET_TILE_H
+
+#include "emit.h"
+
+enum { BLOCK_K = 256 };
+
+/* How the tiles get at an operand. */
+enum tile_access {
+    IN_PLACE,      /* P: as it lies */
+    PACKED_BEFORE, /* all of it is copied by a function of its own before the tiles begin */
+    PACKED_BLOCKS, /* Q: a part copies a block of k of its panels onto its stack when it comes to it */
+    PACKED_INSIDE  /* a part copies it onto its stack, batch by batch */
+};
+/* Strides are in bytes. `outer` is the row of P, the column of Q. */
+struct tile_operand {
+    const struct ir_tensor *tensor;
+    int64_t first, time, outer, k;
+    const int64_t *batch; /* in elements */
+    enum tile_access access;
+    int64_t packed;       /* bytes of one batch's copy */
+    int64_t padded;       /* of P copied row by row: the distance between rows of the copy */
+    int64_t scratch;      /* where copies are, of PACKED_BEFORE */
+};
+struct tile_plan {
+    const struct product *product;
+    struct tile_operand p, q;
+    LLVMTypeRef type, vector;
+    int64_t bytes; /* of an element */
+    int lanes;     /* of a vector of the machine */
+    int vectors;   /* that a panel is wide */
+    int height;    /* rows of a tile; a block of rows behind the first `tall` has one less */
+    int64_t rows, columns, depth;
+    bool turned; /* C lies with its columns far apart: tiles are gathered and turned about */
+    int64_t c_stride; /* between rows of C, or if turned between columns */
+    int64_t blocks, tall, panels, full_panels;
+    int64_t panel_bytes;
+    int64_t blocks_each, panels_each, row_groups, panel_groups; /* what is made at a time: a group of blocks and panels */
+    int64_t items, items_per_part, parts;
+};
+void plan_tiles(struct emitter *e, const struct product *product, struct tile_plan *plan);
+/* Is P copied row by row, as it lies but for the distance between rows (else block by block, neighbouring rows together)? */
+bool copied_by_rows(const struct tile_plan *plan);
+/* The first row of a block, as a number of code. */
+LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValueRef block);
+
+/* ---- tile_kernel.c ---- */
+
+/* void tile(k, p, p_row, p_k, q, q_k, c, c_row, add, scale): C = scale * sum, or C += it if add is not 0. */
+LLVMTypeRef tile_type(struct emitter *e, const struct tile_plan *plan);
+LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
+/* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
+   numbers; lanes behind rows are not written. Distances in bytes. */
+void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
+               LLVMValueRef to_row, LLVMValueRef rows, LLVMValueRef columns);
+/* Bodies of the functions that have been called for. */
+void emit_tile_functions(struct emitter *e);
+/* Bytes of the machine's vectors, and how many registers it has for them. */
+int vector_bytes(const struct emitter *e);
+int vector_registers(const struct emitter *e);
+
+/* ---- tile_pack.c ---- */
+
+/* Copies k = first .. end - 1 of the operand from a batch that begins at `from` to a copy that begins at `to`. */
+void emit_pack_q(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                 LLVMValueRef end);
+void emit_pack_p(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                 LLVMValueRef end);
+/* Copies k = first .. end - 1 of Q's panels first_panel .. end_panel - 1 to a block of BLOCK_K that begins with both. */
+void emit_pack_block(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                     LLVMValueRef end, LLVMValueRef first_panel, LLVMValueRef end_panel);
+/* So many numbers side by side, straight-line. */
+void copy_numbers(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, int64_t count);
+/* The function that copies what is PACKED_BEFORE, if anything is. */
+void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when);
+
+/* ---- tile.c ---- */
+
+/* One product of tensor t (of a recurrence: of one step) as functions. */
+void emit_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
+                part_functions *functions);
+
+/* ---- small things ---- */
+
+LLVMValueRef at_batch(struct emitter *e, const struct product *product, LLVMValueRef batch, const int64_t *strides,
+                      int64_t bytes, LLVMValueRef pointer);
+/* Where an operand lies, of the step of the time if the kernel has one. */
+LLVMValueRef operand_base(struct emitter *e, const struct tile_operand *operand, int64_t bytes);
+LLVMValueRef count_of(struct emitter *e, int64_t number);              /* i64 */
+LLVMValueRef times(struct emitter *e, LLVMValueRef v, int64_t by);
+LLVMValueRef plus(struct emitter *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef lesser(struct emitter *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef further(struct emitter *e, LLVMValueRef pointer, LLVMValueRef v, int64_t bytes);
+
+#endif

@@ -1,0 +1,278 @@
+/* tile_kernel.c: the functions that do the work: one that computes a tile, for each height and width wanted, and one
+   that turns a square of numbers about. Declared when they are called for; their bodies come last. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tile.h"
+
+typedef LLVMValueRef V;
+
+/* Rows whose addresses come from one pointer: with the distance between rows as an index, doubled or not. */
+enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16 };
+
+static bool has_feature(const struct emitter *e, const char *feature)
+{
+    size_t length = strlen(feature);
+
+    for (const char *at = e->features; (at = strstr(at, feature)); at += length)
+        if (at[length] == ',' || !at[length])
+            return true;
+    return false;
+}
+
+int vector_bytes(const struct emitter *e)
+{
+    return has_feature(e, "+avx512f") ? 64 : has_feature(e, "+avx") ? 32 : 16;
+}
+
+int vector_registers(const struct emitter *e)
+{
+    return has_feature(e, "+avx512f") ? 32 : 16;
+}
+
+/* ---- declarations ---- */
+
+LLVMTypeRef tile_type(struct emitter *e, const struct tile_plan *plan)
+{
+    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->i64, e->pointer, e->i64, e->pointer, e->i64, e->i64,
+                           plan->type};
+
+    return LLVMFunctionType(e->nothing, types, 10, false);
+}
+
+static char suffix_of(const struct emitter *e, LLVMTypeRef type)
+{
+    return type == e->f32 ? 's' : 'd';
+}
+
+V tile_function(struct emitter *e, const struct tile_plan *plan, int height)
+{
+    const char *name = arena_printf(e->arena, "tile_%c_%d_%d", suffix_of(e, plan->type), height, plan->vectors);
+
+    return runtime_function(e, name, tile_type(e, plan));
+}
+
+static LLVMTypeRef turn_type(struct emitter *e)
+{
+    LLVMTypeRef types[] = {e->pointer, e->i64, e->pointer, e->i64, e->i64, e->i64};
+
+    return LLVMFunctionType(e->nothing, types, 6, false);
+}
+
+void call_turn(struct emitter *e, const struct tile_plan *plan, V from, V from_row, V to, V to_row, V rows, V columns)
+{
+    const char *name = arena_printf(e->arena, "turn_%c", suffix_of(e, plan->type));
+    V arguments[] = {from, from_row, to, to_row, rows, columns};
+
+    LLVMBuildCall2(e->builder, turn_type(e), runtime_function(e, name, turn_type(e)), arguments, 6, "");
+}
+
+/* ---- a tile ---- */
+
+static V argument(struct emitter *e, unsigned number)
+{
+    return LLVMGetParam(e->function, number);
+}
+
+static LLVMBasicBlockRef block_of(struct emitter *e)
+{
+    return LLVMAppendBasicBlockInContext(e->context, e->function, "");
+}
+
+static V load_vector(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes)
+{
+    V v = LLVMBuildLoad2(e->builder, vector, pointer, "");
+
+    LLVMSetAlignment(v, (unsigned)bytes);
+    return v;
+}
+
+static V spread(struct emitter *e, LLVMTypeRef vector, V scalar)
+{
+    V poison = LLVMGetPoison(vector), first = LLVMBuildInsertElement(e->builder, poison, scalar, whole_like(e->i32, 0), "");
+
+    return LLVMBuildShuffleVector(e->builder, first, poison,
+                                  LLVMConstNull(LLVMVectorType(e->i32, LLVMGetVectorSize(vector))), "");
+}
+
+/* a * b + c, rounded once where the machine can. */
+static V multiply_add(struct emitter *e, V a, V b, V c)
+{
+    if (has_feature(e, "+fma") || has_feature(e, "+avx512f"))
+        return call_fma(e, a, b, c);
+    return LLVMBuildFAdd(e->builder, c, LLVMBuildFMul(e->builder, a, b, ""), "");
+}
+
+/* The same number, but LLVM does not know it: it would step from row to row with one pointer, each step waiting for the
+   one before. */
+static V hidden(struct emitter *e, V v)
+{
+    LLVMTypeRef type = LLVMTypeOf(v), function = LLVMFunctionType(type, &type, 1, false);
+    static const char constraints[] = "=r,0";
+    V nothing = LLVMGetInlineAsm(function, "", 0, constraints, sizeof constraints - 1, false, false,
+                                 LLVMInlineAsmDialectATT, false);
+
+    return LLVMBuildCall2(e->builder, function, nothing, &v, 1, "");
+}
+
+/* The last block: sums to C. */
+static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums, bool add)
+{
+    int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
+    V row = argument(e, 6), scale = spread(e, vector, argument(e, 9));
+
+    for (int i = 0; i < height; i++) {
+        for (int j = 0; j < vectors; j++) {
+            V at = offset_constant(e, row, j * wide), sum = sums[i * vectors + j];
+
+            sum = add ? multiply_add(e, sum, scale, load_vector(e, vector, at, bytes))
+                      : LLVMBuildFMul(e->builder, sum, scale, "");
+            LLVMSetAlignment(LLVMBuildStore(e->builder, sum, at), (unsigned)bytes);
+        }
+        row = offset_pointer(e, row, argument(e, 7));
+    }
+    LLVMBuildRetVoid(e->builder);
+}
+
+static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors)
+{
+    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), pointers = (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER;
+    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
+    int64_t bytes = type == e->f32 ? 4 : 8;
+    V rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS], zero = LLVMConstNull(vector);
+    V bs[MOST_VECTORS];
+
+    body_open(e, function);
+    LLVMBasicBlockRef loop = block_of(e), done = block_of(e), fresh = block_of(e), more = block_of(e);
+    V p_row = argument(e, 2), p_k = argument(e, 3), q_k = argument(e, 5), start = argument(e, 1);
+    for (int i = 0; i < pointers; i++) {
+        next[i] = i ? hidden(e, start) : start;
+        start = offset_pointer(e, start, LLVMBuildMul(e->builder, p_row, whole_like(e->i64, ROWS_A_POINTER), ""));
+    }
+    V twice = hidden(e, LLVMBuildShl(e->builder, p_row, whole_like(e->i64, 1), ""));
+    LLVMBasicBlockRef before = e->block;
+    LLVMBuildBr(e->builder, loop);
+    LLVMPositionBuilderAtEnd(e->builder, loop);
+    V left = LLVMBuildPhi(e->builder, e->i64, ""), q = LLVMBuildPhi(e->builder, e->pointer, "");
+    V first[] = {argument(e, 0), argument(e, 4)};
+    for (int i = 0; i < pointers; i++) {
+        rows[i] = LLVMBuildPhi(e->builder, e->pointer, "");
+        LLVMAddIncoming(rows[i], &next[i], &before, 1);
+    }
+    for (int i = 0; i < height * vectors; i++) {
+        sums[i] = LLVMBuildPhi(e->builder, vector, "");
+        LLVMAddIncoming(sums[i], &zero, &before, 1);
+    }
+    for (int j = 0; j < vectors; j++)
+        bs[j] = load_vector(e, vector, offset_constant(e, q, j * lanes * bytes), bytes);
+    for (int i = 0; i < height; i++) {
+        V at = rows[i / ROWS_A_POINTER];
+        if (i % ROWS_A_POINTER)
+            at = offset_pointer(e, at, i % ROWS_A_POINTER == 1 ? p_row : twice);
+        V a = LLVMBuildLoad2(e->builder, type, at, "");
+        LLVMSetAlignment(a, (unsigned)bytes);
+        a = spread(e, vector, a);
+        for (int j = 0; j < vectors; j++)
+            next[i * vectors + j] = multiply_add(e, a, bs[j], sums[i * vectors + j]);
+    }
+    for (int i = 0; i < height * vectors; i++)
+        LLVMAddIncoming(sums[i], &next[i], &loop, 1);
+    for (int i = 0; i < pointers; i++) {
+        V moved = offset_pointer(e, rows[i], p_k);
+        LLVMAddIncoming(rows[i], &moved, &loop, 1);
+    }
+    V q_moved = offset_pointer(e, q, q_k), less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
+    LLVMAddIncoming(left, (V[]){first[0], less}, (LLVMBasicBlockRef[]){before, loop}, 2);
+    LLVMAddIncoming(q, (V[]){first[1], q_moved}, (LLVMBasicBlockRef[]){before, loop}, 2);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, whole_like(e->i64, 0), ""), loop, done);
+    LLVMPositionBuilderAtEnd(e->builder, done);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 8), whole_like(e->i64, 0), ""), more,
+                    fresh);
+    LLVMPositionBuilderAtEnd(e->builder, fresh);
+    store_tile(e, type, vector, height, vectors, next, false);
+    LLVMPositionBuilderAtEnd(e->builder, more);
+    store_tile(e, type, vector, height, vectors, next, true);
+}
+
+/* ---- turning a square about ---- */
+
+/* The lanes below a number, as a mask. */
+static V lanes_before(struct emitter *e, int lanes, V count)
+{
+    V numbers[MOST_LANES];
+    LLVMTypeRef type = LLVMVectorType(e->i32, (unsigned)lanes);
+    V poison = LLVMGetPoison(type), narrow = LLVMBuildTrunc(e->builder, count, e->i32, "");
+
+    for (int i = 0; i < lanes; i++)
+        numbers[i] = whole_like(e->i32, i);
+    V wide = LLVMBuildInsertElement(e->builder, poison, narrow, whole_like(e->i32, 0), "");
+    wide = LLVMBuildShuffleVector(e->builder, wide, poison, LLVMConstNull(type), "");
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
+}
+
+/* One stage: halves of `size` lanes are exchanged between rows `size` apart. */
+static void exchange(struct emitter *e, V *rows, int lanes, int size)
+{
+    V low[MOST_LANES], high[MOST_LANES];
+
+    for (int k = 0; k < lanes; k++) {
+        bool upper = k / size % 2;
+        low[k] = whole_like(e->i32, upper ? lanes + k - size : k);
+        high[k] = whole_like(e->i32, upper ? lanes + k : k + size);
+    }
+    V low_mask = LLVMConstVector(low, (unsigned)lanes), high_mask = LLVMConstVector(high, (unsigned)lanes);
+    for (int i = 0; i < lanes; i++) {
+        if (i / size % 2)
+            continue;
+        V a = rows[i], b = rows[i + size];
+        rows[i] = LLVMBuildShuffleVector(e->builder, a, b, low_mask, "");
+        rows[i + size] = LLVMBuildShuffleVector(e->builder, a, b, high_mask, "");
+    }
+}
+
+static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
+{
+    int64_t bytes = type == e->f32 ? 4 : 8;
+    int lanes = vector_bytes(e) / (int)bytes;
+    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes), types[] = {vector, e->pointer};
+    V rows[MOST_LANES], align = whole_like(e->i32, bytes);
+
+    body_open(e, function);
+    V columns = argument(e, 5), last = LLVMBuildSub(e->builder, argument(e, 4), whole_like(e->i64, 1), "");
+    V read = lanes_before(e, lanes, columns), write = lanes_before(e, lanes, argument(e, 4));
+    for (int i = 0; i < lanes; i++) {
+        V row = lesser(e, whole_like(e->i64, i), last);
+        V from = offset_pointer(e, argument(e, 0), LLVMBuildMul(e->builder, row, argument(e, 1), ""));
+        V arguments[] = {from, align, read, LLVMConstNull(vector)};
+        rows[i] = intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
+    }
+    for (int size = lanes / 2; size >= 1; size /= 2)
+        exchange(e, rows, lanes, size);
+    for (int i = 0; i < lanes; i++) {
+        V to = offset_pointer(e, argument(e, 2), LLVMBuildMul(e->builder, argument(e, 3), whole_like(e->i64, i), ""));
+        if_open(e, LLVMBuildICmp(e->builder, LLVMIntSGT, columns, whole_like(e->i64, i), ""));
+        V arguments[] = {rows[i], to, align, write};
+        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+        if_close(e);
+    }
+    at_level(e, e->depth);
+    LLVMBuildRetVoid(e->builder);
+}
+
+void emit_tile_functions(struct emitter *e)
+{
+    for (int single = 0; single < 2; single++) {
+        LLVMTypeRef type = single ? e->f32 : e->f64;
+        V function = LLVMGetNamedFunction(e->module, single ? "turn_s" : "turn_d");
+
+        if (function)
+            emit_turn(e, function, type);
+        for (int height = 1; height <= MOST_HEIGHT; height++)
+            for (int vectors = 1; vectors <= MOST_VECTORS; vectors++) {
+                char name[40];
+                snprintf(name, sizeof name, "tile_%c_%d_%d", suffix_of(e, type), height, vectors);
+                if ((function = LLVMGetNamedFunction(e->module, name)))
+                    emit_tile(e, function, type, height, vectors);
+            }
+    }
+}

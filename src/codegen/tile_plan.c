@@ -1,0 +1,195 @@
+/* tile_plan.c: how a product is cut into tiles: which operand is spread and which runs along the vectors, what is copied,
+   which tiles are made together, which of those by one part.
+
+   Parts depend on the shape and on the machine's vectors; no number depends on parts (tile.h).
+
+   requires: a product as product_match finds it: of each operand one stride is an element. */
+#include "tile.h"
+
+/* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made of them.
+   Where k is one block, C is written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple
+   share their places in the first cache. */
+enum {
+    ROWS_AT_A_TIME = 448,
+    ROWS_OF_ONE_BLOCK = 56,
+    ROWS_TURNED = 112,
+    PANELS_AT_A_TIME = 8,
+    PARTS_WANTED = 16,
+    INSIDE_BYTES = 1 << 16,
+    PAGE = 4096
+};
+static const double part_flops = 5e5;
+/* Cycles: of turning a number about, of copying one, of a multiplication and addition on a vector. */
+static const double turn_cycles = 0.6, copy_cycles = 0.2, vector_cycles = 0.5;
+
+static int64_t round_up(int64_t a, int64_t by)
+{
+    return (a + by - 1) / by * by;
+}
+
+static int64_t parts_of(int64_t a, int64_t by)
+{
+    return (a + by - 1) / by;
+}
+
+/* Rows of a tile with so many vectors: the sums, a row of Q and a number of P fill the registers. */
+static int tallest(const struct emitter *e, int vectors)
+{
+    static const int many[] = {0, 14, 14, 9, 7}, few[] = {0, 12, 6, 4, 3};
+
+    return vector_registers(e) == 32 ? many[vectors] : few[vectors];
+}
+
+/* The width of panels that wastes least of the last one; one vector alone loads as much as it computes. */
+static int best_vectors(int64_t columns, int lanes, double *waste)
+{
+    static const int order[] = {2, 3, 1};
+    static const double price[] = {0, 1.1, 1, 1.02, 1};
+    int best = 2;
+
+    *waste = 0;
+    for (int i = 0; i < 3; i++) {
+        double w = price[order[i]] * (double)round_up(columns, order[i] * lanes) / (double)columns;
+        if (i == 0 || w < *waste) {
+            *waste = w;
+            best = order[i];
+        }
+    }
+    return best;
+}
+
+static bool is_apart(int64_t stride, int64_t by)
+{
+    int64_t rest = stride % by;
+
+    return rest >= 64 && rest <= by - 64;
+}
+
+bool copied_by_rows(const struct tile_plan *plan)
+{
+    return plan->p.k == plan->bytes;
+}
+
+static void set_operands(const struct product *product, struct tile_plan *plan, bool turned)
+{
+    int64_t bytes = plan->bytes;
+    struct tile_operand a = {.tensor = product->a->tensor,
+                             .first = product->a_first,
+                             .time = product->a_time,
+                             .outer = (product->a_transposed ? 1 : product->lda) * bytes,
+                             .k = (product->a_transposed ? product->lda : 1) * bytes,
+                             .batch = product->a_batch_stride};
+    struct tile_operand b = {.tensor = product->b->tensor,
+                             .first = product->b_first,
+                             .time = product->b_time,
+                             .outer = (product->b_transposed ? product->ldb : 1) * bytes,
+                             .k = (product->b_transposed ? 1 : product->ldb) * bytes,
+                             .batch = product->b_batch_stride};
+
+    plan->turned = turned;
+    plan->p = turned ? b : a;
+    plan->q = turned ? a : b;
+    plan->rows = turned ? product->n : product->m;
+    plan->columns = turned ? product->m : product->n;
+    plan->depth = product->k;
+    plan->c_stride = product->ldc * bytes;
+}
+
+/* What copying and turning about cost, and the lanes that are wasted. */
+static double cost_of(const struct product *product, struct tile_plan *plan, bool turned)
+{
+    double waste, p, q, c;
+
+    set_operands(product, plan, turned);
+    best_vectors(plan->columns, plan->lanes, &waste);
+    p = plan->p.k == plan->bytes ? 0 : copy_cycles;
+    q = plan->q.k == plan->bytes ? turn_cycles : plan->rows > ROWS_AT_A_TIME ? copy_cycles : 0;
+    c = turned ? turn_cycles : 0;
+    return (double)plan->rows * (double)plan->columns * (double)plan->depth * waste * vector_cycles / plan->lanes +
+           p * (double)plan->rows * (double)plan->depth + q * (double)plan->columns * (double)plan->depth +
+           c * (double)plan->rows * (double)plan->columns;
+}
+
+static void cut(const struct emitter *e, struct tile_plan *plan)
+{
+    double waste, flops = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
+    int64_t batches = plan->product->batches, wanted;
+
+    plan->vectors = best_vectors(plan->columns, plan->lanes, &waste);
+    plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
+    plan->blocks = parts_of(plan->rows, tallest(e, plan->vectors));
+    plan->height = (int)parts_of(plan->rows, plan->blocks);
+    plan->tall = plan->rows - (plan->height - 1) * plan->blocks;
+    plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
+    plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
+    plan->panels_each = plan->panels < PANELS_AT_A_TIME ? plan->panels : PANELS_AT_A_TIME;
+    plan->blocks_each = (plan->turned                ? ROWS_TURNED
+                         : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
+                                                     : ROWS_AT_A_TIME) /
+                        plan->height;
+    if (plan->blocks_each > plan->blocks)
+        plan->blocks_each = plan->blocks;
+    wanted = (int64_t)(flops * (double)batches / part_flops);
+    if (wanted > PARTS_WANTED)
+        wanted = PARTS_WANTED;
+    for (;;) {
+        plan->row_groups = parts_of(plan->blocks, plan->blocks_each);
+        plan->panel_groups = parts_of(plan->panels, plan->panels_each);
+        plan->items = batches * plan->row_groups * plan->panel_groups;
+        if (plan->items >= wanted || (plan->blocks_each == 1 && plan->panels_each == 1))
+            break;
+        if (plan->panels_each > 1 && plan->panels > 2 * plan->blocks)
+            plan->panels_each = (plan->panels_each + 1) / 2;
+        else if (plan->blocks_each > 1)
+            plan->blocks_each = (plan->blocks_each + 1) / 2;
+        else
+            plan->panels_each = (plan->panels_each + 1) / 2;
+    }
+    plan->blocks_each = parts_of(plan->blocks, plan->row_groups);
+    plan->row_groups = parts_of(plan->blocks, plan->blocks_each);
+    plan->panels_each = parts_of(plan->panels, plan->panel_groups);
+    plan->panel_groups = parts_of(plan->panels, plan->panels_each);
+    plan->items = batches * plan->row_groups * plan->panel_groups;
+    plan->items_per_part = parts_of(plan->items, MAX_PARTS);
+    double each = flops / (double)(plan->row_groups * plan->panel_groups);
+    if ((double)plan->items_per_part * each < part_flops)
+        plan->items_per_part = (int64_t)(part_flops / each) + 1;
+    if (plan->items_per_part > plan->items)
+        plan->items_per_part = plan->items;
+    plan->parts = parts_of(plan->items, plan->items_per_part);
+}
+
+static void choose_access(struct emitter *e, struct tile_plan *plan)
+{
+    struct tile_operand *p = &plan->p, *q = &plan->q;
+    bool inside = plan->row_groups * plan->panel_groups == 1, long_rows = plan->depth > 64;
+    int64_t batches = plan->product->batches;
+
+    p->padded = round_up(plan->depth * plan->bytes, 64) + 64;
+    if (p->padded % 1024 == 0)
+        p->padded += 64;
+    p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
+    q->packed = plan->panels * plan->depth * plan->panel_bytes;
+    p->access = copied_by_rows(plan) && (!long_rows || is_apart(p->outer, PAGE)) ? IN_PLACE : PACKED_BEFORE;
+    q->access = q->k != plan->bytes && plan->row_groups == 1 ? PACKED_BLOCKS : PACKED_BEFORE;
+    if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES)
+        p->access = PACKED_INSIDE;
+    if (inside && q->packed <= INSIDE_BYTES)
+        q->access = PACKED_INSIDE;
+    if (p->access == PACKED_BEFORE)
+        p->scratch = take_scratch(e, batches * p->packed);
+    if (q->access == PACKED_BEFORE)
+        q->scratch = take_scratch(e, batches * q->packed);
+}
+
+void plan_tiles(struct emitter *e, const struct product *product, struct tile_plan *plan)
+{
+    bool single = e->program->precision == IR_SINGLE;
+
+    *plan = (struct tile_plan){.product = product, .bytes = single ? 4 : 8, .type = single ? e->f32 : e->f64};
+    plan->lanes = vector_bytes(e) / (int)plan->bytes;
+    plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
+    set_operands(product, plan, cost_of(product, plan, true) < cost_of(product, plan, false));
+    cut(e, plan);
+    choose_access(e, plan);
+}

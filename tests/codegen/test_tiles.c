@@ -1,0 +1,123 @@
+/* test_tiles.c: products as tiles, against the evaluator and BLAS: every order of the operands' strides, extents round
+   the sizes of tiles, panels and blocks of k, batches, steps of a recurrence, scales. */
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+// cmocka.h needs those before it
+#include <cmocka.h>
+
+static const struct ir_run where = {.seed = 1, .step = 1};
+
+/* f64 to 1e-12, f32 to 1e-5 of each tensor's norm: sums of at most some thousand terms in another order. */
+static void check(const char *source)
+{
+    assert_true(worst_error(source, source, false, NULL, NULL, where, 1e-12) <= 1e-12);
+    assert_true(worst_error(source, source, true, NULL, NULL, where, 1e-5) <= 1e-5);
+}
+
+/* All four orders in one program, each m x n x k. */
+static void check_orders(int m, int n, int k)
+{
+    char source[1500];
+
+    snprintf(source, sizeof source,
+             "program orders f32\ninput a[m: %d, k: %d]\ninput at[k: %d, m: %d]\ninput b[k: %d, n: %d]\n"
+             "input bt[n: %d, k: %d]\n"
+             "nn[m: %d, n: %d] = sum[k: %d] a[m, k] * b[k, n]\n"
+             "nt[m: %d, n: %d] = sum[k: %d] a[m, k] * bt[n, k] * -0.5\n"
+             "tn[m: %d, n: %d] = sum[k: %d] at[k, m] * b[k, n] / 3\n"
+             "tt[m: %d, n: %d] = sum[k: %d] at[k, m] * bt[n, k]\n"
+             "turned[n: %d, m: %d] = sum[k: %d] a[m, k] * b[k, n]\n"
+             "output nn\noutput nt\noutput tn\noutput tt\noutput turned\n",
+             m, k, k, m, k, n, n, k, m, n, k, m, n, k, m, n, k, m, n, k, n, m, k);
+    check(source);
+}
+
+static void orders_at_every_extent_near_a_tile(void **state)
+{
+    static const int extents[] = {2, 3, 13, 14, 15, 16, 17, 28, 31, 32, 33, 48, 63, 65};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof extents / sizeof *extents; i++) {
+        check_orders(extents[i], 70, 130);
+        check_orders(70, extents[i], 130);
+    }
+}
+
+static void orders_at_every_length_near_a_block(void **state)
+{
+    static const int lengths[] = {2, 3, 15, 17, 255, 256, 257, 511, 513, 700};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        check_orders(45, 77, lengths[i] < 5 ? lengths[i] * 4 : lengths[i]);
+}
+
+static void many_groups_of_rows_and_panels(void **state)
+{
+    (void)state;
+    check_orders(501, 350, 300);
+    check_orders(130, 517, 64);
+    check_orders(600, 10, 270);
+    check_orders(10, 600, 270);
+}
+
+/* Distances between rows that are pages: operands that lie in place elsewhere are copied. */
+static void rows_a_page_apart(void **state)
+{
+    (void)state;
+    check_orders(40, 1024, 100);
+    check_orders(1024, 40, 100);
+    check_orders(40, 50, 1024);
+}
+
+static void batches(void **state)
+{
+    (void)state;
+    check("program heads f32\ninput q[n*: 6, t: 21, h: 3, d: 16]\ninput k[n*: 6, u: 21, h: 3, d: 16]\n"
+          "s[n*: 6, h: 3, t: 21, u: 21] = sum[d: 16] q[n, t, h, d] * k[n, u, h, d] * 0.25\n"
+          "o[n*: 6, t: 21, h: 3, d: 16] = sum[u: 21] s[n, h, t, u] * k[n, u, h, d]\n"
+          "g[n*: 6, u: 21, h: 3, d: 16] = sum[t: 21] s[n, h, t, u] * q[n, t, h, d]\n"
+          "output s\noutput o\noutput g\n");
+    check("program large f32\ninput a[z: 3, m: 90, k: 300]\ninput b[z: 3, k: 300, n: 70]\n"
+          "c[z: 3, m: 90, n: 70] = sum[k: 300] a[z, m, k] * b[z, k, n]\n"
+          "d[z: 3, k: 300, n: 70] = sum[m: 90] a[z, m, k] * c[z, m, n]\n"
+          "output c\noutput d\n");
+}
+
+static void several_indices_as_one(void **state)
+{
+    (void)state;
+    check("program flat f32\ninput x[n*: 5, t: 7, h: 4, w: 9]\ninput w[h: 4, w: 9, o: 6, p: 11]\n"
+          "y[n*: 5, t: 7, o: 6, p: 11] = sum[h: 4, w: 9] x[n, t, h, w] * w[h, w, o, p]\n"
+          "g[h: 4, w: 9, o: 6, p: 11] = sum[n*: 5, t: 7] x[n, t, h, w] * y[n, t, o, p]\n"
+          "output y\noutput g\n");
+}
+
+static void steps_of_a_recurrence(void **state)
+{
+    (void)state;
+    check("program steps f32\ninput x[n*: 20, t: 5, i: 33]\nparameter U[i: 33, j: 33]\nparameter V[j: 33, i: 33]\n"
+          "recurrence r over t: 5 up {\n"
+          "  z[n*: 20, t: 5, j: 33] = sum[i: 33] (h[n, t - 1, i] else 0) * U[i, j]\n"
+          "  y[n*: 20, t: 5, i: 33] = sum[j: 33] (h[n, t - 1, j] else x[n, 0, j]) * V[j, i]\n"
+          "  h[n*: 20, t: 5, i: 33] = tanh(z[n, t, i] * 0.1 + y[n, t, i] * 0.2 + x[n, t, i])\n"
+          "}\noutput h\noutput z\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(orders_at_every_extent_near_a_tile),
+        cmocka_unit_test(orders_at_every_length_near_a_block),
+        cmocka_unit_test(many_groups_of_rows_and_panels),
+        cmocka_unit_test(rows_a_page_apart),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(several_indices_as_one),
+        cmocka_unit_test(steps_of_a_recurrence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
