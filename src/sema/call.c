@@ -209,8 +209,10 @@ static const struct value *function_result(struct scope *body, struct definition
 {
     struct binding *result;
 
-    if (!fn->node->result)
+    if (!fn->node->result) {
+        body->statement = fn->node->a;
         return evaluate(body, fn->node->a);
+    }
     run_statements(body, fn->node->a);
     result = scope_find(body, fn->node->result);
     if (result && result->kind == BIND_VALUE)
@@ -229,6 +231,8 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
     ir_index_list group = {0}, free = {0};
     struct value *closed;
 
+    if (!inner->statement)
+        inner->statement = call;
     if (too_deep(scope, fn->name, call->span))
         return &poison;
     if (call->flag && !fn->node->flag)

@@ -181,6 +181,8 @@ const struct value *lookup_path(struct scope *scope, struct node *path)
     const struct value *v = lookup_name(scope, first, path->span), *instance;
     const char *full;
 
+    if (!v && !dot && axis_of_statement(scope, first))
+        v = lookup_name(scope, first, path->span);
     if (!v)
         return unknown(scope, first, path->span);
     if (!dot || is_poison(v))
@@ -283,6 +285,8 @@ static const struct value *evaluate_reduction(struct scope *scope, struct node *
 
     if (!scope->workspace)
         return fail(scope, "E0701", node->span, "a reduction is not known before the run");
+    if (!inner->statement)
+        inner->statement = node;
     for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
         if (!strcmp(reductions[i].name, node->name))
             how = reductions[i].how;

@@ -271,6 +271,7 @@ struct scope {
     const struct call *calls;
     const struct ir_origin *caller;
     struct over *over; /* the innermost recurrence around here, through calls too */
+    const struct node *statement; /* in whose reads an index gets its extent, wherever in it they stand; or NULL */
 };
 struct scope *scope_body(struct scope *from, struct file *file, const char *path);
 struct scope *scope_inner(struct scope *up);
@@ -362,6 +363,8 @@ bool elements_fit(struct scope *scope, const char *name, const ir_index_list *ax
 /* Declares `k: n` of a list of subscripts in the scope (its body, or itself if local). */
 bool declare_axes(struct scope *scope, struct node *const *subscripts, int count, bool local);
 /* Axis names of a list of subscripts, groups and dots spread out; false after an error. */
+/* A name that nothing has yet: an axis, if the statement around reads something at that very index. NULL: no. */
+struct binding *axis_of_statement(struct scope *scope, const char *name);
 bool axes_named(struct scope *scope, struct node *const *subscripts, int count, ir_index_list *out);
 /* NULL: nothing has the name. */
 const struct value *lookup_name(struct scope *scope, const char *name, struct span at);

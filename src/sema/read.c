@@ -178,6 +178,73 @@ static struct binding *axis_of(struct scope *scope, const struct node *s, const 
     return binding;
 }
 
+/* Does the node give the name an extent for what stands in it alone? */
+static bool declares(const struct node *node, const char *name)
+{
+    const struct node *const *at =
+        (const struct node *const *)(node->kind == NODE_REDUCE ? node->list.at : node->more.at);
+    int count = node->kind == NODE_REDUCE ? node->list.count : node->kind == NODE_CALL ? node->more.count : 0;
+
+    for (int i = 0; i < count; i++)
+        if (at[i]->kind == NODE_AXIS && !strcmp(at[i]->name, name))
+            return true;
+    return false;
+}
+
+/* The axis that a read has at the name; NULL: at none. */
+static const struct ir_index *axis_read_at(struct scope *scope, struct node *read, const char *name)
+{
+    const char *base = bare_name(read->a);
+    struct binding *binding = base ? scope_find(scope, base) : NULL;
+    const struct value *v = NULL;
+    int at = -1, axis = 0, first = 0;
+
+    for (int i = 0; i < read->list.count && at < 0; i++) {
+        const struct node *s = read->list.at[i];
+
+        if (i == 0 && s->kind == NODE_AXIS && !strcmp(s->name, "batch"))
+            continue;
+        if (bare_name(s) && !strcmp(bare_name(s), name))
+            at = axis;
+        axis += s->kind == NODE_DOTS ? scope->dots.count : 1;
+    }
+    if (at < 0 || read->a->kind != NODE_PATH)
+        return NULL;
+    if (binding && binding->kind == BIND_KEPT) {
+        v = at ? kept_at(scope, binding, read, read->span) : NULL;
+        first = 1;
+    } else if (lookup_name(scope, arena_slice(scope->unit->arena, read->a->name, strcspn(read->a->name, ".")),
+                           read->span)) {
+        v = lookup_path(scope, read->a);
+    }
+    return v && v->kind == VALUE_TENSOR && at - first < v->own.count ? v->own.at[at - first] : NULL;
+}
+
+static const struct ir_index *axis_in(struct scope *scope, const struct node *node, const char *name)
+{
+    const struct ir_index *found = NULL;
+
+    if (!node || declares(node, name))
+        return NULL;
+    if (node->kind == NODE_READ)
+        found = axis_read_at(scope, (struct node *)node, name);
+    found = found ? found : axis_in(scope, node->a, name);
+    found = found ? found : axis_in(scope, node->b, name);
+    found = found ? found : axis_in(scope, node->c, name);
+    for (int i = 0; i < node->list.count && !found; i++)
+        found = axis_in(scope, node->list.at[i], name);
+    for (int i = 0; i < node->more.count && !found; i++)
+        found = axis_in(scope, node->more.at[i], name);
+    return found;
+}
+
+struct binding *axis_of_statement(struct scope *scope, const char *name)
+{
+    const struct ir_index *axis = scope->workspace && scope->statement ? axis_in(scope, scope->statement, name) : NULL;
+
+    return axis ? axis_of(scope, scope->statement, name, axis->extent) : NULL;
+}
+
 static bool extent_error(struct scope *scope, struct node *s, struct binding *axis, const struct ir_index *own,
                          const struct node *read)
 {

@@ -38,6 +38,7 @@ struct scope *scope_body(struct scope *from, struct file *file, const char *path
     scope->has_dots = false;
     scope->dots = (ir_index_list){0};
     scope->reduced = (name_list){0};
+    scope->statement = NULL;
     return scope;
 }
 

@@ -548,6 +548,7 @@ void run_definition(struct scope *scope, struct node *definition)
         poison_targets(scope, definition);
         return;
     }
+    scope->statement = definition->a;
     switch (definition->op) {
     case '~':
         if (scope->function) {
@@ -567,6 +568,7 @@ void run_definition(struct scope *scope, struct node *definition)
         define(scope, definition);
         break;
     }
+    scope->statement = NULL;
 }
 
 /* ---- statements ---- */
