@@ -3,7 +3,7 @@
 
 #include "internal.h"
 
-static const struct call *called(struct scope *scope, const char *name, struct span at)
+static struct call *called(struct scope *scope, const char *name, struct span at)
 {
     struct call *call = NEW(scope->unit->arena, struct call);
 
@@ -436,17 +436,19 @@ static void widen_context(struct scope *inner, const struct value *v)
 }
 
 const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings,
-                                const char *path, const value_list *inputs, bool training, struct span at)
+                                const char *path, const value_list *inputs, bool training, const struct node *call,
+                                int piped)
 {
     struct workspace *w = scope->workspace;
     struct scope *inner = scope_body(scope, definition->file, path);
     int *uses = map_get(w->applications, path);
     value_list values = {0};
     struct value *tuple;
+    struct span at = call->span;
+    struct call *made;
 
     if (too_deep(scope, definition->name, at))
         return &poison;
-
     if (!uses) {
         uses = NEW(w->arena, int);
         map_put(w->applications, path, uses);
@@ -454,7 +456,9 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     inner->site = ++*uses == 1 ? path : arena_printf(w->arena, "%s(%d)", path, *uses);
     inner->training = training;
     inner->rule = NULL;
-    inner->calls = called(scope, definition->name, at);
+    inner->calls = made = called(scope, definition->name, at);
+    made->node = call;
+    made->piped = piped;
     inner->caller = origin_of(scope, at);
     for (int i = 0; i < inputs->count; i++)
         widen_context(inner, inputs->at[i]);
@@ -581,7 +585,7 @@ static const struct value *call_layer(struct scope *scope, const struct value *f
         instance->layer->path = path;
         map_put(scope->workspace->instances, path, instance);
     }
-    return apply_layer(scope, definition, settings, path, &inputs, training, call->span);
+    return apply_layer(scope, definition, settings, path, &inputs, training, call, x != NULL);
 }
 
 const struct value *evaluate_call(struct scope *scope, struct node *call, const struct value *x)
@@ -688,7 +692,7 @@ static const struct value *run_stages(struct scope *scope, struct node *pipe, co
                             f->layer->path ? f->layer->path
                             : scope->given ? scope->given
                                            : place(scope, stage, definition->name),
-                            inputs, training, stage->span);
+                            inputs, training, stage, inputs->count);
         } else {
             v = evaluate_call(scope, stage, v);
         }

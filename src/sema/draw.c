@@ -32,6 +32,22 @@ static bool arguments_make_sense(struct scope *scope, const char *name, const st
     const struct value *first = distribution->items.count > 0 ? distribution->items.at[0] : NULL;
     const struct value *second = distribution->items.count > 1 ? distribution->items.at[1] : NULL;
 
+    for (int i = 0; i < distribution->items.count; i++)
+        if (is_number(distribution->items.at[i]) && !isfinite(distribution->items.at[i]->number)) {
+            fail(scope, "E0314", arguments[i]->span, "an argument of %s is a finite number, not %g", name,
+                 distribution->items.at[i]->number);
+            return false;
+        }
+    if (!strcmp(name, "exponential") && is_number(first) && !(first->number > 0)) {
+        fail(scope, "E0314", arguments[0]->span, "exponential takes a rate above 0, not %g", first->number);
+        help(scope, "its mean is 1 / rate");
+        return false;
+    }
+    if (!strcmp(name, "categorical") && is_number(first) && !(first->number >= 0)) {
+        fail(scope, "E0314", arguments[0]->span, "categorical takes weights of at least 0, not %g", first->number);
+        help(scope, "a place is as likely as its weight / sum; weight 1: each alike; of logits, exp(logits[k])");
+        return false;
+    }
     if (!strcmp(name, "bernoulli") && is_number(first) && !(first->number >= 0 && first->number <= 1)) {
         fail(scope, "E0314", arguments[0]->span, "bernoulli takes a probability, 0 to 1, not %g", first->number);
         return false;

@@ -48,7 +48,12 @@ static const struct value *no_gradient(struct scope *scope, struct ir_tensor *e,
 {
     const struct ir_tensor *end = derivative_ends_at(scope->workspace->program, x->expr->tensor, e);
 
-    if (!depends_on(scope->workspace, e, x->expr->tensor) || !end || !end->whole)
+    if (!depends_on(scope->workspace, e, x->expr->tensor)) {
+        warn(scope, "W0004", call->span, "%s is 0: %s does not depend on %s", text_of(scope, call),
+             text_of(scope, call->list.at[0]), text_of(scope, wrt));
+        return zeros_like(scope, x);
+    }
+    if (!end || !end->whole)
         return zeros_like(scope, x);
     fail(scope, "E0602", call->span, "%s cannot influence %s: its path ends in %s", text_of(scope, wrt),
          text_of(scope, call->list.at[0]), end->name);
@@ -139,8 +144,10 @@ static const struct value *gradient_of(struct scope *scope, struct ir_tensor *e,
     const char *error;
     ir_index_list free = {0};
 
-    if (is_constant_state(x))
+    if (is_constant_state(x)) {
+        warn(scope, "W0004", call->span, "%s is 0: no derivative passes a state or `stop`", text_of(scope, call));
         return zeros_like(scope, x);
+    }
     if (!has_a_place(x)) {
         fail(scope, "E0206", wrt->span, "grad is taken with respect to a name; %s is computed in place",
              text_of(scope, wrt));
@@ -205,6 +212,12 @@ const struct value *evaluate_grad(struct scope *scope, struct node *call, const 
         fail(scope, "E0310", call->span, "%s has axes %s; grad takes one number for each value of its indices",
              text_of(scope, call->list.at[0]), shape_text(scope, &e->own));
         help(scope, "write the subscripts: J[i] = grad(y[i], x)");
+        return &poison;
+    }
+    if (x->kind == VALUE_NUMBER) {
+        fail(scope, "E0206", wrt->span, "%s is a number known before the run; nothing changes with it",
+             text_of(scope, wrt));
+        help(scope, "grad(e, x) is taken by an input, a parameter, or a value that is computed of them");
         return &poison;
     }
     if (x->kind != VALUE_TENSOR && x->kind != VALUE_SET)

@@ -31,6 +31,49 @@ static bool settle_from_pattern(struct scope *inner, struct node *input, struct 
     return rank > 0 && settle_shape(inner->workspace, field, rank, shape);
 }
 
+/* What the call says for this input; NULL: it comes through a pipe. */
+static const struct node *argument_of(const struct scope *inner, const struct definition *definition,
+                                      const struct node *input)
+{
+    const struct call *call = inner->calls;
+    int left = 0;
+
+    if (!call || !call->node || strcmp(call->name, definition->name))
+        return NULL;
+    left = -call->piped;
+    for (int i = 0; i < definition->node->list.count && definition->node->list.at[i] != input; i++)
+        left++;
+    for (int i = 0; left >= 0 && i < call->node->list.count; i++)
+        if (!call->node->list.at[i]->name && left-- == 0)
+            return call->node->list.at[i]->a;
+    return NULL;
+}
+
+/* Help, if the arguments are called like the inputs and stand in another order. */
+static void help_order(struct scope *inner, const struct definition *definition)
+{
+    const char *text = definition->name;
+    int count = definition->node->list.count, moved = 0;
+
+    for (int i = 0; i < count; i++) {
+        bool found = false;
+
+        for (int k = 0; k < count; k++) {
+            const struct node *argument = argument_of(inner, definition, definition->node->list.at[k]);
+
+            if (!argument || strcmp(text_of(inner, argument), definition->node->list.at[i]->name))
+                continue;
+            found = true;
+            moved += i != k;
+        }
+        if (!found)
+            return;
+        text = arena_printf(inner->unit->arena, "%s%s%s", text, i ? ", " : "(", definition->node->list.at[i]->name);
+    }
+    if (moved)
+        help(inner, "the inputs have an order: %s)", text);
+}
+
 static bool bind_pattern(struct scope *inner, struct definition *definition, struct node *input, const struct value *v,
                          struct span at)
 {
@@ -60,9 +103,13 @@ static bool bind_pattern(struct scope *inner, struct definition *definition, str
         return false;
     more = own.count - fixed;
     if (more < 0 || (more > 0 && !dots)) {
-        fail(inner, "E0307", at, "%s wants %s, and the value has %s%s", definition->name, text_of(inner, input),
+        const struct node *argument = argument_of(inner, definition, input);
+
+        fail(inner, "E0307", argument ? argument->span : at, "%s wants %s%s, and %s has %s%s", definition->name,
+             text_of(inner, input), argument ? " here" : "", argument ? text_of(inner, argument) : "the value",
              own.count ? "axes " : "no axes", own.count ? shape_text(inner, &own) : "");
         note(inner, input->span, "%s is declared here", input->name);
+        help_order(inner, definition);
         return false;
     }
     for (int i = 0; i < input->list.count; i++) {
@@ -227,8 +274,11 @@ bool bind_header(struct scope *inner, struct definition *definition, const value
         if (!declare_axes(inner, node->b->list.at[i]->list.at, node->b->list.at[i]->list.count, false))
             return false;
     for (int i = 0; i < node->list.count; i++)
-        if (node->list.at[i]->a && !check_bound(inner, definition, node->list.at[i], inputs->at[i], at))
-            fine = false;
+        if (node->list.at[i]->a) {
+            const struct node *argument = argument_of(inner, definition, node->list.at[i]);
+
+            fine = check_bound(inner, definition, node->list.at[i], inputs->at[i], argument ? argument->span : at) && fine;
+        }
     return fine;
 }
 
@@ -319,7 +369,7 @@ struct map *evaluate_settings(struct scope *scope, struct definition *definition
             fail(scope, "E0201", argument->name ? argument->name_span : argument->span, "no setting `%s` in %s", name,
                  header_text(scope, definition));
             suggest(scope->unit->diagnostics, name, &names);
-            if (argument->a->kind == NODE_PATH && scope->workspace && !scope_find(scope, argument->a->name)) {
+            if (!nearest_name(name, names.at, names.count) && argument->a->kind == NODE_PATH && scope->workspace && !scope_find(scope, argument->a->name)) {
                 v = lookup_path(scope, argument->a);
                 if (v->kind == VALUE_FUNCTION || v->kind == VALUE_OPERATOR)
                     help(scope, "%s(...) |> %s", definition->name, argument->a->name);

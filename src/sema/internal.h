@@ -230,6 +230,8 @@ struct call {
     struct span span;
     const struct call *up;
     int depth;
+    const struct node *node; /* NULL: not known. Its arguments are the inputs after the first `piped` */
+    int piped;
 }; /* the chain of uses, innermost first */
 enum binding_kind { BIND_VALUE, BIND_AXIS, BIND_STATE, BIND_KEPT };
 struct binding {
@@ -392,7 +394,8 @@ const char *header_text(struct scope *scope, struct definition *definition);
 struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
                               int count, int inputs, bool *training, value_list *values);
 const struct value *apply_layer(struct scope *scope, struct definition *definition, struct map *settings,
-                                const char *path, const value_list *inputs, bool training, struct span at);
+                                const char *path, const value_list *inputs, bool training, const struct node *call,
+                                int piped);
 
 /* The value of one output of a layer whose body has run, with the axes its header declares. */
 const struct value *layer_output(struct scope *inner, struct definition *definition, int number,
@@ -606,10 +609,12 @@ struct train_block {
 };
 /* Reads the block's keys; NULL if model or data are not there. */
 struct train_block *read_train_block(struct unit *unit, struct node *train);
+/* Is a local name of the block what was meant to be this setting? */
+bool misspelt(const struct train_block *block, const char *key);
 /* One definition of a block or a phase: a key, a slot or a local name. */
 void read_block_definition(struct scope *top, struct train_block *block, struct node *definition);
 /* E0203 for local names that none of the statements mentions. */
-void unused_locals(struct scope *top, const struct train_block *block, const struct node *statements);
+bool unused_locals(struct scope *top, const struct train_block *block, const struct node *statements);
 void read_phases(struct scope *top, struct train_block *block); /* phase.c */
 /* The scope of the block after forward: the model's names and the fields. */
 struct scope *scope_of_block(struct scope *model, struct train_block *block, struct field_table *fields);

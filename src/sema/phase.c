@@ -55,8 +55,7 @@ static void read_phase(struct scope *top, struct train_block *block, struct node
         list_add(arena, phase->locals, block->locals.at[i]);
     for (int i = 0; i < own.locals.count; i++)
         list_add(arena, phase->locals, own.locals.at[i]);
-    unused_locals(top, &own, node->b);
-    if (!phase->loss) {
+    if (!(unused_locals(top, &own, node->b) && misspelt(&own, "loss")) && !phase->loss) {
         fail(top, "E0207", node->name_span, "the phase %s has no loss", node->text);
         help(top, "loss = cross_entropy(logits, label)");
     }
@@ -64,6 +63,21 @@ static void read_phase(struct scope *top, struct train_block *block, struct node
         if (!strcmp(block->phases.at[i]->phase, node->text))
             fail(top, "E0202", node->name_span, "there are two phases `%s` in this block", node->text);
     list_add(arena, block->phases, phase);
+}
+
+/* What stands beside the phases is for those that say nothing themselves. */
+static void unused_beside(struct scope *top, const struct train_block *block, struct node *value, const char *name)
+{
+    if (!value)
+        return;
+    for (int i = 0; i < block->phases.count; i++) {
+        const struct train_block *phase = block->phases.at[i];
+
+        if (phase->loss == value || phase->penalty == value || phase->params == value)
+            return;
+    }
+    fail(top, "E0203", value->span, "no phase uses this %s: each has one of its own", name);
+    help(top, "leave it out, here or in the phase that it is meant for");
 }
 
 void read_phases(struct scope *top, struct train_block *block)
@@ -87,6 +101,9 @@ void read_phases(struct scope *top, struct train_block *block)
     }
     if (block->times)
         fail(top, "E0102", block->times->span, "times belongs in a phase, not in the block that has them");
+    unused_beside(top, block, block->loss, "loss");
+    unused_beside(top, block, block->penalty, "penalty");
+    unused_beside(top, block, block->params, "params");
     if (block->patience)
         fail(top, "E0102", block->patience->span, "patience watches the loss, and each phase has one of its own");
 }

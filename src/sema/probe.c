@@ -121,6 +121,8 @@ static bool evaluate_replacement(struct scope *scope, struct node *e, struct rep
             forms[r->mapped.count + k] = ir_form_index(p, leaf->axes[k]);
         }
         value = ir_substitute(p, value_expr(scope, values[i]), from.at, forms, from.count);
+        if (value->kind == IR_CONSTANT && value->whole)
+            value = ir_real(p, value->number);
         r->at[i] = is_itself(value, leaf) ? NULL : value;
     }
     return true;

@@ -269,6 +269,46 @@ static struct definition *rule_named(struct scope *scope, struct node *path, con
     return NULL;
 }
 
+/* What the call gives for a setting, named or by its place. */
+static const struct node *given_for(const struct definition *rule, const struct node *call, const char *name)
+{
+    int place = 0;
+
+    for (int i = 0; call->kind == NODE_CALL && i < call->list.count; i++) {
+        const struct node *argument = call->list.at[i];
+
+        if (argument->name && !strcmp(argument->name, name))
+            return argument->a;
+        if (argument->name)
+            continue;
+        if (place < rule->node->more.count && !strcmp(rule->node->more.at[place]->name, name))
+            return argument->a;
+        place++;
+    }
+    return NULL;
+}
+
+/* By their names: a limit bounds a size, and steps of a rate below 0 go uphill. */
+static bool settings_make_sense(struct scope *scope, const char *slot, const struct definition *rule,
+                                const struct node *call, struct map *settings)
+{
+    const struct value *limit = map_get(settings, "limit"), *rate = map_get(settings, "rate");
+    const struct node *at;
+
+    if (limit && is_number(limit) && !(limit->number > 0) && (at = given_for(rule, call, "limit"))) {
+        fail(scope, "E0314", at->span, "%s: limit is %g; a limit is above 0", rule->name, limit->number);
+        if (limit->number < 0)
+            help(scope, "one below 0 would turn what it bounds round");
+        else
+            help(scope, "nothing would be left of what it bounds");
+        return false;
+    }
+    if (!strcmp(slot, "optimizer") && rate && is_number(rate) && rate->number < 0 && (at = given_for(rule, call, "rate")))
+        warn(scope, "W0005", at->span, "%s: rate is %g, below 0: the steps go uphill, and the loss grows", rule->name,
+             rate->number);
+    return true;
+}
+
 static bool fits(struct scope *scope, struct definition *rule, const parameter_list *group, const char *slot,
                  struct node *call)
 {
@@ -374,7 +414,7 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
         return;
     settings =
         evaluate_settings(scope, rule, call->list.at, call->kind == NODE_CALL ? call->list.count : 0, 0, NULL, NULL);
-    if (!settings || !fits(scope, rule, group, slot, call))
+    if (!settings || !settings_make_sense(scope, slot, rule, call, settings) || !fits(scope, rule, group, slot, call))
         return;
     in->name = rule->name;
     in->span = call->span;

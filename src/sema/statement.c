@@ -175,6 +175,19 @@ void assign(struct scope *scope, struct node *target, const struct value *value)
 
 /* ---- definitions ---- */
 
+/* `=` where `<-` is wanted: an error that says so. */
+static bool redefines_a_state(struct scope *scope, const struct node *target)
+{
+    const struct binding *binding = map_get(scope->names, target->name);
+
+    if (!binding || binding->kind != BIND_STATE || scope->function)
+        return false;
+    fail(scope, "E0503", target->span, "`%s` is a state; `<-` assigns it", target->name);
+    note(scope, binding->span, "%s is declared here", target->name);
+    help(scope, "%s <- ...", text_of(scope, target));
+    return true;
+}
+
 static void define(struct scope *scope, struct node *definition)
 {
     struct node *target = definition->list.at[0];
@@ -197,6 +210,8 @@ static void define(struct scope *scope, struct node *definition)
                 assign(scope, definition->list.at[i], is_poison(v) ? v : v->items.at[i]);
         return;
     }
+    if (redefines_a_state(scope, target))
+        return;
     if (target->flag && (!scope->workspace || !declare_axes(scope, target->list.at, target->list.count, false))) {
         poison_targets(scope, definition);
         return;
@@ -480,6 +495,16 @@ void update_state(struct scope *scope, struct node *definition)
     if (!scope->rule && !scope->training && !lanes) {
         fail(scope, "E0503", target->span, "the state %s is assigned in evaluation", target->name);
         help(scope, "if training { ... }");
+        return;
+    }
+    if (lanes && target->list.count && bare_name(target->list.at[0]) && !strcmp(bare_name(target->list.at[0]), "batch")) {
+        const char *rest = "";
+
+        for (int i = 1; i < target->list.count; i++)
+            rest = arena_printf(scope->unit->arena, "%s%s%s", rest, i > 1 ? ", " : "", text_of(scope, target->list.at[i]));
+        fail(scope, "E0503", target->span, "each sample assigns its own part of %s; `batch` is not written there",
+             target->name);
+        help(scope, target->list.count > 1 ? "%s[%s] <- ..." : "%s%s <- ...", target->name, rest);
         return;
     }
     if (scope->over) {

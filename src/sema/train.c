@@ -71,6 +71,19 @@ static struct ir_tensor *sum_of_tensors(struct scope *top, struct ir_tensor *a, 
     return tensor_of(top, value_tensor(top, e, NULL), name, at);
 }
 
+/* Is it 0 or 1 whatever happens? While kinds are open nothing is known. */
+static bool is_condition(struct scope *scope, const struct value *v, struct node *expression)
+{
+    const struct ir_expr *e = v->kind == VALUE_TENSOR ? v->expr : NULL;
+
+    if (e ? (e->whole && e->low >= 0 && e->high <= 1) || scope->workspace->fields->changed
+          : v->whole && (v->number == 0 || v->number == 1))
+        return true;
+    fail(scope, "E0206", expression->span, "stop is a condition; %s is a number", text_of(scope, expression));
+    help(scope, "a comparison: stop = mean[batch] nll < 0.1, or norm(grads) < 1e-3");
+    return false;
+}
+
 /* `stop = condition`: one number for the whole batch. */
 static struct ir_tensor *condition(struct scope *scope, struct node *expression)
 {
@@ -78,7 +91,7 @@ static struct ir_tensor *condition(struct scope *scope, struct node *expression)
     const struct value *v = one_number(scope, expression, "stop");
     ir_index_list free = {0};
 
-    if (is_poison(v))
+    if (is_poison(v) || !is_condition(scope, v, expression))
         return NULL;
     free_indices(scope, v, &free);
     if (!free.count)
@@ -511,7 +524,9 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
     t->batch = options.batch ? options.batch : (int64_t)batch;
     t->sequential = order == 1;
     t->precision = options.precision >= 0 ? (enum ir_precision)options.precision : precision ? IR_DOUBLE : IR_SINGLE;
-    if (block->data && !t->batch) {
+    if (block->data && !t->batch && diagnostics_errors(unit->diagnostics) && misspelt(block, "batch")) {
+        fine = false;
+    } else if (block->data && !t->batch) {
         fail(top, "E0207", block->node->name_span, "train %s does not say its batch", block->model->name);
         help(top, "batch = 128");
         fine = false;
@@ -624,6 +639,19 @@ static struct phase programs_of(struct unit *unit, struct train_block *block, st
     return phase;
 }
 
+static void warn_without_split(struct scope *top, const struct train_block *block)
+{
+    if (block->data) {
+        warn(top, "W0002", block->report->span,
+             "there is no split to report on: the data %s have neither validation nor test", block->data->name);
+        help(top, "(train, test) = divide(...), or a split test { ... } in %s", block->data->name);
+    } else {
+        warn(top, "W0002", block->report->span, "there is no split to report on: the block has no data");
+        help(top, "the log has the loss of each step; a report is made of data: train %s on DATA { ... }",
+             block->model->name);
+    }
+}
+
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d)
 {
     struct training *t = NEW(unit->arena, struct training);
@@ -655,9 +683,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     if (!done || diagnostics_errors(d))
         return NULL;
     if (block->report && !evaluation_split(unit, block, false))
-        warn(top, "W0002", block->report->span, "there is no split to report on: %s",
-             block->data ? arena_printf(unit->arena, "the data %s have neither validation nor test", block->data->name)
-                         : "the block has no data");
+        warn_without_split(top, block);
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;

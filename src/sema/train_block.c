@@ -104,9 +104,41 @@ void read_block_definition(struct scope *top, struct train_block *block, struct 
     }
 }
 
-void unused_locals(struct scope *top, const struct train_block *block, const struct node *statements)
+/* What is called so elsewhere, and where it is said here. */
+static const char *said_by(const char *name)
+{
+    static const struct {
+        const char *name, *here;
+    } table[] = {
+        {"rate", "optimizer = gd(rate = 0.1)"},
+        {"lr", "optimizer = gd(rate = 0.1)"},
+        {"learning_rate", "optimizer = gd(rate = 0.1)"},
+        {"momentum", "optimizer = sgd(rate = 0.1, momentum = 0.9)"},
+        {"weight_decay", "penalty = 1e-4 * l2(weights)"},
+        {"decay", "penalty = 1e-4 * l2(weights)"},
+        {"regularizer", "penalty = 1e-4 * l2(weights)"},
+        {"batch_size", "batch = 128"},
+        {"batchsize", "batch = 128"},
+        {"iterations", "steps = 1000"},
+        {"metric", "report = accuracy(logits, label)"},
+        {"metrics", "report = accuracy(logits, label)"},
+        {"early_stopping", "patience = 5 ends after 5 reports without a lower loss"},
+        {"shuffle", "order = sequential takes the items as they stand; else they are shuffled"},
+        {"seed", "let seed = 1 outside the block, or --seed 1"},
+        {"schedule", "a setting may be an expression of step, epoch and progress: optimizer = gd(rate = cosine(0.1))"},
+        {"validation", "a split of the data block, validation { ... } or by divide"},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(table[i].name, name))
+            return table[i].here;
+    return NULL;
+}
+
+bool unused_locals(struct scope *top, const struct train_block *block, const struct node *statements)
 {
     name_list names = {0};
+    bool unused = false;
 
     for (size_t i = 0; i < 6; i++)
         list_add(top->unit->arena, names, slots[i]);
@@ -133,8 +165,49 @@ void unused_locals(struct scope *top, const struct train_block *block, const str
                 continue;
             fail(top, "E0203", local->list.at[k]->name_span, "`%s` is no setting of a train block and nothing uses it",
                  name);
-            suggest(top->unit->diagnostics, name, &names);
+            unused = true;
+            if (said_by(name))
+                help(top, "%s", said_by(name));
+            else
+                suggest(top->unit->diagnostics, name, &names);
         }
+    }
+    return unused;
+}
+
+bool misspelt(const struct train_block *block, const char *key)
+{
+    for (int i = 0; i < block->locals.count; i++)
+        for (int k = 0; k < block->locals.at[i]->list.count; k++)
+            if (nearest_name(block->locals.at[i]->list.at[k]->name, &key, 1) ||
+                !strncmp(block->locals.at[i]->list.at[k]->name, key, strlen(key)))
+                return true;
+    return false;
+}
+
+/* unused: it has been said of a local name that nothing uses it. A train block wants a loss, a length and a rule. */
+static void check_wanted(struct scope *top, const struct train_block *block, bool unused)
+{
+    const struct node *train = block->node;
+    bool optimized = false;
+
+    for (int i = 0; i < block->slots.count; i++)
+        optimized |= !strcmp(block->slots.at[i].name, "optimizer");
+    if (!block->loss && !block->phases.count && !(unused && misspelt(block, "loss"))) {
+        fail(top, "E0207", train->name_span, "train %s has no loss", train->name);
+        help(top, "loss = cross_entropy(logits, label)");
+    }
+    if (block->epochs && block->steps) {
+        fail(top, "E0202", block->steps->span, "train %s says how long it takes twice", train->name);
+        note(top, block->epochs->span, "in epochs here");
+    }
+    if (!block->epochs && !block->steps && !(unused && (misspelt(block, "epochs") || misspelt(block, "steps")))) {
+        fail(top, "E0207", train->name_span, "train %s does not say how long it takes", train->name);
+        help(top, block->data ? "epochs = 10, or steps = 1000" : "steps = 1000");
+    }
+    if (!optimized && !block->phases.count && !(unused && misspelt(block, "optimizer"))) {
+        fail(top, "E0207", train->name_span, "train %s has no optimizer, so nothing would change", train->name);
+        help(top, "optimizer = adam(rate = 1e-3)");
     }
 }
 
@@ -143,7 +216,6 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct train_block *block = NEW(unit->arena, struct train_block);
     name_list names = {0};
-    bool optimized = false;
 
     block->node = train;
     block->model = find_definition(unit, unit->main, train->name, train->name_span);
@@ -188,25 +260,7 @@ struct train_block *read_train_block(struct unit *unit, struct node *train)
         }
     }
     read_phases(top, block);
-    if (!block->loss && !block->phases.count) {
-        fail(top, "E0207", train->name_span, "train %s has no loss", train->name);
-        help(top, "loss = cross_entropy(logits, label)");
-    }
-    for (int i = 0; i < block->slots.count; i++)
-        optimized |= !strcmp(block->slots.at[i].name, "optimizer");
-    if (block->epochs && block->steps) {
-        fail(top, "E0202", block->steps->span, "train %s says how long it takes twice", train->name);
-        note(top, block->epochs->span, "in epochs here");
-    }
-    if (!block->epochs && !block->steps) {
-        fail(top, "E0207", train->name_span, "train %s does not say how long it takes", train->name);
-        help(top, block->data ? "epochs = 10, or steps = 1000" : "steps = 1000");
-    }
-    if (!optimized && !block->phases.count) {
-        fail(top, "E0207", train->name_span, "train %s has no optimizer, so nothing would change", train->name);
-        help(top, "optimizer = adam(rate = 1e-3)");
-    }
-    unused_locals(top, block, block->node->a);
+    check_wanted(top, block, unused_locals(top, block, block->node->a));
     return block;
 }
 

@@ -1,6 +1,7 @@
 /* diagnostic.c: collects what is wrong and prints it with the source under it. */
 #include "syntax.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,13 +291,28 @@ static int distance(const char *a, const char *b)
     return last[n];
 }
 
+/* The same but for capitals and underscores? */
+static bool spelt_alike(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        while (*a == '_')
+            a++;
+        while (*b == '_')
+            b++;
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+        if (!*a)
+            return true;
+    }
+}
+
 const char *nearest_name(const char *name, const char *const *candidates, int count)
 {
     int best = (int)strlen(name) / 3 + 1;
     const char *nearest = NULL;
 
     for (int i = 0; i < count; i++) {
-        int away = distance(name, candidates[i]);
+        int away = spelt_alike(name, candidates[i]) ? 0 : distance(name, candidates[i]);
 
         if (away < best) {
             best = away;
