@@ -28,7 +28,7 @@ bool rnet_divide(const char *name, uint64_t seed, int64_t rows, const int64_t *c
     char *site;
     if (asprintf(&site, "divide %s", name) < 0)
         return rnet_fail(error, RNET_FAILED, "%s: out of memory", name);
-    struct rnet_stream *stream = rnet_stream_new(site, seed, rows, false);
+    struct rnet_stream *stream = rnet_stream_new(site, seed, rows, 0);
     free(site);
     if (!stream)
         return rnet_fail(error, RNET_FAILED, "%s: out of memory for an order of %lld rows", name, (long long)rows);

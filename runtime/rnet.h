@@ -203,24 +203,19 @@ bool rnet_sequence(const struct rnet_array *stream, int64_t length, int64_t stri
 bool rnet_read_images(const char *pattern, struct rnet_vocabulary *labels, struct rnet_array *pixels,
                       struct rnet_array *label, struct rnet_error *error);
 
-/* ---- shuffle.c: the order in which samples are seen. The stream of training is permutations end to end. ---- */
+/* ---- shuffle.c: the order in which samples are seen. The stream of training is permutations end to end, or lanes. ---- */
 
-/* Item of the data at place `position` of the stream. Position p is place p % items of permutation p / items, which depends
-   only on (seed, name, p / items, items). Keeps the current permutation; resuming anywhere gives the same items. */
+/* Item of the data at place `position` of the stream. lanes 0: position p is place p % items of permutation p / items, which
+   depends only on (seed, name, p / items, items); the current permutation is kept. Else the data in their order: place p is of
+   lane p % lanes in step p / lanes, and lane b begins with item floor(b * items / lanes) and goes on from there, item by item,
+   round the end. So one lane is the data end to end; with a lane for each place of a batch, what a place carries from one step to
+   the next fits, but for one lane an epoch that goes from the last item to the first, and no item is left out. Resuming anywhere
+   gives the same items. */
 struct rnet_stream;
-/* NULL: items < 1, or out of memory. */
-struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, bool sequential);
+/* NULL: items < 1, lanes < 0, or out of memory. */
+struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, int64_t lanes);
 void rnet_stream_free(struct rnet_stream *stream);
 int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position);
-
-/* Rows of one text in `lanes` lanes, each contiguous: place `position` of the stream is lane position % lanes in step
-   position / lanes. Lane b begins with item floor(b * items / lanes) and goes on from there, item by item, round the end:
-   what a lane carries from one step to the next fits, but for one lane an epoch that goes from the last item to the first,
-   and no item is left out. Requires items >= 1, lanes >= 1. */
-int64_t rnet_lane_item(int64_t items, int64_t lanes, uint64_t position);
-/* Whether that visit is the first of its item. The first ceil(items / lanes) steps have one first visit of each item, so
-   that a report over them weighs the other visits 0. */
-bool rnet_lane_first(int64_t items, int64_t lanes, uint64_t position);
 
 /* ---- divide.c: random parts of one data set, the same in every run ---- */
 

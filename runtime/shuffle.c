@@ -9,7 +9,8 @@
 struct rnet_stream {
     uint64_t key;
     int64_t items;
-    int64_t *permutation; /* NULL: in the order of the data */
+    int64_t lanes;        /* 0: permutations */
+    int64_t *permutation; /* NULL: lanes */
     uint64_t epoch;       /* of the permutation held */
     bool filled;
 };
@@ -63,9 +64,18 @@ static void permute(struct rnet_stream *stream, uint64_t epoch)
     stream->filled = true;
 }
 
-struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, bool sequential)
+/* Lane b begins with item floor(b * items / lanes). */
+static int64_t lane_item(int64_t items, int64_t lanes, uint64_t position)
 {
-    if (items < 1)
+    int64_t lane = (int64_t)(position % (uint64_t)lanes);
+    int64_t steps = (int64_t)(position / (uint64_t)lanes % (uint64_t)items);
+    int64_t item = (int64_t)((__int128)lane * items / lanes) + steps;
+    return item < items ? item : item - items;
+}
+
+struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t items, int64_t lanes)
+{
+    if (items < 1 || lanes < 0)
         return NULL;
     struct rnet_stream *stream = calloc(1, sizeof *stream);
     char *site = NULL;
@@ -76,7 +86,8 @@ struct rnet_stream *rnet_stream_new(const char *name, uint64_t seed, int64_t ite
     stream->key = rnet_draw_key(site, seed);
     free(site);
     stream->items = items;
-    if (!sequential) {
+    stream->lanes = lanes;
+    if (!lanes) {
         stream->permutation = malloc((size_t)items * sizeof *stream->permutation);
         if (!stream->permutation) {
             free(stream);
@@ -97,31 +108,9 @@ void rnet_stream_free(struct rnet_stream *stream)
 int64_t rnet_stream_item(struct rnet_stream *stream, uint64_t position)
 {
     uint64_t items = (uint64_t)stream->items;
-    if (!stream->permutation)
-        return (int64_t)(position % items);
+    if (stream->lanes)
+        return lane_item(stream->items, stream->lanes, position);
     if (!stream->filled || stream->epoch != position / items)
         permute(stream, position / items);
     return stream->permutation[position % items];
-}
-
-/* ---- lanes ---- */
-
-/* The item that a lane begins with. */
-static int64_t lane_start(int64_t items, int64_t lanes, int64_t lane)
-{
-    return (int64_t)((__int128)lane * items / lanes);
-}
-
-int64_t rnet_lane_item(int64_t items, int64_t lanes, uint64_t position)
-{
-    int64_t lane = (int64_t)(position % (uint64_t)lanes);
-    int64_t steps = (int64_t)(position / (uint64_t)lanes % (uint64_t)items);
-    int64_t item = lane_start(items, lanes, lane) + steps;
-    return item < items ? item : item - items;
-}
-
-bool rnet_lane_first(int64_t items, int64_t lanes, uint64_t position)
-{
-    int64_t lane = (int64_t)(position % (uint64_t)lanes);
-    return position / (uint64_t)lanes < (uint64_t)(lane_start(items, lanes, lane + 1) - lane_start(items, lanes, lane));
 }

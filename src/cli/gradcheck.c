@@ -25,7 +25,7 @@ static bool read_samples(struct training *t, struct data_source *source, struct 
     }
     if (!dataset_read(&data, &t->split, t->objective, source, error))
         return false;
-    stream = rnet_stream_new("batch", t->seed, data.items, t->sequential);
+    stream = rnet_stream_new("batch", t->seed, data.items, t->lanes);
     for (int c = 0; c < data.count; c++) {
         const struct column *column = &data.columns[c];
         const struct ir_tensor *leaf = ir_find(t->objective, column->field->name);

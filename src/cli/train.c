@@ -264,6 +264,8 @@ static int train_steps(struct trainer *t)
     int status = RNET_DONE;
     bool reported = false;
 
+    if (!ahead_begin(t, &error))
+        status = complain_error(&error);
     while (status == RNET_DONE && t->step < t->last_step && !t->ended) {
         uint64_t step = t->step + 1, position = t->step * (uint64_t)batch;
         double begin = rnet_seconds(), seconds, stop;
@@ -278,8 +280,10 @@ static int train_steps(struct trainer *t)
             status = complain_error(&error);
             break;
         }
-        if (t->items)
-            dataset_gather(&t->turn->dataset, &t->turn->instance, items, batch);
+        if (t->items && !batch_ready(t, items, &error)) {
+            status = complain_error(&error);
+            break;
+        }
         result = instance_run(&t->turn->instance, position, step, scalar_value, &t->clock);
         seconds = rnet_seconds() - begin;
         if (result == RNET_NONFINITE) {
@@ -309,6 +313,7 @@ static int train_steps(struct trainer *t)
         if (status == RNET_DONE && rnet_interrupt_asked() && !t->ended && step < t->last_step)
             status = interrupted(t, &error);
     }
+    ahead_end(t);
     /* A block that a condition ended: the probes see what the next step would have seen. */
     if (status == RNET_DONE && !reported && t->ended) {
         uint64_t position = t->step * (uint64_t)batch;
@@ -477,7 +482,7 @@ static int prepare(struct trainer *t, struct layout *layout)
         t->reporter.report = t->training->report;
         instance_new(&t->reporter.instance, &t->report_compiled, &t->memory, t->pool, t->training->seed);
     }
-    t->stream = rnet_stream_new("batch", t->training->seed, t->items, t->training->sequential);
+    t->stream = rnet_stream_new("batch", t->training->seed, t->items, t->training->lanes);
     return RNET_DONE;
 }
 

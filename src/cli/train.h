@@ -30,6 +30,7 @@ struct trainer {
     struct reporter reporter;
     struct rnet_pool *pool;
     struct rnet_stream *stream;
+    struct ahead *ahead;         /* NULL: batches are gathered when they are wanted */
     struct rnet_log *log;
     struct rnet_progress *progress;
 
@@ -85,5 +86,13 @@ const char *file_hash(struct arena *arena, const char *path);
 /* Computes the step again, one kernel an equation, and names the first tensor that holds a number that is not finite.
    requires: the step returned RNET_NONFINITE, so parameters and state are as they were before it. Returns RNET_NONFINITE. */
 int explain_nonfinite(struct trainer *trainer, uint64_t position, uint64_t step);
+
+/* ---- ahead.c ---- */
+
+/* Begins to gather ahead of the steps that are left, where that is worth a thread. */
+bool ahead_begin(struct trainer *t, struct rnet_error *error);
+/* The inputs of the step whose turn it is: of these items, which are those of the stream. */
+bool batch_ready(struct trainer *t, const int64_t *items, struct rnet_error *error);
+void ahead_end(struct trainer *t);
 
 #endif

@@ -92,7 +92,7 @@ struct training {
     int64_t batch;
     double epochs;                 /* 0: none given */
     int64_t steps;                 /* 0: none given */
-    bool sequential;               /* order = sequential */
+    int64_t lanes;                 /* of the stream: 0 shuffled; order = sequential: 1, or the batch if a state is of each place in it */
     int64_t validate;              /* the report runs after every so many epochs: 1 */
     int64_t patience;              /* after so many reports without a lower "loss" in the report training ends; 0: never */
     LIST(const char *) rule_states; /* states of rules: every train block begins anew with them */

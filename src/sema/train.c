@@ -522,7 +522,7 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
     t->patience = (int64_t)patience;
     t->steps = (int64_t)steps;
     t->batch = options.batch ? options.batch : (int64_t)batch;
-    t->sequential = order == 1;
+    t->lanes = order == 1;
     t->precision = options.precision >= 0 ? (enum ir_precision)options.precision : precision ? IR_DOUBLE : IR_SINGLE;
     if (block->data && !t->batch && diagnostics_errors(unit->diagnostics) && misspelt(block, "batch")) {
         fine = false;
@@ -633,9 +633,12 @@ static struct phase programs_of(struct unit *unit, struct train_block *block, st
     phase.objective = objective_program(l);
     phase.probe = probe_program(l, t->precision);
     phase.split = describe_split(top, split, fields, phase.step, NULL);
-    for (int i = 0; i < l->w->states.count; i++)
+    for (int i = 0; i < l->w->states.count; i++) {
         if (l->w->states.at[i]->rule)
             list_add(unit->arena, t->rule_states, l->w->states.at[i]->path);
+        if (t->lanes && l->w->states.at[i]->lanes)
+            t->lanes = t->batch;
+    }
     return phase;
 }
 

@@ -7,7 +7,7 @@ enum { ITEMS = 1000 };
 
 static void every_epoch_is_a_permutation(void **state)
 {
-    struct rnet_stream *stream = rnet_stream_new("fashion.train", 1, ITEMS, false);
+    struct rnet_stream *stream = rnet_stream_new("fashion.train", 1, ITEMS, 0);
     for (uint64_t epoch = 0; epoch < 5; epoch++) {
         int seen[ITEMS] = {0};
         for (uint64_t p = 0; p < ITEMS; p++)
@@ -23,7 +23,7 @@ static void the_items_are_fixed(void **state)
 {
     static const int64_t first[] = {49139, 15590, 59109, 41927, 50375, 17144},
                          later[] = {50816, 59903, 23305, 39551, 49319, 50110};
-    struct rnet_stream *stream = rnet_stream_new("fashion.train", 7, 60000, false);
+    struct rnet_stream *stream = rnet_stream_new("fashion.train", 7, 60000, 0);
     for (int i = 0; i < 6; i++) {
         assert_int_equal(rnet_stream_item(stream, (uint64_t)i), first[i]);
         assert_int_equal(rnet_stream_item(stream, 60000ull * 3 + 12345 + (uint64_t)i), later[i]);
@@ -33,9 +33,9 @@ static void the_items_are_fixed(void **state)
 
 static void resuming_anywhere_gives_the_same_items(void **state)
 {
-    struct rnet_stream *whole = rnet_stream_new("x", 3, ITEMS, false);
+    struct rnet_stream *whole = rnet_stream_new("x", 3, ITEMS, 0);
     for (uint64_t start = 0; start < 3 * ITEMS; start += 777) {
-        struct rnet_stream *resumed = rnet_stream_new("x", 3, ITEMS, false);
+        struct rnet_stream *resumed = rnet_stream_new("x", 3, ITEMS, 0);
         for (uint64_t p = start; p < start + 300; p++)
             assert_int_equal(rnet_stream_item(resumed, p), rnet_stream_item(whole, p));
         rnet_stream_free(resumed);
@@ -46,8 +46,8 @@ static void resuming_anywhere_gives_the_same_items(void **state)
 static int common(const char *name, uint64_t seed, uint64_t epoch, const char *other_name, uint64_t other_seed,
                   uint64_t other_epoch)
 {
-    struct rnet_stream *a = rnet_stream_new(name, seed, ITEMS, false),
-                       *b = rnet_stream_new(other_name, other_seed, ITEMS, false);
+    struct rnet_stream *a = rnet_stream_new(name, seed, ITEMS, 0),
+                       *b = rnet_stream_new(other_name, other_seed, ITEMS, 0);
     int same = 0;
     for (uint64_t p = 0; p < ITEMS; p++)
         same += rnet_stream_item(a, epoch * ITEMS + p) == rnet_stream_item(b, other_epoch * ITEMS + p);
@@ -71,7 +71,7 @@ static void orders_are_equally_likely(void **state)
 {
     enum { EPOCHS = 24000 };
     int counts[256] = {0};
-    struct rnet_stream *stream = rnet_stream_new("four", 1, 4, false);
+    struct rnet_stream *stream = rnet_stream_new("four", 1, 4, 0);
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
         int code = 0;
         for (uint64_t p = 0; p < 4; p++)
@@ -92,7 +92,7 @@ static void orders_are_equally_likely(void **state)
 
 static void a_sequential_stream_repeats_the_data(void **state)
 {
-    struct rnet_stream *stream = rnet_stream_new("x", 3, 7, true);
+    struct rnet_stream *stream = rnet_stream_new("x", 3, 7, 1);
     for (uint64_t p = 0; p < 30; p++)
         assert_int_equal(rnet_stream_item(stream, p), p % 7);
     rnet_stream_free(stream);
@@ -100,11 +100,62 @@ static void a_sequential_stream_repeats_the_data(void **state)
 
 static void one_item_and_none(void **state)
 {
-    struct rnet_stream *stream = rnet_stream_new("x", 3, 1, false);
+    struct rnet_stream *stream = rnet_stream_new("x", 3, 1, 0);
     assert_int_equal(rnet_stream_item(stream, 0), 0);
     assert_int_equal(rnet_stream_item(stream, 5), 0);
     rnet_stream_free(stream);
-    assert_null(rnet_stream_new("x", 3, 0, false));
+    assert_null(rnet_stream_new("x", 3, 0, 0));
+}
+
+/* What a step carries in its lanes fits the next: the item after, or the first after the last. */
+static void lanes_are_contiguous(void **state)
+{
+    static const int cases[][2] = {{10, 1}, {10, 2}, {10, 3}, {10, 10}, {7, 4}, {3, 5}, {1, 1}, {1, 4}, {1000, 80}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int items = cases[c][0], lanes = cases[c][1];
+        struct rnet_stream *stream = rnet_stream_new("x", 3, items, lanes);
+        for (uint64_t position = 0; position < 5ull * (unsigned)(items * lanes); position++) {
+            int64_t here = rnet_stream_item(stream, position), next = rnet_stream_item(stream, position + (uint64_t)lanes);
+            assert_in_range(here, 0, items - 1);
+            assert_int_equal(next, (here + 1) % items);
+        }
+        rnet_stream_free(stream);
+    }
+}
+
+static void lanes_share_the_items(void **state)
+{
+    static const int64_t starts[] = {0, 3, 6};
+    struct rnet_stream *stream = rnet_stream_new("x", 3, 10, 3);
+    for (int lane = 0; lane < 3; lane++)
+        assert_int_equal(rnet_stream_item(stream, (uint64_t)lane), starts[lane]);
+    rnet_stream_free(stream);
+}
+
+/* In ceil(items / lanes) steps every item is seen. */
+static void lanes_leave_no_item_out(void **state)
+{
+    for (int items = 1; items < 40; items++)
+        for (int lanes = 1; lanes < 45; lanes++) {
+            struct rnet_stream *stream = rnet_stream_new("x", 3, items, lanes);
+            bool seen[40] = {0};
+            for (uint64_t position = 0; position < (uint64_t)((items + lanes - 1) / lanes * lanes); position++)
+                seen[rnet_stream_item(stream, position)] = true;
+            for (int i = 0; i < items; i++)
+                assert_true(seen[i]);
+            rnet_stream_free(stream);
+        }
+}
+
+static void far_positions_do_not_overflow(void **state)
+{
+    int64_t items = 1ll << 61, lanes = 1 << 20;
+    struct rnet_stream *far = rnet_stream_new("x", 3, items, lanes), *near = rnet_stream_new("x", 3, 7, 2);
+    assert_int_equal(rnet_stream_item(far, (uint64_t)lanes - 1), items / lanes * (lanes - 1));
+    assert_int_equal(rnet_stream_item(near, UINT64_MAX), (3 + (UINT64_MAX / 2) % 7) % 7);
+    rnet_stream_free(far);
+    rnet_stream_free(near);
+    assert_null(rnet_stream_new("x", 3, 7, -1));
 }
 
 int main(void)
@@ -117,6 +168,10 @@ int main(void)
         cmocka_unit_test(orders_are_equally_likely),
         cmocka_unit_test(a_sequential_stream_repeats_the_data),
         cmocka_unit_test(one_item_and_none),
+        cmocka_unit_test(lanes_are_contiguous),
+        cmocka_unit_test(lanes_share_the_items),
+        cmocka_unit_test(lanes_leave_no_item_out),
+        cmocka_unit_test(far_positions_do_not_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
