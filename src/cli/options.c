@@ -129,12 +129,12 @@ static int take(struct options *o, const char *name, const char *value)
         if (!(equals = strchr(value, '=')) || equals == value || !equals[1])
             return wrong_value(name, value, "NAME=V1,V2 or NAME=FIRST..LAST");
         list_add(o->arena, o->sweeps,
-                 (struct setting){arena_slice(o->arena, value, (size_t)(equals - value)), equals + 1});
+                 (struct setting){.name = arena_slice(o->arena, value, (size_t)(equals - value)), .value = equals + 1});
     } else if (!strcmp(name, "set")) {
         if (!(equals = strchr(value, '=')) || equals == value)
             return wrong_value(name, value, "NAME=VALUE");
         list_add(o->arena, o->settings,
-                 (struct setting){arena_slice(o->arena, value, (size_t)(equals - value)), equals + 1});
+                 (struct setting){.name = arena_slice(o->arena, value, (size_t)(equals - value)), .value = equals + 1});
     } else if (!strcmp(name, "threads")) {
         status = take_whole(name, value, 1, &number);
         if (status < 0 && number > 1024)

@@ -82,7 +82,7 @@ static int run_one(const struct options *options, const char *folder, const stru
         char *end;
 
         if (strcmp(swept[i].name, "seed")) {
-            list_add(options->arena, one.settings, (struct setting){swept[i].name, value});
+            list_add(options->arena, one.settings, (struct setting){swept[i].name, value, .option = "--sweep"});
             continue;
         }
         errno = 0;
@@ -229,5 +229,8 @@ int run_sweep(struct options *options)
     }
     if (status == RNET_DONE)
         print_table(options, swept, count, runs, total);
-    return status;
+    for (int r = 0; r < total && status == RNET_DONE; r++)
+        if (runs[r].finite)
+            return RNET_DONE;
+    return status == RNET_DONE ? complain(RNET_NONFINITE, "no run of the sweep is finite") : status;
 }

@@ -414,6 +414,18 @@ static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *la
     return true;
 }
 
+/* A batch would hold an item twice. */
+static int complain_of_batch(const struct trainer *t)
+{
+    struct diagnostics *d = diagnostics_new(t->options->arena);
+
+    diagnose(d, "E1002", t->training->batch_span, "batch is %" PRId64 ", and %s.%s has %" PRId64 " item%s",
+             t->training->batch, t->training->split.data, t->training->split.name, t->items, t->items == 1 ? "" : "s");
+    diagnose_help(d, "batch = %" PRId64 " takes all of them in every step", t->items);
+    program_wrong(t->options, d);
+    return RNET_DATA;
+}
+
 static const char *hash_of_turns(const struct trainer *t)
 {
     struct arena *arena = t->options->arena;
@@ -460,6 +472,8 @@ static int prepare(struct trainer *t, struct layout *layout)
     t->other_seconds += rnet_seconds() - begin;
     if (t->training->data && t->items == 0)
         return complain(RNET_DATA, "the split %s.%s is empty", t->training->split.data, t->training->split.name);
+    if (t->training->data && t->items < t->training->batch)
+        return complain_of_batch(t);
     if (t->training->report &&
         !dataset_read(&t->reporter.dataset, &t->training->report->split, t->report_compiled.program, t->source, &error))
         return complain_error(&error);

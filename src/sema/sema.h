@@ -6,7 +6,10 @@
 #include "syntax.h"
 
 /* --set NAME=VALUE */
-struct setting { const char *name, *value; };
+struct setting {
+    const char *name, *value;
+    const char *option; /* what gave it, for messages; NULL: --set */
+};
 
 struct unit; /* one program file with what it uses, names resolved */
 /* Reads and parses path and what it uses, resolves names, checks every definition that can be checked without a use. NULL only
@@ -78,7 +81,7 @@ struct phase {
 struct training {
     LIST(struct phase) phases;     /* the first is what this block's own fields say */
     const char *model, *data;
-    struct span span;
+    struct span span, batch_span;  /* of the block; of what it says for `batch` */
     struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and
                                       "clipped_norm" (after the clip slot), guards among them; "stop": training ends after
                                       the step if it is not 0; "probe.RULE.NAME": a number that a probe gives.

@@ -553,7 +553,7 @@ static void list_lets(struct unit *unit, struct training *t)
     for (int i = 0; i < unit->main->definitions.count; i++) {
         struct definition *let = unit->main->definitions.at[i];
         const struct value *v;
-        struct setting setting;
+        struct setting setting = {0};
         struct text text = {0};
 
         if (let->node->kind != NODE_LET)
@@ -690,6 +690,7 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->model = block->model->name;
     t->data = block->data ? block->data->name : NULL;
     t->span = node->span;
+    t->batch_span = block->batch ? block->batch->span : node->name_span;
     for (int i = 0; i < block->phases.count || i < 1; i++)
         list_add(unit->arena, t->phases,
                  programs_of(unit, block->phases.count ? block->phases.at[i] : block, split, &fields, t, &lowered[i]));

@@ -293,6 +293,18 @@ bool unit_let(const struct unit *unit, const char *name, double *value)
     return true;
 }
 
+static void list_lets(struct unit *unit, const name_list *lets)
+{
+    const char *list = "";
+
+    for (int i = 0; i < lets->count && i < 8; i++)
+        list = arena_printf(unit->arena, "%s%s%s", list, i ? ", " : "", lets->at[i]);
+    if (lets->count)
+        diagnose_help(unit->diagnostics, "there are %s%s", list, lets->count > 8 ? ", ..." : "");
+    else
+        diagnose_help(unit->diagnostics, "let NAME = ... in the file is what can be set");
+}
+
 static void check_settings(struct unit *unit)
 {
     for (int i = 0; i < unit->settings.count; i++) {
@@ -305,9 +317,12 @@ static void check_settings(struct unit *unit)
         for (int k = 0; k < unit->main->definitions.count; k++)
             if (unit->main->definitions.at[k]->node->kind == NODE_LET)
                 list_add(unit->arena, lets, unit->main->definitions.at[k]->name);
-        diagnose(unit->diagnostics, "E0201", (struct span){0}, "--set %s=%s: there is no let `%s` in %s", name,
-                 unit->settings.at[i].value, name, unit->main->source->path);
+        diagnose(unit->diagnostics, "E0201", (struct span){0}, "%s %s=%s: there is no let `%s` in %s",
+                 unit->settings.at[i].option ? unit->settings.at[i].option : "--set", name, unit->settings.at[i].value,
+                 name, unit->main->source->path);
         suggest(unit->diagnostics, name, &lets);
+        if (!nearest_name(name, lets.at, lets.count))
+            list_lets(unit, &lets);
     }
 }
 

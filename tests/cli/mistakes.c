@@ -67,6 +67,37 @@ static void a_report_without_a_split_is_warned_of(void **state)
     leave_folder();
 }
 
+static void a_block_without_data_has_nothing_to_report_on(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\nmodel net() -> y { param w = 1\n y = w^2 }\n"
+                           "train net { loss = y, optimizer = gd(0.1), steps = 3, report = y }\n");
+    o = run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    assert_contains(o.error, "net.rnet:4:64: warning [W0002]: there is no split to report on: the block has no data");
+    assert_contains(o.error, "help: the log has the loss of each step; a report is made of data: train net on DATA { ... }");
+    leave_folder();
+}
+
+static void a_batch_larger_than_the_data_is_refused(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_program(fields, net,
+                  "    loss = cross_entropy(logits, label)\n    optimizer = gd(rate = 0.1)\n    batch = 200\n"
+                  "    epochs = 3\n");
+    o = run_expecting(RNET_DATA, "rnetc train net.rnet --out run");
+    assert_contains(o.error, "net.rnet:7:13: error [E1002]: batch is 200, and cloud.train has 3 items\n"
+                             "7 |     batch = 200\n"
+                             "  |             ^^^\n"
+                             "help: batch = 3 takes all of them in every step");
+    leave_folder();
+}
+
 static void an_input_that_nothing_reads_is_warned_of(void **state)
 {
     (void)state;
@@ -152,6 +183,8 @@ int main(void)
         cmocka_unit_test(a_tensor_that_no_machine_holds_is_named),
         cmocka_unit_test(labels_from_one_are_shifted_and_checked),
         cmocka_unit_test(a_report_without_a_split_is_warned_of),
+        cmocka_unit_test(a_block_without_data_has_nothing_to_report_on),
+        cmocka_unit_test(a_batch_larger_than_the_data_is_refused),
         cmocka_unit_test(an_input_that_nothing_reads_is_warned_of),
         cmocka_unit_test(a_block_that_reads_no_field_trains),
         cmocka_unit_test(a_finished_run_invents_no_loss),

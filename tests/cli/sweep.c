@@ -82,6 +82,19 @@ static void a_run_that_diverges_is_counted(void **state)
     leave_folder();
 }
 
+static void a_sweep_without_a_finite_run_fails(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", program);
+    o = run_expecting(RNET_NONFINITE, "rnetc train net.rnet --sweep rate=1e200,1e300 --out all");
+    assert_contains(o.out, "rate=1e300  1 run, 1 not finite");
+    assert_contains(o.error, "no run of the sweep is finite");
+    leave_folder();
+}
+
 static void wrong_values_are_named(void **state)
 {
     struct outcome o;
@@ -94,6 +107,9 @@ static void wrong_values_are_named(void **state)
     o = run_expecting(RNET_USAGE, "rnetc train net.rnet --sweep rate");
     assert_contains(o.error, "--sweep rate: expected NAME=V1,V2 or NAME=FIRST..LAST");
     o = run_expecting(RNET_SOURCE, "rnetc train net.rnet --sweep rat=1");
+    assert_contains(o.error, "--sweep rat=1: there is no let `rat` in net.rnet\nhelp: did you mean `rate`?");
+    o = run_expecting(RNET_SOURCE, "rnetc train net.rnet --set momentum=1");
+    assert_contains(o.error, "--set momentum=1: there is no let `momentum` in net.rnet\nhelp: there are rate");
     leave_folder();
 }
 
@@ -101,7 +117,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_has_means_and_errors_over_seeds), cmocka_unit_test(finished_runs_are_kept),
-        cmocka_unit_test(a_run_that_diverges_is_counted), cmocka_unit_test(wrong_values_are_named)};
+        cmocka_unit_test(a_run_that_diverges_is_counted),
+        cmocka_unit_test(a_sweep_without_a_finite_run_fails), cmocka_unit_test(wrong_values_are_named)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

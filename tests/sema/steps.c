@@ -427,7 +427,7 @@ static void only_selected_parameters_train(void **state)
 
 static void a_let_is_a_scalar_of_the_step(void **state)
 {
-    struct setting sets[] = {{"strength", "0.25"}};
+    struct setting sets[] = {{.name = "strength", .value = "0.25"}};
     struct program p = program_of(
         "use std\n" DATA "let strength = 0.5\nlet units = 2\nmodel m(x[i: 3]) -> y[o: 2] { y = x |> dense(units) }\n"
         "train m on d {\n loss = strength * mean_square(y, one)\n one[o: 2] = 1\n optimizer = gd(rate = strength)\n "
@@ -470,7 +470,7 @@ static void a_let_keeps_its_name(void **state)
 
 static void an_unknown_setting_is_refused(void **state)
 {
-    struct setting sets[] = {{"strenght", "0.25"}}, whole[] = {{"units", "2.5"}};
+    struct setting sets[] = {{.name = "strenght", .value = "0.25"}}, whole[] = {{.name = "units", .value = "2.5"}};
     struct program p = program_of("let strength = 0.5\nlet units = 2\n");
 
     (void)state;
