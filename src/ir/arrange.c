@@ -5,6 +5,8 @@
               are one knot: each depends on itself through a carried read. What is in no knot stands outside
    keeps      values; the order, wherever it need not change; what already is so, entirely
 
+   A knot of several recurrences, one inside of another, is made one first (nest.c).
+
    Knots are the strongly connected components of the graph of reads (Tarjan). They are found with what is read first,
    which is the order wanted; a knot's own equations are then put in the order of their reads within a step. */
 #include "internal.h"
@@ -31,6 +33,7 @@ struct arrangement {
     int knot_count;
     const struct ir_tensor *reader; /* the equation whose reads are looked at */
     const char *wrong;
+    bool nested; /* because the knot is of several recurrences */
 };
 
 static struct node *node_of(struct arrangement *a, const struct ir_tensor *t)
@@ -166,11 +169,15 @@ static void place_knot(struct arrangement *a)
         if (a->knot[i]->recurrence != recurrence) {
             a->wrong = arena_printf(a->p->arena, "%s and %s depend on each other, in two recurrences", first->name,
                                     a->knot[i]->name);
-            return;
+            a->nested = true;
         }
+    }
+    for (int i = 0; i < a->knot_count && !a->wrong; i++) {
         a->reader = a->knot[i];
         reads_of(a->knot[i], check_read, a);
     }
+    if (a->wrong)
+        return;
     for (int i = 0; i < a->knot_count; i++)
         place_in_step(a, a->knot[i]);
     if (a->wrong)
@@ -242,6 +249,15 @@ const char *ir_arrange(struct ir_program *p)
     for (int i = 0; i < p->tensors.count && !a.wrong; i++)
         if (!a.nodes[i].found)
             visit(&a, p->tensors.at[i]);
+    if (a.nested) {
+        const char *why = flatten_nest(p, a.knot, a.knot_count);
+
+        if (!why) {
+            arena_free(a.scratch);
+            return ir_arrange(p);
+        }
+        a.wrong = arena_printf(p->arena, "%s: %s", a.wrong, why);
+    }
     for (int i = 0; i < p->tensors.count && !a.wrong; i++)
         p->tensors.at[i] = a.order.at[i];
     ir_renumber(p);

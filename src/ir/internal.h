@@ -76,6 +76,11 @@ void reads_of(const struct ir_tensor *t, void (*visit)(const struct ir_expr *rea
 /* By which constant the time of a read differs from its reader's; false: by no constant. Both are of a recurrence. */
 bool time_shift(const struct ir_tensor *reader, const struct ir_expr *read, int64_t *shift);
 
+/* ---- nest.c ---- */
+
+/* The knot's innermost recurrences and the one around them become one; it is to be arranged anew. NULL, or why not. */
+const char *flatten_nest(struct ir_program *p, struct ir_tensor *const *knot, int count);
+
 /* ---- build.c ---- */
 
 /* Appends a tensor as it is; its name must be free. */

@@ -116,7 +116,7 @@ enum ir_reduction { IR_MAP, IR_SUM, IR_PRODUCT, IR_MAXIMUM, IR_MINIMUM, IR_ARGMA
    step after the other: upwards 0, 1, .., or downwards. Its equations stand together in the program, each with the time among its outputs. One reads another (or itself) at its own
    time, if that stands before it, or one step earlier (t - 1 upwards, t + 1 downwards, with an otherwise for the first step), wherever
    that stands: what is read so is carried. Every equation of a recurrence depends on itself through such a read; what does not
-   stands outside (ir_arrange). Nested recurrences do not exist. */
+   stands outside (ir_arrange). Nested recurrences do not exist: ir_arrange makes one of them. */
 struct ir_recurrence {
     const char *name;
     int64_t extent;

@@ -622,10 +622,7 @@ static void refuse_order(struct scope *scope, const struct over *over, struct no
             t, t, t, t, over->down ? '+' : '-');
         return;
     }
-    if (strstr(wrong, "in two recurrences"))
-        not_compiled(scope, node->name_span, "an `over` inside of another that depends on it");
-    else
-        not_compiled(scope, node->name_span, arena_printf(scope->unit->arena, "this recurrence (%s)", wrong));
+    fail(scope, "E0315", node->name_span, "the steps of this `over` cannot be made one after the other: %s", wrong);
 }
 
 void run_over(struct scope *scope, struct node *node)

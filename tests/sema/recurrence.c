@@ -343,6 +343,88 @@ static void a_lane_goes_on_where_it_ended(void **state)
     program_end(&p);
 }
 
+/* An outer recurrence backwards, two inner ones of different lengths and directions, reads of other places than the last. */
+static void recurrences_inside_of_one_are_made_for_each_of_its_steps(void **state)
+{
+    struct program p;
+    struct ir_values v;
+    struct ir_program *program = evaluated(&p,
+                                           "model m(x[t: 3, s: 4]) -> (H[t], G[t, s], n[t]) {\n"
+                                           "  over t from H = 0.2, n = 1 {\n"
+                                           "    over s from g = H[t + 1] { g[s] = tanh(0.7 * g[s - 1] + x[t, s]) }\n"
+                                           "    q = (sum[s] s * g[s]) / 5\n"
+                                           "    over k: 2 from b = q { b[k] = b[k + 1] * g[k + 1] + x[t, k + 0] / n[t + 1] }\n"
+                                           "    n[t] = (n[t + 1] + (argmax[s] g[s])) % 3 + 1\n"
+                                           "    G[t, s] = g[s]\n"
+                                           "    H[t] = log(0.5 + b[0]^2 + g[1]^2)\n  }\n}\n",
+                                           2, &v);
+    const double *x = at(program, &v, "x"), *H = output_at(program, &v, "H"), *G = output_at(program, &v, "G");
+    const double *n = output_at(program, &v, "n");
+
+    (void)state;
+    for (int sample = 0; sample < 2; sample++) {
+        double h = 0.2, count = 1;
+
+        for (int t = 2; t >= 0; t--) {
+            const double *row = x + (sample * 3 + t) * 4;
+            double g[4], b = 0;
+            int most = 0;
+
+            for (int s = 0; s < 4; s++) {
+                g[s] = tanh(0.7 * (s ? g[s - 1] : h) + row[s]);
+                b += s * g[s] / 5;
+                most = g[s] > g[most] ? s : most;
+                assert_near(G[(sample * 3 + t) * 4 + s], g[s], 1e-12);
+            }
+            for (int k = 1; k >= 0; k--)
+                b = b * g[k + 1] + row[k] / count;
+            count = fmod(count + most, 3) + 1;
+            h = log(0.5 + b * b + g[1] * g[1]);
+            assert_near(n[sample * 3 + t], count, 0);
+            assert_near(H[sample * 3 + t], h, 1e-12);
+        }
+    }
+    program_end(&p);
+}
+
+static void three_recurrences_stand_inside_of_each_other(void **state)
+{
+    struct program p;
+    struct ir_values v;
+    struct ir_program *program = evaluated(&p,
+                                           "model m(x[t: 3, s: 2]) -> (H[t], Z[t, s, k: 3]) {\n"
+                                           "  over t from H = 0.2 {\n"
+                                           "    over s from G = H[t - 1] {\n"
+                                           "      over k: 3 from z = G[s + 1] { z[k] = sin(2 * z[k - 1] + x[t, s]) }\n"
+                                           "      zs[s, k: 3] = z[k]\n"
+                                           "      G[s] = z[2] + z[0] / 3\n    }\n"
+                                           "    Z[t, s, k: 3] = zs[s, k]\n"
+                                           "    H[t] = G[0] * x[t, 0]\n  }\n}\n",
+                                           2, &v);
+    const double *x = at(program, &v, "x"), *H = output_at(program, &v, "H"), *Z = output_at(program, &v, "Z");
+
+    (void)state;
+    for (int sample = 0; sample < 2; sample++) {
+        double h = 0.2;
+
+        for (int t = 0; t < 3; t++) {
+            for (int s = 1; s >= 0; s--) {
+                double first = 0;
+
+                for (int k = 0; k < 3; k++) {
+                    h = sin(2 * h + x[(sample * 3 + t) * 2 + s]);
+                    first = k ? first : h;
+                    assert_near(Z[((sample * 3 + t) * 2 + s) * 3 + k], h, 1e-12);
+                }
+                h += first / 3;
+            }
+            h *= x[(sample * 3 + t) * 2];
+            assert_near(H[sample * 3 + t], h, 1e-12);
+        }
+    }
+    program_end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +439,8 @@ int main(void)
         cmocka_unit_test(categorical_draws_in_proportion),
         cmocka_unit_test(events_are_counted_and_waited_for),
         cmocka_unit_test(a_lane_goes_on_where_it_ended),
+        cmocka_unit_test(recurrences_inside_of_one_are_made_for_each_of_its_steps),
+        cmocka_unit_test(three_recurrences_stand_inside_of_each_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
