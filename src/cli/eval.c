@@ -11,7 +11,7 @@ static void print_result(const struct options *options, const char *model, const
         printf("{\"model\": \"%s\", \"data\": \"%s.%s\"", model, report->split.data, report->split.name);
     for (int i = 0; i < result->count; i++) {
         if (!options->json)
-            printf("%s %.6g\n", result->at[i].name, result->at[i].value);
+            printf("%s %.6g\n", result->at[i].name, result->at[i].value == 0 ? 0 : result->at[i].value);
         else if (isfinite(result->at[i].value))
             printf(", \"%s\": %.9g", result->at[i].name, result->at[i].value);
         else

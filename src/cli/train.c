@@ -124,39 +124,8 @@ static bool log_step(struct trainer *t, double seconds, struct rnet_error *error
     return rnet_log_end(t->log, error);
 }
 
-/* What is shown is an average since the last report, so that one batch's luck does not flicker. */
-static void show_progress(struct trainer *t)
-{
-    char line[300];
-    double left = t->window_seconds / t->window_steps * (double)(t->last_step - t->step);
-    int size = 0;
-
-    if (t->blocks > 1)
-        size += snprintf(line, sizeof line, "%.100s  ", t->training->model);
-    if (t->items)
-        size += snprintf(line + size, sizeof line - (size_t)size, "epoch %.2f  ",
-                         (double)t->step * (double)t->training->batch / (double)t->items);
-    size += snprintf(line + size, sizeof line - (size_t)size, "step %" PRIu64 "/%" PRIu64 "  ", t->step, t->last_step);
-    if (t->turn->phase->name)
-        size += snprintf(line + size, sizeof line - (size_t)size, "%.40s ", t->turn->phase->name);
-    size +=
-        snprintf(line + size, sizeof line - (size_t)size, "loss %.4f", t->turn->window.loss / t->turn->window.steps);
-    if (t->has_penalty)
-        size += snprintf(line + size, sizeof line - (size_t)size, "  penalty %.4f", t->penalty);
-    if (t->has_norm)
-        size += snprintf(line + size, sizeof line - (size_t)size, "  |gradient| %.3g", t->norm);
-    if (t->clips)
-        size += snprintf(line + size, sizeof line - (size_t)size, "  clipped %.0f %%",
-                         100 * t->turn->window.clipped / t->turn->window.steps);
-    snprintf(line + size, sizeof line - (size_t)size, "  %.1f ms/step  %.0f s left",
-             1e3 * t->window_seconds / t->window_steps, left);
-    rnet_progress_show(t->progress, line);
-}
-
 static bool make_report(struct trainer *t, struct rnet_error *error)
 {
-    const char *joint = "";
-
     rnet_progress_end(t->progress);
     if (t->training->report)
         report_run(&t->reporter, t->step, scalar_value, &t->clock, &t->result);
@@ -170,30 +139,7 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     }
     if (!rnet_log_end(t->log, error))
         return false;
-    if (!t->options->json && !t->options->quiet) {
-        if (t->blocks > 1)
-            printf("%s  ", t->training->model);
-        if (t->items)
-            printf("epoch %-4.4g ", (double)t->step * (double)t->training->batch / (double)t->items);
-        printf("step %-7" PRIu64, t->step);
-        for (int i = 0; i < t->turn_count; i++) {
-            const struct turn *turn = &t->turns[i];
-
-            if (turn->phase->name)
-                printf(" %s", turn->phase->name);
-            /* a run that was at its end has seen no loss */
-            if (turn->window.steps || (!turn->phase->name && t->step > t->first_step))
-                printf(" loss %.4f", turn->window.steps ? turn->window.loss / turn->window.steps : t->loss);
-        }
-        for (int i = 0; i < t->result.count; i++) {
-            printf("%s  %s %.4f", joint, t->result.at[i].name, t->result.at[i].value);
-            joint = "";
-        }
-        if (t->training->report)
-            printf("  (%s.%s)", t->training->report->split.data, t->training->report->split.name);
-        printf("\n");
-        fflush(stdout);
-    }
+    show_report(t);
     t->window_steps = t->window_seconds = 0;
     for (int i = 0; i < t->turn_count; i++)
         t->turns[i].window = (struct window){0};
@@ -607,6 +553,7 @@ static int train_block(struct trainer *t)
             t->progress = rnet_progress_new();
         if (t->step >= t->last_step)
             complain(0, "%s is at step %" PRIu64 " of %" PRIu64 " already", t->checkpoint_path, t->step, t->last_step);
+        show_beginning(t);
         rnet_interrupt_install();
         status = train_steps(t);
         programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
@@ -664,6 +611,7 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
             break;
         t.training = trainings[t.block];
         t.result = (struct report_result){0};
+        t.fractions = 0;
         status = train_block(&t);
         release(&t);
         more = t.ended && t.block + 1 < t.blocks;

@@ -47,6 +47,7 @@ struct trainer {
     bool has_penalty, has_norm, clips, was_clipped;
     double window_steps, window_seconds; /* since the last report */
     struct report_result result; /* the last report */
+    uint64_t fractions;          /* which of its values have not always been whole: a bit each */
 
     double front_seconds, other_seconds, initial_seconds, seconds, fastest;
 };
@@ -94,5 +95,11 @@ bool ahead_begin(struct trainer *t, struct rnet_error *error);
 /* The inputs of the step whose turn it is: of these items, which are those of the stream. */
 bool batch_ready(struct trainer *t, const int64_t *items, struct rnet_error *error);
 void ahead_end(struct trainer *t);
+
+/* ---- show.c ---- */
+
+void show_beginning(const struct trainer *t);
+void show_progress(const struct trainer *t);
+void show_report(struct trainer *t);
 
 #endif
