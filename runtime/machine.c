@@ -1,6 +1,7 @@
-/* machine.c: the processor, what this process may use of it, and the clock. */
+/* machine.c: the processor, what this process may use of it and uses, and the clock. */
 #include "rnet.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,24 @@ void rnet_machine(struct rnet_machine *out)
     if (quota > 0 && quota < out->cores)
         out->cores = quota;
     out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
+
+void rnet_resident(struct rnet_resident *out)
+{
+    char line[200];
+    long long kilobytes;
+
+    *out = (struct rnet_resident){0};
+    malloc_trim(0);
+    FILE *file = fopen("/proc/self/status", "re");
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmRSS: %lld kB", &kilobytes) == 1)
+            out->now = kilobytes * 1024;
+        else if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
+            out->peak = kilobytes * 1024;
+    fclose(file);
 }
 
 double rnet_seconds(void)

@@ -321,6 +321,12 @@ struct rnet_machine {
     int64_t memory_bytes;
 };
 void rnet_machine(struct rnet_machine *out);
+/* What this process has in memory now, and the most since it began, in bytes; 0: the system does not say. Free memory that the
+   allocator keeps is given back first. */
+struct rnet_resident {
+    int64_t now, peak;
+};
+void rnet_resident(struct rnet_resident *out);
 double rnet_seconds(void); /* monotonic */
 
 #endif

@@ -7,7 +7,7 @@ int run_explain(struct options *options)
 {
     struct diagnostics *d;
     struct unit *unit = program_read(options, &d);
-    struct compile_options compiling = {.fuse = !options->no_fuse, .dump = options->dump};
+    struct compile_options compiling = {.fuse = !options->no_fuse, .dump = options->dump, .generate = !options->dump};
     struct training *training;
     struct compiled compiled;
     struct rnet_error error;
@@ -26,9 +26,10 @@ int run_explain(struct options *options)
                 return complain_error(&error);
             if (options->dump)
                 continue;
-            explain(&text, compiled.program, options->json);
+            explain(&text, compiled.program, compiled.api->scratch(compiled.code), options->json);
             fputs(text.data, stdout);
             text_free(&text);
+            compiled_release(&compiled);
         }
     }
     return RNET_DONE;

@@ -124,6 +124,22 @@ static bool log_step(struct trainer *t, double seconds, struct rnet_error *error
     return rnet_log_end(t->log, error);
 }
 
+/* After the last step of a run: what the plan said and what the process then has more than before it had the plan's memory. */
+static bool log_memory(struct trainer *t, struct rnet_error *error)
+{
+    struct rnet_resident resident;
+
+    rnet_resident(&resident);
+    rnet_log_begin(t->log);
+    rnet_log_string(t->log, "event", "memory");
+    log_place(t);
+    rnet_log_whole(t->log, "planned_bytes", account_sum(&t->account));
+    rnet_log_whole(t->log, "used_bytes", resident.now - t->resident_before);
+    rnet_log_whole(t->log, "process_bytes", resident.now);
+    rnet_log_whole(t->log, "process_peak_bytes", resident.peak);
+    return rnet_log_end(t->log, error);
+}
+
 static bool make_report(struct trainer *t, struct rnet_error *error)
 {
     rnet_progress_end(t->progress);
@@ -271,6 +287,8 @@ static int train_steps(struct trainer *t)
             status = complain_error(&error);
         set_clock(t, t->step);
     }
+    if (status == RNET_DONE && !log_memory(t, &error))
+        status = complain_error(&error);
     if (status == RNET_DONE && !reported && (!make_report(t, &error) || !save(t, &error)))
         status = complain_error(&error);
     free(items);
@@ -385,6 +403,29 @@ static const char *hash_of_turns(const struct trainer *t)
     return hash;
 }
 
+/* Steps, probes and reports take turns in one arena. */
+static void memory_for_steps(struct trainer *t, struct layout *layout)
+{
+    const struct compiled **programs = NEW_ARRAY(t->options->arena, const struct compiled *, 2 * t->turn_count + 1);
+    struct rnet_resident resident;
+    int count = 0;
+
+    for (int i = 0; i < t->turn_count; i++) {
+        programs[count++] = &t->turns[i].compiled;
+        if (t->turns[i].phase->probe)
+            programs[count++] = &t->turns[i].probe_compiled;
+    }
+    if (t->training->report)
+        programs[count++] = &t->report_compiled;
+    t->account = (struct account){0};
+    for (int i = 0; i < count; i++)
+        account_add(&t->account, programs[i]);
+    rnet_resident(&resident);
+    t->resident_before = resident.now;
+    memory_new(&t->memory, layout);
+    memory_share(&t->memory, programs, count);
+}
+
 static int prepare(struct trainer *t, struct layout *layout)
 {
     struct compile_options options = {.fuse = !t->options->no_fuse,
@@ -429,7 +470,7 @@ static int prepare(struct trainer *t, struct layout *layout)
         t->last_step = (uint64_t)t->options->steps - t->before;
     if (!memory_suffices(t, layout))
         return RNET_FAILED;
-    memory_new(&t->memory, layout);
+    memory_for_steps(t, layout);
     t->pool = rnet_pool_new(t->options->threads);
     for (int i = 0; i < t->turn_count; i++) {
         struct turn *turn = &t->turns[i];
@@ -462,6 +503,7 @@ static int initialise(struct trainer *t)
         instance_new(&instance, &t->turns[i].initial, &t->memory, t->pool, t->training->seed);
         instance_run(&instance, 0, 1, scalar_value, &t->clock);
         instance_free(&instance);
+        compiled_release(&t->turns[i].initial);
     }
     if (!t->resume && !memory_from_store(&t->memory, programs, count, t->store, t->training->rule_states.at,
                                          t->training->rule_states.count, "", &error))

@@ -27,6 +27,8 @@ struct trainer {
     int turn_count;
     struct compiled report_compiled;
     struct memory memory;
+    struct account account;
+    int64_t resident_before;     /* bytes of the process when all is compiled and read, and no step has its memory yet */
     struct reporter reporter;
     struct rnet_pool *pool;
     struct rnet_stream *stream;

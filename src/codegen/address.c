@@ -176,7 +176,7 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     if (local && local->lanes)
         stride = LANES;
     for (int i = tensor->rank - 1; i >= 0; i--) {
-        bool dropped = local && is_fixed_axis(e->kernel, tensor->axes[i]);
+        bool dropped = local ? is_fixed_axis(e->kernel, tensor->axes[i]) : tensor->one_step == i + 1;
         strides[i] = dropped ? 0 : stride;
         if (!dropped)
             stride *= tensor->axes[i]->extent;

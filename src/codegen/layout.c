@@ -91,12 +91,9 @@ static expr_list reads_of(struct emitter *e, const struct ir_stage *stage)
 static const struct ir_form *row_major(struct emitter *e, const struct ir_tensor *t,
                                        const struct ir_form *const *subscripts)
 {
-    int64_t *strides = NEW_ARRAY(e->arena, int64_t, t->rank + 1), stride = 1;
+    int64_t *strides = NEW_ARRAY(e->arena, int64_t, t->rank + 1);
 
-    for (int i = t->rank - 1; i >= 0; i--) {
-        strides[i] = stride;
-        stride *= t->axes[i]->extent;
-    }
+    ir_strides(t, strides);
     return linear_form(e, t, subscripts, strides);
 }
 

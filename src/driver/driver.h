@@ -60,14 +60,19 @@ double scalar_code_value(const struct scalar_code *code, int tensor);
 struct memory {
     struct layout *layout;
     char *parameters, *state;
+    char *arena;               /* of all instances that it is large enough for; NULL: each has its own */
+    int64_t arena_bytes;
 };
 /* requires: every program of the run is compiled. Zeroed, aligned to 64 bytes, huge pages advised. */
 void memory_new(struct memory *memory, struct layout *layout);
+/* One arena for the instances of these programs: they run one at a time, and what a run made is read before the next. */
+void memory_share(struct memory *memory, const struct compiled *const *programs, int count);
 void memory_free(struct memory *memory);
 
 struct instance {
     const struct compiled *compiled;
     struct rnet_step step;         /* given to the code */
+    char *own_arena;               /* NULL: the memory's */
     double *scalars;
     uint64_t *keys;
     int scalar_count, draw_count;
@@ -91,6 +96,17 @@ bool instance_output(const struct instance *instance, const char *name, double *
 const struct ir_tensor *program_output(const struct ir_program *p, const char *name);
 double stored_number(const void *data, enum ir_storage storage, int64_t element);
 int storage_bytes(enum ir_storage storage);
+
+/* ---- account.c: the memory that steps need, as planned ---- */
+
+/* Of programs that run one at a time over the same parameters, in one arena. */
+struct account {
+    int64_t parameters, state, inputs;
+    int64_t arena, partials; /* of the program that needs most; partials: what code wants behind the arena */
+};
+/* After all programs are planned. Code that is not generated has no partials. */
+void account_add(struct account *account, const struct compiled *compiled);
+int64_t account_sum(const struct account *account);
 
 /* ---- source.c: where columns come from ---- */
 

@@ -6,35 +6,70 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
+
+/* A block stands in a mapping of its own, zeroed, behind a page that says how large the mapping is. Whole huge pages of it are
+   advised; what is behind the last of them gets small pages, so that the process uses what was planned and no more. */
+struct mapping {
+    char *at;
+    size_t size;
+};
 
 static char *block_new(int64_t bytes)
 {
-    size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
-    size_t size = ((size_t)bytes + alignment) / alignment * alignment;
-    char *block = aligned_alloc(alignment, size);
+    size_t used = (size_t)bytes, alignment = used >= HUGE_PAGE ? HUGE_PAGE : PAGE;
+    size_t size = used + alignment + PAGE;
+    char *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *block;
 
-    if (!block) {
-        fprintf(stderr, "rnetc: out of memory (%zu bytes)\n", size);
+    if (mapped == MAP_FAILED) {
+        fprintf(stderr, "rnetc: out of memory (%zu bytes)\n", used);
         exit(RNET_FAILED);
     }
-    if (alignment == HUGE_PAGE)
-        madvise(block, size, MADV_HUGEPAGE);
-    memset(block, 0, size);
+    block = mapped + PAGE;
+    block += (alignment - (uintptr_t)block % alignment) % alignment;
+    if (used >= HUGE_PAGE)
+        madvise(block, used / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    for (size_t i = 0; i < used; i += PAGE) /* now, not in the first step */
+        block[i] = 0;
+    *(struct mapping *)(block - PAGE) = (struct mapping){mapped, size};
     return block;
+}
+
+static void block_free(char *block)
+{
+    if (block) {
+        struct mapping mapping = *(struct mapping *)(block - PAGE);
+
+        munmap(mapping.at, mapping.size);
+    }
 }
 
 void memory_new(struct memory *memory, struct layout *layout)
 {
-    memory->layout = layout;
-    memory->parameters = block_new(layout_parameter_bytes(layout));
-    memory->state = block_new(layout_state_bytes(layout));
+    *memory = (struct memory){.layout = layout,
+                              .parameters = block_new(layout_parameter_bytes(layout)),
+                              .state = block_new(layout_state_bytes(layout))};
+}
+
+static int64_t arena_of(const struct compiled *compiled)
+{
+    return compiled->program->arena_bytes + compiled->api->scratch(compiled->code);
+}
+
+void memory_share(struct memory *memory, const struct compiled *const *programs, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (arena_of(programs[i]) > memory->arena_bytes)
+            memory->arena_bytes = arena_of(programs[i]);
+    memory->arena = block_new(memory->arena_bytes);
 }
 
 void memory_free(struct memory *memory)
 {
-    free(memory->parameters);
-    free(memory->state);
+    block_free(memory->parameters);
+    block_free(memory->state);
+    block_free(memory->arena);
 }
 
 const struct ir_tensor *program_output(const struct ir_program *p, const char *name)
@@ -74,9 +109,11 @@ void instance_new(struct instance *in, const struct compiled *compiled, const st
     }
     if (schedule && !(in->code = scalar_code(in->arena, schedule)))
         in->schedule = ir_values_new(in->arena, schedule);
+    if (!memory->arena || arena_of(compiled) > memory->arena_bytes)
+        in->own_arena = block_new(arena_of(compiled));
     in->step = (struct rnet_step){.parameters = memory->parameters,
                                   .state = memory->state,
-                                  .arena = block_new(p->arena_bytes + compiled->api->scratch(compiled->code)),
+                                  .arena = in->own_arena ? in->own_arena : memory->arena,
                                   .inputs = block_new(p->input_bytes),
                                   .scalars = in->scalars,
                                   .keys = in->keys,
@@ -85,8 +122,8 @@ void instance_new(struct instance *in, const struct compiled *compiled, const st
 
 void instance_free(struct instance *in)
 {
-    free(in->step.arena);
-    free(in->step.inputs);
+    block_free(in->own_arena);
+    block_free(in->step.inputs);
     arena_free(in->arena);
     *in = (struct instance){0};
 }

@@ -53,6 +53,19 @@ int64_t ir_elements(const struct ir_tensor *tensor)
     return ir_extent_product(tensor->axes, tensor->rank);
 }
 
+int64_t ir_strides(const struct ir_tensor *t, int64_t *strides)
+{
+    int64_t room = 1;
+
+    for (int i = t->rank - 1; i >= 0; i--) {
+        bool moves = t->one_step != i + 1;
+
+        strides[i] = moves ? room : 0;
+        room *= moves ? t->axes[i]->extent : 1;
+    }
+    return room;
+}
+
 /* ---- names ---- */
 
 /* Passes append to the list themselves; the map catches up when it is asked. */

@@ -168,6 +168,7 @@ struct ir_tensor {
     enum ir_storage storage; /* set by plan_memory */
     enum ir_region region;   /* set by plan_memory (IR_LOCAL by fuse: lives only inside its kernel) */
     int64_t offset;
+    int one_step;            /* set by plan_memory: 1 + the axis that is the time, if all steps of its recurrence have one place; 0 */
 };
 
 struct ir_update { struct ir_tensor *leaf, *value; };            /* at the step's end: leaf <- value, same shape */
@@ -224,6 +225,8 @@ struct ir_program {
     LIST(struct ir_output) outputs;
     LIST(struct ir_kernel *) kernels; /* set by fuse, in order of execution */
     int64_t arena_bytes, parameter_bytes, state_bytes, input_bytes; /* set by plan_memory; scalars: 8 bytes each, by number */
+    int64_t alive_bytes;          /* set by plan_memory: the most that live in the arena at one time, */
+    int most_alive;               /* at this kernel (of several, the first) */
     struct ir_tables *tables; /* hash-consing */
     struct map *names, *suffixes; /* build.c's: ir_find, and the next suffix of a name */
     int named;                    /* how many of tensors are in names */
@@ -308,6 +311,8 @@ void ir_add_update(struct ir_program *p, struct ir_tensor *leaf, struct ir_tenso
 void ir_add_output(struct ir_program *p, const char *name, struct ir_tensor *tensor, bool guard);
 struct ir_tensor *ir_find(const struct ir_program *p, const char *name);
 int64_t ir_elements(const struct ir_tensor *tensor);
+/* How far apart neighbours along each axis lie, in elements; returns how many elements there is room for. */
+int64_t ir_strides(const struct ir_tensor *tensor, int64_t *strides);
 int64_t ir_extent_product(struct ir_index *const *indices, int count);
 
 /* ---- operators.c: ops.def as data ---- */

@@ -13,7 +13,7 @@
                   | "kernel" name ("nest" | "product" | "tile" | "scatter" | "opaque") ["over" name] "[" names "]"
                            "{" { stage } "}"
                            ["stopped" string]
-                  | "place" name region whole storage
+                  | "place" name region whole storage ["step" whole]
                   | "bytes" "arena" whole "parameters" whole "state" whole "inputs" whole
        reduction  = "sum" | "prod" | "max" | "min" | "argmax" | "argmin"
        lets       = "let" name "=" expression { "," name "=" expression } "in"
@@ -545,6 +545,13 @@ static void place(struct parser *p)
     t->region = (enum ir_region)choice(p, regions, 7, "a region");
     t->offset = whole(p, "an offset");
     t->storage = (enum ir_storage)choice(p, storages, 4, "f32, f64, i32 or u8");
+    if (accept(p, "step")) {
+        int64_t axis = whole(p, "the axis that is the time");
+
+        if (axis < 0 || axis >= t->rank)
+            parse_fail(p, p->at->line, "%s has no axis %lld", t->name, (long long)axis);
+        t->one_step = (int)axis + 1;
+    }
 }
 
 static void bytes(struct parser *p)

@@ -613,7 +613,10 @@ static void print_place(struct text *out, const struct ir_tensor *t)
         return;
     text_add(out, "place ");
     print_name(out, t->name);
-    text_addf(out, " %s %" PRId64 " %s\n", regions[t->region], t->offset, storages[t->storage]);
+    text_addf(out, " %s %" PRId64 " %s", regions[t->region], t->offset, storages[t->storage]);
+    if (t->one_step)
+        text_addf(out, " step %d", t->one_step - 1);
+    text_add(out, "\n");
 }
 
 static void print_statements(struct printer *p, const struct ir_program *program)

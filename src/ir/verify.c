@@ -1,4 +1,4 @@
-/* verify.c: the laws of a well-formed program. Kernels' are in verify_kernels.c.
+/* verify.c: the laws of a well-formed program. Kernels' are in verify_kernels.c, those of places in verify_memory.c.
 
    Tensors      numbered by place; names unique; axes distinct; whole ones have an interval
    Leaves       no value; scalars of rank 0 and real; a draw per sample has the batch first; mapped axes exist
@@ -446,7 +446,7 @@ const char *ir_verify(const struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++)
         if (!check_tensor(&v, names, i))
             return v.message;
-    if (check_recurrences(&v) && check_updates(&v) && check_outputs(&v) && p->kernels.count)
-        verify_kernels(&v);
+    if (check_recurrences(&v) && check_updates(&v) && check_outputs(&v) && p->kernels.count && verify_kernels(&v))
+        verify_memory(&v);
     return v.message;
 }

@@ -1,4 +1,4 @@
-/* verify.h: what verify.c and verify_kernels.c share. */
+/* verify.h: what verify.c, verify_kernels.c and verify_memory.c share. */
 #ifndef RNET_IR_VERIFY_H
 #define RNET_IR_VERIFY_H
 
@@ -15,5 +15,7 @@ bool listed(const struct ir_program *p, const struct ir_tensor *t);
 
 /* verify_kernels.c; requires: the tensors, updates and outputs are well-formed. */
 bool verify_kernels(struct verifier *v);
+/* verify_memory.c; requires: verify_kernels. */
+bool verify_memory(struct verifier *v);
 
 #endif

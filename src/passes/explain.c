@@ -284,16 +284,42 @@ static void add_totals(struct text *out, const struct ir_program *p)
     add_flops(out, flops);
     text_add(out, " and moves ");
     add_bytes(out, bytes);
-    text_add(out, "\nparameters ");
-    add_bytes(out, (double)p->parameter_bytes);
-    text_add(out, ", state ");
-    add_bytes(out, (double)p->state_bytes);
-    text_add(out, ", arena ");
-    add_bytes(out, (double)p->arena_bytes);
-    text_add(out, ", inputs ");
-    add_bytes(out, (double)p->input_bytes);
     text_add(out, "\n");
     arena_free(scratch);
+}
+
+static void add_part(struct text *out, const char *name, int64_t bytes, const char *note)
+{
+    text_addf(out, "  %-16s ", name);
+    add_bytes(out, (double)bytes);
+    text_addf(out, "%s\n", note);
+}
+
+static int64_t memory_of(const struct ir_program *p, int64_t partials)
+{
+    return p->parameter_bytes + p->state_bytes + p->arena_bytes + (partials > 0 ? partials : 0) + p->input_bytes;
+}
+
+static void add_memory(struct text *out, const struct ir_program *p, int64_t partials)
+{
+    text_add(out, "memory of a step\n");
+    add_part(out, "parameters", p->parameter_bytes, "");
+    add_part(out, "state", p->state_bytes, "");
+    text_addf(out, "  %-16s ", "arena");
+    add_bytes(out, (double)p->arena_bytes);
+    if (p->kernels.count) {
+        text_add(out, "; at one time ");
+        add_bytes(out, (double)p->alive_bytes);
+        if (p->most_alive < p->kernels.count)
+            text_addf(out, " are needed, in kernel %d", p->most_alive + 1);
+        else
+            text_add(out, " are needed, at the end");
+    }
+    text_add(out, "\n");
+    if (partials >= 0)
+        add_part(out, "kernels' own", partials, "");
+    add_part(out, "inputs", p->input_bytes, "");
+    add_part(out, "in all", memory_of(p, partials), partials < 0 ? " and what kernels want for themselves" : "");
 }
 
 /* ---- for a program ---- */
@@ -374,7 +400,7 @@ static void add_json_kernel(struct text *out, const struct ir_program *p, const 
     arena_free(scratch);
 }
 
-static void explain_json(struct text *out, const struct ir_program *p)
+static void explain_json(struct text *out, const struct ir_program *p, int64_t partials)
 {
     struct arena *scratch = arena_new();
     tensor_list stored = stored_for_backward(p, scratch);
@@ -392,19 +418,24 @@ static void explain_json(struct text *out, const struct ir_program *p)
     }
     text_addf(
         out,
-        "],\n  \"parameter_bytes\": %lld, \"state_bytes\": %lld, \"arena_bytes\": %lld, \"input_bytes\": %lld\n}\n",
-        (long long)p->parameter_bytes, (long long)p->state_bytes, (long long)p->arena_bytes, (long long)p->input_bytes);
+        "],\n  \"parameter_bytes\": %lld, \"state_bytes\": %lld, \"arena_bytes\": %lld, \"alive_bytes\": %lld, ",
+        (long long)p->parameter_bytes, (long long)p->state_bytes, (long long)p->arena_bytes, (long long)p->alive_bytes);
+    if (partials >= 0)
+        text_addf(out, "\"partial_bytes\": %lld, ", (long long)partials);
+    text_addf(out, "\"input_bytes\": %lld, \"memory_bytes\": %lld\n}\n", (long long)p->input_bytes,
+              (long long)memory_of(p, partials));
     arena_free(scratch);
 }
 
-void explain(struct text *out, const struct ir_program *p, bool json)
+void explain(struct text *out, const struct ir_program *p, int64_t partials, bool json)
 {
     if (json) {
-        explain_json(out, p);
+        explain_json(out, p, partials);
         return;
     }
     text_addf(out, "%s, %s\n\n", p->name, p->precision == IR_DOUBLE ? "f64" : "f32");
     for (int i = 0; i < p->kernels.count; i++)
         add_kernel(out, p, p->kernels.at[i], i + 1);
     add_totals(out, p);
+    add_memory(out, p, partials);
 }

@@ -135,6 +135,17 @@ const char *why_not(struct fusion *f, int a, int b);
 void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth);
 bool may_be_in_parts(const struct ir_tensor *e);
 
+/* ---- place.c ---- */
+
+struct block {
+    int first, last; /* kernels, inclusive: when it lives */
+    int64_t bytes, offset;
+};
+/* The most bytes that live at one time; *where: the first kernel at which so many do. */
+int64_t most_alive(struct arena *arena, const struct block *blocks, int count, int kernels, int *where);
+/* Sets the offsets; returns the bytes of all together. bound: what most_alive says. */
+int64_t place_blocks(struct arena *arena, struct block *blocks, int count, int64_t bound);
+
 /* stage.c: a group as a kernel: stages, shared indices, locals. */
 struct ir_kernel *make_kernel(struct fusion *f, const struct group *group);
 

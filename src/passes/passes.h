@@ -57,8 +57,9 @@ bool layout_find(const struct layout *layout, const char *name, enum ir_region *
                  enum ir_storage *storage);
 
 /* explain.c: a person's account of p after plan_memory: each kernel with its equations and source lines, why fusion stopped,
-   what is stored for the backward pass, bytes and flops; totals. */
-void explain(struct text *out, const struct ir_program *p, bool json);
+   what is stored for the backward pass, bytes and flops; totals; the memory of a step. partials: bytes that the code wants behind
+   the arena; -1: not known. */
+void explain(struct text *out, const struct ir_program *p, int64_t partials, bool json);
 /* Floating-point operations (a fused multiply-add is two) and bytes of stored tensors read and written, of one kernel. */
 void kernel_cost(const struct ir_program *p, const struct ir_kernel *kernel, double *flops, double *bytes);
 

@@ -3,8 +3,9 @@
    requires: a fused program. Sets region, offset and storage of each tensor and the program's byte counts, in place.
    maintains: everything else.
    A value of the arena lives from the kernel that makes it to the last kernel that reads it (measured in kernels); two
-   that live together never share a byte. Places are given largest first, each the lowest that is free over its life:
-   greedy by size, which comes near the lower bound on the programs of training. Offsets are multiples of 64 bytes. */
+   that live together never share a byte, but for a value that is written over another of its size, element over element,
+   by the last kernel that reads that: at each point the old element is read before. What a recurrence makes and only its own
+   step reads, or the next one before it makes its own, has room for one step. Offsets are multiples of 64 bytes. */
 #include "internal.h"
 
 #include <string.h>
@@ -16,9 +17,11 @@ static int64_t aligned(int64_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static int64_t bytes_as(const struct ir_tensor *t, enum ir_storage storage)
+static int64_t room_of(const struct ir_tensor *t)
 {
-    return ir_elements(t) * (storage == IR_U8 ? 1 : storage == IR_F64 ? 8 : 4);
+    int64_t elements = ir_elements(t) / (t->one_step ? t->axes[t->one_step - 1]->extent : 1);
+
+    return elements * (t->storage == IR_U8 ? 1 : t->storage == IR_F64 ? 8 : 4);
 }
 
 /* ---- layout: the places of parameters and states, the same in all programs of a run ---- */
@@ -130,21 +133,21 @@ static bool is_parallel(const struct ir_kernel *kernel, const struct ir_index *i
     return false;
 }
 
-/* Does the reader take every element of the old value before it is overwritten? */
+/* Does the reader take every element of the old value before `value` is written there? skip: the time of `value`, if the old
+   value is its own of the step before; -1. */
 static bool reads_before(const struct planning *plan, const struct ir_tensor *reader, const struct ir_expr *read,
-                         const struct ir_tensor *value)
+                         const struct ir_tensor *value, int skip)
 {
     struct moment r = plan->made[reader->number], v = plan->made[value->number];
     const struct ir_kernel *kernel = plan->p->kernels.at[v.kernel];
 
     if (r.kernel != v.kernel)
         return r.kernel < v.kernel;
-    if (r.stage > v.stage || (r.stage == v.stage && r.place > v.place))
+    if (r.stage > v.stage || (r.stage == v.stage && r.place > v.place) || read->tensor->rank != value->rank)
         return false;
-    if (r.stage == v.stage)
-        return reads_at_axes(read, value->axes);
     for (int i = 0; i < value->rank; i++)
-        if (is_parallel(kernel, value->axes[i]) && ir_form_bare(read->subscripts[i]) != value->axes[i])
+        if (i != skip && (r.stage == v.stage || is_parallel(kernel, value->axes[i])) &&
+            ir_form_bare(read->subscripts[i]) != value->axes[i])
             return false;
     return true;
 }
@@ -183,60 +186,47 @@ static bool in_place(const struct planning *plan, const struct ir_update *u)
         const expr_list *reads = &plan->uses.reads[readers->at[i]->number];
 
         for (int j = 0; j < reads->count; j++)
-            if (reads->at[j]->tensor == u->leaf && !reads_before(plan, readers->at[i], reads->at[j], value))
+            if (reads->at[j]->tensor == u->leaf && !reads_before(plan, readers->at[i], reads->at[j], value, -1))
                 return false;
     }
     return true;
 }
 
-/* ---- the arena ---- */
+/* ---- the arena: room for one step ---- */
 
-struct life {
-    struct ir_tensor *tensor;
-    int first, last; /* kernels, inclusive */
-    int64_t bytes, offset;
-};
-
-static int64_t lowest_free(const struct life *lives, const int *placed, int count, const struct life *life)
+static bool one_step_kernel(const struct ir_kernel *kernel)
 {
-    int64_t offset = 0;
-    bool moved = true;
-
-    while (moved) {
-        moved = false;
-        for (int i = 0; i < count; i++) {
-            const struct life *other = &lives[placed[i]];
-
-            if (other->last < life->first || other->first > life->last || offset >= other->offset + other->bytes ||
-                offset + life->bytes <= other->offset)
-                continue;
-            offset = other->offset + other->bytes;
-            moved = true;
-        }
-    }
-    return offset;
+    return kernel->kind != IR_SCATTER_KERNEL && kernel->kind != IR_OPAQUE_KERNEL;
 }
 
-static void place_lives(struct planning *plan, struct life *lives, int count)
+/* Of a value of a recurrence that only its own step, and perhaps the next, reads: is one place enough for all steps? */
+static bool wants_one_step(const struct planning *plan, const struct ir_tensor *t)
 {
-    int *order = NEW_ARRAY(plan->arena, int, count + 1);
+    const struct ir_program *p = plan->p;
+    const struct ir_kernel *kernel = p->kernels.at[plan->made[t->number].kernel];
+    const tensor_list *readers = &plan->uses.readers[t->number];
 
-    for (int i = 0; i < count; i++) {
-        int j = i;
+    if (!t->recurrence || t->kind != IR_EQUATION || plan->uses.kept[t->number] || !one_step_kernel(kernel))
+        return false;
+    for (int i = 0; i < t->reduced_count; i++)
+        if (kernel->kind == IR_NEST && is_parallel(kernel, t->reduced[i]))
+            return false; /* made in parts, which are joined along the whole of time */
+    for (int i = 0; i < readers->count; i++) {
+        const struct ir_tensor *reader = readers->at[i];
+        const expr_list *reads = &plan->uses.reads[reader->number];
 
-        for (; j > 0 && lives[order[j - 1]].bytes < lives[i].bytes; j--)
-            order[j] = order[j - 1];
-        order[j] = i;
+        if (reader->recurrence != t->recurrence || reader->kind != IR_EQUATION ||
+            !one_step_kernel(p->kernels.at[plan->made[reader->number].kernel]))
+            return false;
+        for (int j = 0; j < reads->count; j++)
+            if (reads->at[j]->tensor == t && ir_form_bare(reads->at[j]->subscripts[t->time]) != reader->axes[reader->time] &&
+                !reads_before(plan, reader, reads->at[j], t, t->time))
+                return false;
     }
-    for (int i = 0; i < count; i++) {
-        struct life *life = &lives[order[i]];
-
-        life->offset = life->tensor->offset = lowest_free(lives, order, i, life);
-        life->tensor->region = IR_IN_ARENA;
-        if (life->offset + life->bytes > plan->p->arena_bytes)
-            plan->p->arena_bytes = life->offset + life->bytes;
-    }
+    return true;
 }
+
+/* ---- the arena: lives ---- */
 
 /* The kernels of a recurrence run again and again: what one of them makes or reads lives as long as all of them. */
 static int first_of_run(const struct ir_program *p, int k)
@@ -254,16 +244,148 @@ static int last_of_run(const struct ir_program *p, int k)
     return k;
 }
 
+/* What lives in the arena, by number of the tensor; first -1: it does not. */
+struct life {
+    int first, last; /* kernels, inclusive */
+};
+
+static struct life *find_lives(struct planning *plan, const bool *placed, bool keep_all)
+{
+    const struct ir_program *p = plan->p;
+    struct life *lives = NEW_ARRAY(plan->arena, struct life, p->tensors.count + 1);
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *t = p->tensors.at[i];
+        struct life *life = &lives[i];
+
+        *life = (struct life){-1, -1};
+        p->tensors.at[i]->one_step = 0;
+        if (!is_made(t) || placed[i] || t->region == IR_LOCAL)
+            continue;
+        *life = (struct life){plan->made[i].kernel, plan->made[i].kernel};
+        for (int j = 0; j < plan->uses.readers[i].count; j++)
+            if (plan->made[plan->uses.readers[i].at[j]->number].kernel > life->last)
+                life->last = plan->made[plan->uses.readers[i].at[j]->number].kernel;
+        if (!keep_all && wants_one_step(plan, t))
+            p->tensors.at[i]->one_step = t->time + 1;
+        life->first = first_of_run(p, life->first);
+        life->last = last_of_run(p, life->last);
+        if (keep_all || plan->uses.kept[i])
+            life->last = p->kernels.count;
+        if (keep_all)
+            life->first = 0;
+    }
+    return lives;
+}
+
+/* ---- the arena: values over values ---- */
+
+/* Inside of its recurrence a value that is written over another may do so step by step, if each step reads of the other what
+   the step overwrites, and no other step's. */
+static bool reads_its_step(const struct ir_tensor *reader, const struct ir_expr *read, const struct ir_tensor *value)
+{
+    return !value->recurrence || reader->recurrence != value->recurrence ||
+           ir_form_bare(read->subscripts[value->time]) == reader->axes[reader->time];
+}
+
+/* May `value` be written over `old`, which nothing needs after the kernel that makes `value`? */
+static bool may_replace(const struct planning *plan, const struct life *lives, const struct ir_tensor *old,
+                        const struct ir_tensor *value)
+{
+    const struct moment *v = &plan->made[value->number];
+    const tensor_list *readers = &plan->uses.readers[old->number];
+
+    if (lives[old->number].first < 0 || old->one_step || value->one_step || plan->uses.kept[old->number] || old->rank != value->rank ||
+        ir_elements(old) != ir_elements(value) || room_of(old) != room_of(value) ||
+        plan->made[old->number].kernel >= v->kernel || lives[old->number].last != last_of_run(plan->p, v->kernel))
+        return false;
+    for (int i = 0; i < readers->count; i++) {
+        const struct ir_tensor *reader = readers->at[i];
+        const expr_list *reads = &plan->uses.reads[reader->number];
+
+        if (plan->made[reader->number].kernel < v->kernel &&
+            (!value->recurrence || reader->recurrence != value->recurrence))
+            continue;
+        if (reader->kind != IR_EQUATION || reader->targets)
+            return false;
+        for (int j = 0; j < reads->count; j++)
+            if (reads->at[j]->tensor == old &&
+                (!reads_before(plan, reader, reads->at[j], value, -1) || !reads_its_step(reader, reads->at[j], value)))
+                return false;
+    }
+    return true;
+}
+
+/* By number: the tensor over which it is written, or NULL. Each is written over by one at most. */
+static struct ir_tensor **find_replaced(struct planning *plan, const struct life *lives)
+{
+    const struct ir_program *p = plan->p;
+    struct ir_tensor **replaced = NEW_ARRAY(plan->arena, struct ir_tensor *, p->tensors.count + 1);
+    bool *taken = NEW_ARRAY(plan->arena, bool, p->tensors.count + 1);
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *value = p->tensors.at[i];
+        const expr_list *reads = &plan->uses.reads[i];
+
+        if (lives[i].first < 0 || value->kind != IR_EQUATION || value->targets || value->reduction != IR_MAP ||
+            p->kernels.at[plan->made[i].kernel]->kind != IR_NEST)
+            continue;
+        for (int j = 0; j < reads->count && !replaced[i]; j++) {
+            struct ir_tensor *old = reads->at[j]->tensor;
+
+            if (is_made(old) && !taken[old->number] && may_replace(plan, lives, old, value)) {
+                replaced[i] = old;
+                taken[old->number] = true;
+            }
+        }
+    }
+    return replaced;
+}
+
+/* ---- the arena: places ---- */
+
+static void place_arena(struct planning *plan, const struct life *lives, bool keep_all)
+{
+    struct ir_program *p = plan->p;
+    struct ir_tensor **replaced = keep_all ? NULL : find_replaced(plan, lives);
+    struct block *blocks = NEW_ARRAY(plan->arena, struct block, p->tensors.count + 1);
+    int *block_of = NEW_ARRAY(plan->arena, int, p->tensors.count + 1), count = 0;
+
+    for (int i = 0; i < p->tensors.count; i++) {
+        const struct ir_tensor *t = p->tensors.at[i];
+        struct block *block;
+
+        if (lives[i].first < 0)
+            continue;
+        if (replaced && replaced[i]) {
+            block_of[i] = block_of[replaced[i]->number];
+            block = &blocks[block_of[i]];
+            if (lives[i].last > block->last)
+                block->last = lives[i].last;
+            continue;
+        }
+        block_of[i] = count;
+        blocks[count++] = (struct block){lives[i].first, lives[i].last, aligned(room_of(t)), 0};
+    }
+    p->alive_bytes = most_alive(plan->arena, blocks, count, p->kernels.count, &p->most_alive);
+    p->arena_bytes = place_blocks(plan->arena, blocks, count, p->alive_bytes);
+    for (int i = 0; i < p->tensors.count; i++) {
+        if (lives[i].first < 0)
+            continue;
+        p->tensors.at[i]->region = IR_IN_ARENA;
+        p->tensors.at[i]->offset = blocks[block_of[i]].offset;
+    }
+}
+
 void plan_memory(struct ir_program *p, struct layout *layout, bool keep_all)
 {
     struct planning plan = {.p = p, .arena = arena_new()};
-    struct life *lives = NEW_ARRAY(plan.arena, struct life, p->tensors.count + 1);
     bool *placed = NEW_ARRAY(plan.arena, bool, p->tensors.count + 1);
-    int count = 0, scalars = 0;
+    int scalars = 0;
 
     find_moments(&plan);
     plan.uses = uses_of(plan.arena, p);
-    p->arena_bytes = p->input_bytes = 0;
+    p->input_bytes = 0;
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
@@ -293,24 +415,7 @@ void plan_memory(struct ir_program *p, struct layout *layout, bool keep_all)
             placed[u->value->number] = true;
         }
     }
-    for (int i = 0; i < p->tensors.count; i++) {
-        struct ir_tensor *t = p->tensors.at[i];
-        struct life life = {t, plan.made[i].kernel, plan.made[i].kernel, aligned(bytes_as(t, t->storage)), 0};
-
-        if (!is_made(t) || placed[i] || t->region == IR_LOCAL)
-            continue;
-        for (int j = 0; j < plan.uses.readers[i].count; j++)
-            if (plan.made[plan.uses.readers[i].at[j]->number].kernel > life.last)
-                life.last = plan.made[plan.uses.readers[i].at[j]->number].kernel;
-        life.first = first_of_run(p, life.first);
-        life.last = last_of_run(p, life.last);
-        if (keep_all || plan.uses.kept[i])
-            life.last = p->kernels.count;
-        if (keep_all)
-            life.first = 0;
-        lives[count++] = life;
-    }
-    place_lives(&plan, lives, count);
+    place_arena(&plan, find_lives(&plan, placed, keep_all), keep_all);
     p->parameter_bytes = layout_parameter_bytes(layout);
     p->state_bytes = layout_state_bytes(layout);
     arena_free(plan.arena);

@@ -198,9 +198,10 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
         return false;
     for (int i = q->rank - 1; i >= 0; i--) {
         struct ir_index *index = q->axes[i];
-        struct dimension d = {index->extent, ir_form_coefficient(a, index), ir_form_coefficient(b, index), c};
+        bool moves = q->one_step != i + 1;
+        struct dimension d = {index->extent, ir_form_coefficient(a, index), ir_form_coefficient(b, index), moves ? c : 0};
 
-        c *= index->extent;
+        c *= moves ? index->extent : 1;
         if (index == time_of(q)) {
             out->a_time = d.a;
             out->b_time = d.b;

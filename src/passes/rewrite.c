@@ -4,11 +4,14 @@
 const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *read)
 {
     const struct ir_form *sum = ir_form_constant(p, 0);
+    const struct ir_tensor *t = read->tensor;
     int64_t stride = 1;
 
-    for (int i = read->tensor->rank - 1; i >= 0; i--) {
+    for (int i = t->rank - 1; i >= 0; i--) {
+        if (t->one_step == i + 1)
+            continue;
         sum = ir_form_add(p, sum, ir_form_scale(p, read->subscripts[i], stride));
-        stride *= read->tensor->axes[i]->extent;
+        stride *= t->axes[i]->extent;
     }
     return sum;
 }

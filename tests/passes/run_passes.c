@@ -14,6 +14,11 @@
 
        copied NAME       it is not
 
+       over NAME OLD     the one is written where the other lies
+       apart NAME OLD    it is not
+       onestep NAME      all steps of its recurrence have one place
+       allsteps NAME     each has its own
+
        arena N           bytes of the arena, fused
 
        simplified N, shared N, scheduled N   how many equations the pass leaves
@@ -137,6 +142,43 @@ static const struct ir_update *update_of(const struct test *t, const struct ir_p
     ir_file_fail(t->file, d->line, "no update has the leaf %s", d->rest);
 }
 
+static const struct ir_tensor *tensor_of(const struct test *t, const struct ir_program *p, const struct ir_directive *d,
+                                         const char **rest)
+{
+    size_t size = strcspn(*rest, " ");
+    const struct ir_tensor *found = ir_find(p, arena_slice(t->file->arena, *rest, size));
+
+    if (!found)
+        ir_file_fail(t->file, d->line, "no tensor `%.*s` is left", (int)size, *rest);
+    *rest += size + strspn(*rest + size, " ");
+    return found;
+}
+
+/* Where values of the arena lie; false: the directive says nothing of it. */
+static bool check_place(const struct test *t, const struct ir_program *p, const struct ir_directive *d)
+{
+    bool over = !strcmp(d->word, "over"), one = !strcmp(d->word, "onestep");
+    const char *rest = d->rest;
+    const struct ir_tensor *a;
+
+    if (over || !strcmp(d->word, "apart")) {
+        const struct ir_tensor *b;
+
+        a = tensor_of(t, p, d, &rest);
+        b = tensor_of(t, p, d, &rest);
+        if (a->region != IR_IN_ARENA || b->region != IR_IN_ARENA || (a->offset == b->offset) != over)
+            ir_file_fail(t->file, d->line, "%s lies at %lld, %s at %lld", a->name, (long long)a->offset, b->name,
+                         (long long)b->offset);
+        return true;
+    }
+    if (!one && strcmp(d->word, "allsteps"))
+        return false;
+    a = tensor_of(t, p, d, &rest);
+    if (a->region != IR_IN_ARENA || (a->one_step == a->time + 1) != one)
+        ir_file_fail(t->file, d->line, "%s has room for %s", a->name, a->one_step ? "one step" : "all steps, or none");
+    return true;
+}
+
 static void squeeze(struct text *text)
 {
     size_t size = 0;
@@ -155,15 +197,17 @@ static void check_plan(const struct test *t, const struct ir_program *p)
 {
     struct text said = {0}, json = {0};
 
-    explain(&json, p, true);
+    explain(&json, p, -1, true);
     text_free(&json);
-    explain(&said, p, false);
+    explain(&said, p, -1, false);
     squeeze(&said);
     for (int i = 0; i < t->section->directives.count; i++) {
         const struct ir_directive *d = &t->section->directives.at[i];
         const char *rest = d->rest;
         bool in_place = !strcmp(d->word, "inplace");
 
+        if (check_place(t, p, d))
+            continue;
         if (in_place || !strcmp(d->word, "copied")) {
             const struct ir_update *u = update_of(t, p, d);
 
@@ -177,7 +221,7 @@ static void check_plan(const struct test *t, const struct ir_program *p)
             if (!strstr(said.data, ir_file_string(t->file, d->line, &rest))) {
                 struct text whole = {0};
 
-                explain(&whole, p, false);
+                explain(&whole, p, -1, false);
                 ir_file_fail(t->file, d->line, "it says\n%s", whole.data);
             }
         }
@@ -390,6 +434,7 @@ static void run_passes(const struct test *t, bool fused)
 int main(int count, char **arguments)
 {
     static const char *const own[] = {"rounds", "fused",      "unfused", "inplace",   "copied",
+                                      "over",   "apart",      "onestep", "allsteps",
                                       "arena",  "simplified", "shared",  "scheduled", "explains"};
 
     if (count < 2) {
