@@ -112,6 +112,7 @@ struct parameter {
     const char *path;
     struct ir_tensor *leaf, *initial; /* initial: same axes, in the same program */
     bool weight, trainable;
+    bool aside;           /* of a model that is not called: trained if the loss reads it */
     struct span span;
     struct ir_tensor *derivative; /* of the objective; NULL before the backward pass, and if it is not trained */
     const struct value *current; /* while rules run: its value so far */

@@ -199,6 +199,7 @@ bool make_places(struct scope *scope, const struct layer *layer, struct span at)
     }
     if (inputs.count == model->node->list.count && bind_header(inner, model, &inputs, NULL, at)) {
         struct map *before = map_new(w->arena);
+        int parameters = w->parameters.count;
 
         for (int i = 0; i < w->states.count; i++) {
             struct state *copy = NEW(w->arena, struct state);
@@ -213,6 +214,8 @@ bool make_places(struct scope *scope, const struct layer *layer, struct span at)
             state->assigned = copy && copy->assigned;
             state->current = copy ? copy->current : value_of_tensor(inner, state->leaf, 0);
         }
+        for (int i = parameters; i < w->parameters.count; i++)
+            w->parameters.at[i]->aside = true;
     }
     w->applications = applications;
     return true;

@@ -410,8 +410,12 @@ void declare_leaf(struct scope *scope, struct node *definition, bool parameter)
                        INT64_MAX, origin_of(scope, target->span));
         if (parameter) {
             old_parameter = NEW(w->arena, struct parameter);
-            *old_parameter = (struct parameter){
-                full, (struct ir_tensor *)leaf, initial, definition->op == '~', true, target->span, NULL, NULL, NULL};
+            *old_parameter = (struct parameter){.path = full,
+                                                .leaf = (struct ir_tensor *)leaf,
+                                                .initial = initial,
+                                                .weight = definition->op == '~',
+                                                .trainable = true,
+                                                .span = target->span};
             list_add(w->arena, w->parameters, old_parameter);
         } else {
             old_state = NEW(w->arena, struct state);

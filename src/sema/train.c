@@ -103,6 +103,24 @@ static struct ir_tensor *condition(struct scope *scope, struct node *expression)
 
 /* ---- derivatives ---- */
 
+/* Of a model that this one names without calling it, what the loss does not rest on is not trained. */
+static void leave_aside(struct lowered *l)
+{
+    struct ir_program *p = l->w->program;
+
+    for (int i = 0; i < l->w->parameters.count; i++) {
+        struct parameter *parameter = l->w->parameters.at[i];
+        bool *reached;
+
+        if (!parameter->aside)
+            continue;
+        reached = NEW_ARRAY(l->w->arena, bool, p->tensors.count + 1);
+        reached[parameter->leaf->number] = true;
+        spread_derivative(p, reached, parameter->leaf->number + 1, l->loss->number);
+        parameter->trainable = reached[l->loss->number];
+    }
+}
+
 static bool take_derivatives(struct lowered *l, struct train_block *block)
 {
     struct workspace *w = l->w;
@@ -275,6 +293,8 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct data
         return false;
     top = scope_top(l->w, unit, unit->main, true);
     l->loss = averaged(l->scope, block->loss, "loss");
+    if (l->loss)
+        leave_aside(l);
     if (block->params) {
         if (!select_parameters(l->scope, block->params, &chosen))
             return false;

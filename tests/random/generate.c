@@ -177,6 +177,7 @@ const char *read_value(struct generator *g, const struct value *v, axis_set free
     bool outside = false;
 
     g->sample |= v->sample;
+    g->meets |= v->meets;
     if (!v->rank && !*v->first)
         return v->name;
     for (int i = 0; i < v->rank; i++)
@@ -293,7 +294,7 @@ const char *random_expression(struct generator *g, axis_set free, int depth)
         return arena_printf(g->arena, "(if %s %s %s then %s else %s)", leaf(g, free, 1), chance(g, 50) ? ">" : "<=",
                             leaf(g, free, 1), a, b);
     case 9:
-        along = some_axes(g, free & ~g->time, 1 + chance(g, 20));
+        along = some_axes(g, free & ~g->time, chance(g, 70) ? 1 : 1 + below(g, AXES));
         if (!along)
             return leaf(g, free, 1);
         a = whole_expression(g, free);

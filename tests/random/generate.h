@@ -20,10 +20,18 @@ struct value {
     int extents[MAX_RANK];
     int choices; /* a whole number in 0 .. choices - 1; 0: real */
     bool sample; /* differs between samples */
+    bool meets;  /* samples meet in it, so it has no derivative for each of them apart */
+    bool leaf;   /* a parameter or an input */
 };
+
+/* Most programs are small: what goes wrong mostly goes wrong in few lines, and small ones cost little. */
+enum size { SMALL, MEDIUM, LARGE };
 
 struct generator {
     struct arena *arena;
+    enum size size;
+    bool layer; /* the body of a layer, else of a model */
+    bool normalises; /* somewhere by the batch, which then has two samples or more */
     uint64_t state;
     struct text out;
     int indent;
@@ -32,7 +40,7 @@ struct generator {
     int names;
     /* Of the expression at hand. */
     axis_set bare;  /* indices that read an axis bare, which fixes their extents */
-    bool sample;
+    bool sample, meets;
     axis_set time; /* of the recurrence at hand: normalising along it would read what is not there yet */
 };
 
@@ -53,5 +61,27 @@ const char *read_value(struct generator *g, const struct value *v, axis_set free
 /* "i: 3, j: 2" in the order of a random permutation; order[] gets the axes. */
 const char *written(struct generator *g, axis_set free, int *order, int *count, bool extents);
 axis_set some_axes(struct generator *g, axis_set among, int count);
+
+/* ---- statements.c ---- */
+
+enum { ALL = (1 << AXES) - 1 };
+/* The value that the expression at hand is, along those axes. */
+struct value value_over(struct generator *g, const char *name, const int *order, int count);
+void begin_expression(struct generator *g);
+/* Declares a weight, drawn as what is summed over `in` and produced along `out`, or set if `in` is empty. */
+const char *parameter(struct generator *g, axis_set in, axis_set out, const char *letter);
+/* Every axis of v as an index: "i, j"; false if the body lacks such axes. taken[] gets them. */
+bool whole_value(struct generator *g, const struct value *v, const char **all, int *taken);
+/* An equation, a product, a selection, a composite axis, noise, statistics of the batch, another sample. */
+void statement_plain(struct generator *g);
+/* rank, solve, cholesky. */
+void statement_opaque(struct generator *g);
+/* grad, of the first and the second order. */
+void statement_gradient(struct generator *g);
+
+/* ---- recurrence.c, library.c ---- */
+
+void statement_recurrence(struct generator *g);
+void statement_library(struct generator *g);
 
 #endif

@@ -45,42 +45,64 @@ static void died(struct verdict *verdict, int status, int messages)
     snprintf(verdict->message, sizeof verdict->message, "%s", text);
 }
 
-struct verdict verdict_of(const char *text, unsigned checks)
-{
-    struct verdict verdict = {0};
+struct trial {
     char program[600], messages[600], answers[600];
-    int program_file = temporary(program, sizeof program), messages_file = temporary(messages, sizeof messages),
-        answers_file = temporary(answers, sizeof answers), status = 0;
-    size_t size = strlen(text);
+    int program_file, messages_file, answers_file;
     pid_t child;
+};
 
-    if (write(program_file, text, size) != (ssize_t)size) {
-        perror(program);
+struct trial *trial_start(const char *text, unsigned checks)
+{
+    struct trial *t = malloc(sizeof *t);
+    size_t size = strlen(text);
+
+    if (!t)
+        bug("out of memory");
+    t->program_file = temporary(t->program, sizeof t->program);
+    t->messages_file = temporary(t->messages, sizeof t->messages);
+    t->answers_file = temporary(t->answers, sizeof t->answers);
+    if (write(t->program_file, text, size) != (ssize_t)size) {
+        perror(t->program);
         exit(1);
     }
     fflush(NULL);
-    child = fork();
-    if (child < 0) {
+    t->child = fork();
+    if (t->child < 0) {
         perror("fork");
         exit(1);
     }
-    if (!child) {
-        dup2(messages_file, STDERR_FILENO);
+    if (!t->child) {
+        struct verdict verdict;
+        dup2(t->messages_file, STDERR_FILENO);
         alarm(SECONDS);
-        compare_program(program, checks, &verdict);
-        _exit(write(answers_file, &verdict, sizeof verdict) == (ssize_t)sizeof verdict ? 0 : 1);
+        compare_program(t->program, checks, &verdict);
+        _exit(write(t->answers_file, &verdict, sizeof verdict) == (ssize_t)sizeof verdict ? 0 : 1);
     }
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    return t;
+}
+
+struct verdict trial_wait(struct trial *t)
+{
+    struct verdict verdict = {0};
+    int status = 0;
+
+    while (waitpid(t->child, &status, 0) < 0 && errno == EINTR)
         ;
-    if (status || pread(answers_file, &verdict, sizeof verdict, 0) != (ssize_t)sizeof verdict)
-        died(&verdict, status, messages_file);
-    close(program_file);
-    close(messages_file);
-    close(answers_file);
-    unlink(program);
-    unlink(messages);
-    unlink(answers);
+    if (status || pread(t->answers_file, &verdict, sizeof verdict, 0) != (ssize_t)sizeof verdict)
+        died(&verdict, status, t->messages_file);
+    close(t->program_file);
+    close(t->messages_file);
+    close(t->answers_file);
+    unlink(t->program);
+    unlink(t->messages);
+    unlink(t->answers);
+    free(t);
     return verdict;
+}
+
+struct verdict verdict_of(const char *text, unsigned checks)
+{
+    return trial_wait(trial_start(text, checks));
 }
 
 struct shrinking {
