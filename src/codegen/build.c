@@ -167,20 +167,45 @@ LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t by
     return bytes ? offset_pointer(e, pointer, whole_like(e->i64, bytes)) : pointer;
 }
 
+static LLVMValueRef load_at_entry(struct emitter *e, LLVMTypeRef type, LLVMValueRef from, size_t offset)
+{
+    LLVMValueRef bytes = whole_like(e->i64, (int64_t)offset);
+
+    LLVMPositionBuilderBefore(e->entry_builder, LLVMGetBasicBlockTerminator(e->entry));
+    if (offset)
+        from = LLVMBuildGEP2(e->entry_builder, e->i8, from, &bytes, 1, "");
+    return LLVMBuildLoad2(e->entry_builder, type, from, "");
+}
+
 LLVMValueRef tensor_base(struct emitter *e, const struct ir_tensor *tensor)
 {
-    int number = 0;
-
-    if (tensor->kind != IR_DRAW)
-        return offset_constant(e, e->regions[tensor->region], tensor->offset);
-    for (int i = 0; i < tensor->number; i++)
-        number += e->program->tensors.at[i]->kind == IR_DRAW;
-    return offset_constant(e, e->keys, 8 * number);
+    while (e->places.count <= tensor->offset)
+        list_add(e->arena, e->places, NULL);
+    if (!e->places.at[tensor->offset])
+        e->places.at[tensor->offset] =
+            load_at_entry(e, e->pointer, e->call, offsetof(struct kernel_call, places) + 8 * (size_t)tensor->offset);
+    return e->places.at[tensor->offset];
 }
 
 LLVMValueRef scratch_base(struct emitter *e, int64_t offset)
 {
-    return offset_constant(e, e->regions[IR_IN_ARENA], e->program->arena_bytes + offset);
+    if (!e->scratch_start)
+        e->scratch_start = load_at_entry(e, e->pointer, e->call, offsetof(struct kernel_call, scratch));
+    return offset_constant(e, e->scratch_start, offset);
+}
+
+LLVMValueRef first_position(struct emitter *e)
+{
+    if (!e->position)
+        e->position = load_at_entry(e, e->i64, e->step, offsetof(struct rnet_step, position));
+    return e->position;
+}
+
+LLVMValueRef step_number(struct emitter *e)
+{
+    if (!e->step_number)
+        e->step_number = load_at_entry(e, e->i64, e->step, offsetof(struct rnet_step, step));
+    return e->step_number;
 }
 
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count)
@@ -311,17 +336,12 @@ static void function_attribute(struct emitter *e, const char *key, const char *v
     LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, attribute);
 }
 
-static LLVMValueRef load_field(struct emitter *e, LLVMTypeRef type, size_t offset)
-{
-    return LLVMBuildLoad2(e->builder, type, offset_constant(e, e->step, (int64_t)offset), "");
-}
-
 void body_open(struct emitter *e, LLVMValueRef function)
 {
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
 
     e->function = function;
-    LLVMSetLinkage(e->function, LLVMInternalLinkage);
+    LLVMSetVisibility(e->function, LLVMHiddenVisibility);
     LLVMAddAttributeAtIndex(e->function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, nounwind, 0));
     function_attribute(e, "target-cpu", e->cpu);
     function_attribute(e, "target-features", e->features);
@@ -333,7 +353,8 @@ void body_open(struct emitter *e, LLVMValueRef function)
     e->floor = 0;
     e->mask = NULL;
     e->mask_level = 0;
-    e->bindings.count = e->rows.count = e->locals.count = e->known.count = 0;
+    e->bindings.count = e->rows.count = e->locals.count = e->known.count = e->places.count = 0;
+    e->call = e->step = e->part = e->scratch_start = e->position = e->step_number = NULL;
     if (e->slot_count)
         rebuild_slots(e);
 
@@ -342,24 +363,14 @@ void body_open(struct emitter *e, LLVMValueRef function)
     at_level(e, 0);
 }
 
-void function_open(struct emitter *e, const char *name, bool exported)
+void part_open(struct emitter *e, const char *name)
 {
-    body_open(e, LLVMAddFunction(e->module, name, exported ? e->step_type : e->part_type));
-    if (exported)
-        LLVMSetLinkage(e->function, LLVMExternalLinkage);
-    e->step = LLVMGetParam(e->function, 0);
-    e->part = exported ? NULL : LLVMGetParam(e->function, 1);
-    LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->entry));
-    e->regions[IR_IN_ARENA] = load_field(e, e->pointer, offsetof(struct rnet_step, arena));
-    e->regions[IR_IN_PARAMETERS] = load_field(e, e->pointer, offsetof(struct rnet_step, parameters));
-    e->regions[IR_IN_STATE] = load_field(e, e->pointer, offsetof(struct rnet_step, state));
-    e->regions[IR_IN_INPUTS] = load_field(e, e->pointer, offsetof(struct rnet_step, inputs));
-    e->regions[IR_IN_SCALARS] = load_field(e, e->pointer, offsetof(struct rnet_step, scalars));
-    e->keys = load_field(e, e->pointer, offsetof(struct rnet_step, keys));
-    e->position = load_field(e, e->i64, offsetof(struct rnet_step, position));
-    e->step_number = load_field(e, e->i64, offsetof(struct rnet_step, step));
+    body_open(e, LLVMAddFunction(e->module, name, e->part_type));
+    e->call = LLVMGetParam(e->function, 0);
+    e->part = LLVMGetParam(e->function, 1);
+    e->step = load_at_entry(e, e->pointer, e->call, offsetof(struct kernel_call, step));
     if (e->kernel && e->kernel->time)
-        bind(e, e->kernel->time, load_field(e, e->i64, offsetof(struct timed_step, time)), false);
+        bind(e, e->kernel->time, load_at_entry(e, e->i64, e->call, offsetof(struct kernel_call, time)), false);
     at_level(e, 0);
 }
 
@@ -368,8 +379,7 @@ void function_close(struct emitter *e)
     if (e->depth)
         bug("codegen: function closed with %d levels open", e->depth);
     at_level(e, 0);
-    if (e->part)
-        LLVMBuildRetVoid(e->builder);
+    LLVMBuildRetVoid(e->builder);
 }
 
 /* ---- levels ---- */

@@ -1,5 +1,6 @@
-/* codegen.h: kernels to machine code. The only folder that sees LLVM; built as a module of its own that the driver opens when
-   it needs it, so that `check`, `fmt` and `--help` never load LLVM. */
+/* codegen.h: kernels to machine code. The only folder that sees LLVM; built as modules of their own: one that the driver opens
+   when it wants code, and one with LLVM that the first opens when something has to be compiled. Equal kernels are compiled
+   once, several at a time, and kept on disk; no number depends on any of that. */
 #ifndef RNET_CODEGEN_H
 #define RNET_CODEGEN_H
 
@@ -7,21 +8,28 @@
 #include "rnet.h"
 
 struct code; /* compiled code of one program; owns its memory */
-struct code_timing { double emit, optimize, codegen, link; }; /* seconds */
+struct code_timing {
+    double keys, cache, generate, link;   /* seconds that passed: naming kernels, reading objects, compiling, loading them */
+    double load;                          /* of generate: LLVM itself */
+    double emit, optimize, codegen;       /* of generate: what its threads have worked, added up */
+    int kernels, distinct, cached, threads; /* distinct: with the functions that kernels share; of them cached */
+};
 struct code_options {
     const char *dump_llvm;     /* file for the LLVM IR, or NULL */
     const char *dump_assembly; /* file, or NULL */
+    int threads;               /* to compile with; 0: one a processor */
     bool quick;                /* less time for slower code with the same numbers: for tests of many small programs */
 };
 struct code_api {
     /* requires: p fused and planned. NULL on failure, *error in p's arena. */
     struct code *(*compile)(const struct ir_program *p, const struct code_options *options, struct code_timing *timing,
                             const char **error);
-    rnet_step_function (*entry)(const struct code *code);
-    /* Bytes that the code wants in the arena behind program->arena_bytes, for partial results. */
+    /* RNET_DONE, or RNET_NONFINITE with parameters and state untouched. */
+    int (*run)(const struct code *code, const struct rnet_step *step);
+    /* Bytes that the code wants in the arena behind program->arena_bytes, for partial results and what it calls kernels with. */
     int64_t (*scratch)(const struct code *code);
-    /* The object file that was loaded, as `build` would write it. */
-    const void *(*object)(const struct code *code, size_t *bytes);
+    /* The object files that were loaded, one a number from 0; NULL after the last. */
+    const void *(*object)(const struct code *code, int number, size_t *bytes);
     void (*release)(struct code *code);
     const char *(*host)(void); /* "sapphirerapids, 16 lanes of f32" */
 };

@@ -6,8 +6,8 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-#include "codegen.h"
 #include "passes.h"
+#include "unit.h"
 
 /* Logical lanes of a vector: on every processor the same, so that numbers are too. */
 enum { LANES = 16, MAX_LEVELS = 40, MAX_PARTS = 64 };
@@ -57,18 +57,18 @@ struct emitter {
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMTargetMachineRef machine;
-    LLVMBuilderRef builder;
+    LLVMBuilderRef builder, entry_builder; /* the second stands at the entry block's end */
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, nothing;
-    LLVMTypeRef step_type, part_type; /* function types: int (step), void (step, part) */
+    LLVMTypeRef part_type; /* void (call, part) */
     const char *cpu, *features;
-    int64_t scratch; /* bytes behind program->arena_bytes given out so far */
+    int64_t scratch; /* bytes of the kernel's scratch given out so far */
     const char *error;
 
     /* The function being emitted. */
-    LLVMValueRef function, step, part;
+    LLVMValueRef function, call, step, part; /* call: struct kernel_call; step: struct rnet_step */
     LLVMBasicBlockRef entry, block; /* where allocas go; where the innermost level goes on */
-    LLVMValueRef regions[IR_IN_SCALARS + 1];
-    LLVMValueRef keys, position, step_number;
+    LIST(LLVMValueRef) places; /* addresses of tensors that have been asked for, by their offset; else NULL */
+    LLVMValueRef scratch_start, position, step_number; /* likewise */
     int depth;
     struct {
         LLVMBasicBlockRef before, header; /* block of the level that leads into the one inside it */
@@ -112,6 +112,9 @@ LLVMValueRef offset_pointer(struct emitter *e, LLVMValueRef pointer, LLVMValueRe
 LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t bytes);
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count); /* in the entry block, 64-byte aligned */
 int64_t take_scratch(struct emitter *e, int64_t bytes);
+/* The number of the first sample, and of the step. */
+LLVMValueRef first_position(struct emitter *e);
+LLVMValueRef step_number(struct emitter *e);
 /* Where a stored tensor begins; of a draw, where its key is. Nothing else asks for regions and offsets. */
 LLVMValueRef tensor_base(struct emitter *e, const struct ir_tensor *tensor);
 /* What take_scratch gave, as an address. */
@@ -119,13 +122,8 @@ LLVMValueRef scratch_base(struct emitter *e, int64_t offset);
 
 /* Opens the body of a function of the module's own, at level 0. */
 void body_open(struct emitter *e, LLVMValueRef function);
-/* What parts of a recurrence's kernels are called with: a copy of the step, and the time behind it. */
-struct timed_step {
-    struct rnet_step step;
-    int64_t time;
-};
-/* Opens void name(step, part) (internal, or the exported int step(step)) at level 0. */
-void function_open(struct emitter *e, const char *name, bool exported);
+/* Opens void name(call, part) at level 0. */
+void part_open(struct emitter *e, const char *name);
 void function_close(struct emitter *e);
 /* Where a value of this level is to be built. */
 void at_level(struct emitter *e, int level);
@@ -203,8 +201,8 @@ struct value emit_draw(struct emitter *e, const struct ir_expr *read);
 /* Can the draw be made in a row along the index? Nothing of it but the element depends on index, with coefficient 1. */
 bool draw_runs_along(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
 bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct ir_index *index);
-/* The functions of draws that have been called for. */
-void emit_draw_functions(struct emitter *e);
+/* Functions of draws are shared by kernels: the body of that name; false if there is none. */
+bool emit_draw_function(struct emitter *e, const char *name);
 /* Fills a row with the elements that index = first .. end - 1 (at most `most`, from E's current level) reads. */
 void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, LLVMValueRef first,
               LLVMValueRef end, int64_t most);
@@ -251,10 +249,8 @@ bool is_fixed_axis(const struct ir_kernel *kernel, const struct ir_index *axis);
 bool computed_in(const struct ir_kernel *kernel, const struct ir_tensor *tensor);
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index);
 
-/* ---- nest.c, product.c, scatter.c, opaque.c, step.c: a kernel becomes functions; the step calls them in order ---- */
+/* ---- nest.c, product.c, scatter.c, opaque.c, kernel.c: a kernel becomes functions ---- */
 
-/* FIRST_STEP, LATER_STEPS: of a recurrence's. */
-enum when { ALWAYS, FIRST_STEP, LATER_STEPS };
 struct part_function {
     LLVMValueRef function;
     int64_t parts;
@@ -262,6 +258,10 @@ struct part_function {
 };
 typedef LIST(struct part_function) part_functions;
 void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+/* A map at the point at hand. */
+void emit_map(struct emitter *e, const struct ir_tensor *equation);
+/* The value of an equation at a point: at hand for what follows, and in memory if it has any. */
+void set_value(struct emitter *e, const struct ir_tensor *t, struct value v);
 /* false: the equation is for emit_nest after all. */
 bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
 void emit_scatter(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
@@ -270,6 +270,8 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
 LLVMValueRef lanes_below(struct emitter *e, int64_t count);
 /* Where the part's `bytes` of scratch, which begins at offset, lie. */
 LLVMValueRef of_part(struct emitter *e, int64_t offset, int64_t bytes);
-void emit_step(struct emitter *e);
+/* The functions of a kernel, or a function that kernels share. */
+void emit_kernel(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+bool emit_shared(struct emitter *e, const char *name);
 
 #endif

@@ -1,33 +1,32 @@
-/* llvm.c: the module's interface: a program to an object file in memory, and that to a function that can be called.
-   What is loaded is the very object that would be written: position independent, without addresses or globals of its
-   own; what it calls of the runtime is defined by name when it is loaded. */
+/* llvm.c: the interface of the module that links LLVM: a unit to a relocatable object in memory. The object is position
+   independent, without addresses or globals of its own. Threads share the machine's description and nothing else: each
+   worker has a context, so that what it makes is the same whatever the others do. */
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
-#include <llvm-c/LLJIT.h>
-#include <llvm-c/Orc.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "emit.h"
-#include "rnet_math.h"
 
-struct code {
-    LLVMOrcLLJITRef jit;
-    LLVMMemoryBufferRef object;
-    rnet_step_function entry;
-    int64_t scratch;
+struct llvm_session {
+    char *triple, *cpu, *features;
+    LLVMTargetRef target;
+    const struct code_options *options;
+};
+struct llvm_worker {
+    struct arena *arena;
+    const struct llvm_session *session;
+    LLVMContextRef context;
+    LLVMTargetMachineRef machine;
+    LLVMTargetDataRef layout;
 };
 
 /* ---- the machine ---- */
 
-struct host {
-    char *triple, *cpu, *features;
-    LLVMTargetRef target;
-};
-
-static bool host_open(struct host *host, const char **error, struct arena *arena)
+static bool machine_open(struct llvm_session *session, struct arena *arena, const char **error)
 {
     char *message = NULL;
 
@@ -35,135 +34,99 @@ static bool host_open(struct host *host, const char **error, struct arena *arena
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
-    host->triple = LLVMGetDefaultTargetTriple();
-    host->cpu = LLVMGetHostCPUName();
-    host->features = LLVMGetHostCPUFeatures();
-    if (LLVMGetTargetFromTriple(host->triple, &host->target, &message)) {
-        *error = arena_printf(arena, "LLVM has no code generator for %s: %s", host->triple, message);
+    session->triple = LLVMGetDefaultTargetTriple();
+    session->cpu = LLVMGetHostCPUName();
+    session->features = LLVMGetHostCPUFeatures();
+    if (LLVMGetTargetFromTriple(session->triple, &session->target, &message)) {
+        *error = arena_printf(arena, "LLVM has no code generator for %s: %s", session->triple, message);
         LLVMDisposeMessage(message);
         return false;
     }
     return true;
 }
 
-static void host_close(struct host *host)
+static void machine_close(struct llvm_session *session)
 {
-    LLVMDisposeMessage(host->triple);
-    LLVMDisposeMessage(host->cpu);
-    LLVMDisposeMessage(host->features);
+    LLVMDisposeMessage(session->triple);
+    LLVMDisposeMessage(session->cpu);
+    LLVMDisposeMessage(session->features);
 }
 
-static LLVMTargetMachineRef new_machine(const struct host *host, bool quick)
+static struct llvm_session *open_session(struct arena *arena, const struct code_options *options, const char **error)
 {
-    return LLVMCreateTargetMachine(host->target, host->triple, host->cpu, host->features,
-                                   quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelLess, LLVMRelocPIC,
-                                   LLVMCodeModelSmall);
+    struct llvm_session *session = NEW(arena, struct llvm_session);
+
+    session->options = options;
+    if (machine_open(session, arena, error))
+        return session;
+    machine_close(session);
+    return NULL;
 }
 
-static const char *host_name(void)
+static const char *processor(void)
 {
     static char name[200];
     struct arena *arena = arena_new();
-    struct host host;
+    struct llvm_session session;
     const char *error;
 
-    if (host_open(&host, &error, arena)) {
-        snprintf(name, sizeof name, "%s, %d lanes of f32", host.cpu, LANES);
-        host_close(&host);
-    } else {
+    if (machine_open(&session, arena, &error))
+        snprintf(name, sizeof name, "%s, %d lanes of f32", session.cpu, LANES);
+    else
         snprintf(name, sizeof name, "%s", error);
-    }
+    machine_close(&session);
     arena_free(arena);
     return name;
 }
 
-/* ---- loading ---- */
-
-static const struct {
-    const char *name;
-    void *address;
-} runtime_symbols[] = {
-    {"rnet_pool_run", (void *)rnet_pool_run},
-    {"rnet_gemm_f32", (void *)rnet_gemm_f32},
-    {"rnet_gemm_f64", (void *)rnet_gemm_f64},
-    {"rnet_erf_f32", (void *)rnet_erf_f32},
-    {"rnet_erf_f64", (void *)rnet_erf_f64},
-    {"rnet_sin_f32", (void *)rnet_sin_f32},
-    {"rnet_sin_f64", (void *)rnet_sin_f64},
-    {"rnet_cos_f32", (void *)rnet_cos_f32},
-    {"rnet_cos_f64", (void *)rnet_cos_f64},
-    {"rnet_pow_f32", (void *)rnet_pow_f32},
-    {"rnet_pow_f64", (void *)rnet_pow_f64},
-    {"rnet_rank_f32", (void *)rnet_rank_f32},
-    {"rnet_rank_f64", (void *)rnet_rank_f64},
-    {"rnet_solve_f32", (void *)rnet_solve_f32},
-    {"rnet_solve_f64", (void *)rnet_solve_f64},
-    {"rnet_cholesky_f32", (void *)rnet_cholesky_f32},
-    {"rnet_cholesky_f64", (void *)rnet_cholesky_f64},
-    {"rnet_orthogonal_f32", (void *)rnet_orthogonal_f32},
-    {"rnet_orthogonal_f64", (void *)rnet_orthogonal_f64},
-    {"memcpy", (void *)memcpy},
-    {"memset", (void *)memset},
-    {"memmove", (void *)memmove},
-};
-enum { SYMBOL_COUNT = sizeof runtime_symbols / sizeof *runtime_symbols };
-
-static const char *failed(struct arena *arena, const char *what, LLVMErrorRef error)
+static const char *version(void)
 {
-    char *message = LLVMGetErrorMessage(error);
-    const char *text = arena_printf(arena, "%s: %s", what, message);
+    static char text[40];
+    unsigned major, minor, patch;
 
-    LLVMDisposeErrorMessage(message);
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(text, sizeof text, "%u.%u.%u", major, minor, patch);
     return text;
 }
 
-/* NULL, or why not. */
-static const char *load_object(struct code *code, struct arena *arena)
-{
-    LLVMOrcCSymbolMapPair pairs[SYMBOL_COUNT];
-    LLVMErrorRef error = LLVMOrcCreateLLJIT(&code->jit, NULL);
-    LLVMOrcExecutorAddress address;
+/* ---- workers ---- */
 
-    if (error)
-        return failed(arena, "LLVM cannot make a JIT", error);
-    for (int i = 0; i < SYMBOL_COUNT; i++) {
-        pairs[i].Name = LLVMOrcLLJITMangleAndIntern(code->jit, runtime_symbols[i].name);
-        pairs[i].Sym.Address = (LLVMOrcExecutorAddress)runtime_symbols[i].address;
-        pairs[i].Sym.Flags.GenericFlags = LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
-        pairs[i].Sym.Flags.TargetFlags = 0;
-    }
-    LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(code->jit);
-    error = LLVMOrcJITDylibDefine(library, LLVMOrcAbsoluteSymbols(pairs, SYMBOL_COUNT));
-    if (error)
-        return failed(arena, "LLVM cannot define the runtime's symbols", error);
-    LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(LLVMGetBufferStart(code->object),
-                                                                         LLVMGetBufferSize(code->object), "step");
-    error = LLVMOrcLLJITAddObjectFile(code->jit, library, copy);
-    if (error)
-        return failed(arena, "LLVM cannot load the object", error);
-    error = LLVMOrcLLJITLookup(code->jit, &address, "step");
-    if (error)
-        return failed(arena, "LLVM cannot link the object", error);
-    code->entry = (rnet_step_function)address;
-    return NULL;
+static struct llvm_worker *new_worker(struct llvm_session *session)
+{
+    struct arena *arena = arena_new();
+    struct llvm_worker *worker = NEW(arena, struct llvm_worker);
+
+    *worker = (struct llvm_worker){.arena = arena, .session = session, .context = LLVMContextCreate()};
+    worker->machine = LLVMCreateTargetMachine(session->target, session->triple, session->cpu, session->features,
+                                              session->options->quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelLess,
+                                              LLVMRelocPIC, LLVMCodeModelSmall);
+    worker->layout = LLVMCreateTargetDataLayout(worker->machine);
+    return worker;
+}
+
+static void close_worker(struct llvm_worker *worker)
+{
+    LLVMDisposeTargetData(worker->layout);
+    LLVMDisposeTargetMachine(worker->machine);
+    LLVMContextDispose(worker->context);
+    arena_free(worker->arena);
 }
 
 /* ---- compiling ---- */
 
-static void emitter_open(struct emitter *e, struct arena *arena, const struct ir_program *p, const struct host *host,
-                         bool quick)
+static void emitter_open(struct emitter *e, struct arena *arena, const struct llvm_worker *worker,
+                         const struct unit *unit)
 {
-    *e = (struct emitter){.arena = arena, .program = (struct ir_program *)p}; /* forms are made in its tables */
-    e->context = LLVMContextCreate();
-    e->module = LLVMModuleCreateWithNameInContext(p->name ? p->name : "program", e->context);
-    e->machine = new_machine(host, quick);
+    *e = (struct emitter){.arena = arena, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
+    e->context = worker->context;
+    e->module = LLVMModuleCreateWithNameInContext(unit->symbol, e->context);
+    e->machine = worker->machine;
     e->builder = LLVMCreateBuilderInContext(e->context);
-    e->cpu = host->cpu;
-    e->features = host->features;
-    LLVMSetTarget(e->module, host->triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
-    LLVMSetModuleDataLayout(e->module, layout);
-    LLVMDisposeTargetData(layout);
+    e->entry_builder = LLVMCreateBuilderInContext(e->context);
+    e->cpu = worker->session->cpu;
+    e->features = worker->session->features;
+    LLVMSetTarget(e->module, worker->session->triple);
+    LLVMSetModuleDataLayout(e->module, worker->layout);
     e->i1 = LLVMInt1TypeInContext(e->context);
     e->i8 = LLVMInt8TypeInContext(e->context);
     e->i16 = LLVMInt16TypeInContext(e->context);
@@ -174,16 +137,31 @@ static void emitter_open(struct emitter *e, struct arena *arena, const struct ir
     e->pointer = LLVMPointerTypeInContext(e->context, 0);
     e->nothing = LLVMVoidTypeInContext(e->context);
     LLVMTypeRef part[] = {e->pointer, e->i64};
-    e->step_type = LLVMFunctionType(e->i32, &e->pointer, 1, false);
     e->part_type = LLVMFunctionType(e->nothing, part, 2, false);
 }
 
 static void emitter_close(struct emitter *e)
 {
+    LLVMDisposeBuilder(e->entry_builder);
     LLVMDisposeBuilder(e->builder);
     LLVMDisposeModule(e->module);
-    LLVMDisposeTargetMachine(e->machine);
-    LLVMContextDispose(e->context);
+}
+
+/* The kernel's functions under the names by which they are found. */
+static void emit_functions(struct emitter *e, struct arena *arena, struct unit *unit)
+{
+    part_functions functions = {0};
+
+    emit_kernel(e, unit->kernel->kernels.at[0], &functions);
+    unit->count = functions.count;
+    unit->functions = NEW_ARRAY(arena, struct unit_function, functions.count + 1);
+    for (int i = 0; i < functions.count; i++) {
+        const char *name = arena_printf(e->arena, "%s_%d", unit->symbol, i);
+
+        LLVMSetValueName2(functions.at[i].function, name, strlen(name));
+        unit->functions[i] = (struct unit_function){functions.at[i].parts, functions.at[i].when};
+    }
+    unit->scratch = e->scratch;
 }
 
 static const char *optimize(struct emitter *e, bool quick, struct arena *arena)
@@ -192,145 +170,115 @@ static const char *optimize(struct emitter *e, bool quick, struct arena *arena)
         quick ? "function(instsimplify)" : "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)";
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMErrorRef error = LLVMRunPasses(e->module, passes, e->machine, options);
+    const char *text = NULL;
 
     LLVMDisposePassBuilderOptions(options);
-    return error ? failed(arena, "LLVM's passes failed", error) : NULL;
-}
+    if (error) {
+        char *message = LLVMGetErrorMessage(error);
 
-static const char *dump(struct emitter *e, const struct code_options *options, struct arena *arena)
-{
-    char *message = NULL;
-
-    if (options && options->dump_llvm && LLVMPrintModuleToFile(e->module, options->dump_llvm, &message))
-        return arena_printf(arena, "%s: %s", options->dump_llvm, message);
-    if (!options || !options->dump_assembly)
-        return NULL;
-    LLVMModuleRef copy = LLVMCloneModule(e->module);
-    bool bad = LLVMTargetMachineEmitToFile(e->machine, copy, options->dump_assembly, LLVMAssemblyFile, &message);
-    LLVMDisposeModule(copy);
-    return bad ? arena_printf(arena, "%s: %s", options->dump_assembly, message) : NULL;
-}
-
-/* Opens what the kernels call. */
-static bool open_libraries(const struct ir_program *p, struct rnet_error *error)
-{
-    for (int i = 0; i < p->kernels.count; i++) {
-        const struct ir_kernel *kernel = p->kernels.at[i];
-        bool lapack = kernel->kind == IR_OPAQUE_KERNEL && kernel->stages.at[0]->equations.at[0]->opaque != IR_RANK;
-
-        if ((kernel->kind == IR_PRODUCT_KERNEL && !rnet_blas_open(error)) || (lapack && !rnet_lapack_open(error)))
-            return false;
+        text = arena_printf(arena, "LLVM's passes failed: %s", message);
+        LLVMDisposeErrorMessage(message);
     }
-    return true;
+    return text;
 }
 
-static const char *build_object(struct emitter *e, struct code *code, const struct code_options *options,
-                                struct code_timing *timing)
+static const char *generate(struct emitter *e, struct arena *arena, LLVMCodeGenFileType type, const char **data,
+                            size_t *bytes)
 {
-    struct arena *arena = e->program->arena;
-    double start = rnet_seconds(), now;
+    LLVMMemoryBufferRef buffer;
+    LLVMModuleRef copy = type == LLVMAssemblyFile ? LLVMCloneModule(e->module) : NULL;
     char *message = NULL;
-    const char *error;
+    const char *error = NULL;
 
-    emit_step(e);
-    code->scratch = e->scratch;
-    now = rnet_seconds();
-    timing->emit = now - start;
+    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, copy ? copy : e->module, type, &message, &buffer)) {
+        error = arena_printf(arena, "LLVM cannot make an object: %s", message);
+        LLVMDisposeMessage(message);
+    } else {
+        *bytes = LLVMGetBufferSize(buffer);
+        *data = arena_slice(arena, LLVMGetBufferStart(buffer), *bytes);
+        LLVMDisposeMemoryBuffer(buffer);
+    }
+    if (copy)
+        LLVMDisposeModule(copy);
+    return error;
+}
+
+static void keep_llvm(struct emitter *e, struct arena *arena, struct unit *unit)
+{
+    char *text = LLVMPrintModuleToString(e->module);
+
+    unit->llvm = arena_string(arena, text);
+    LLVMDisposeMessage(text);
+}
+
+/* Seconds that this thread has worked: others on the machine do not count. */
+static double worked(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static const char *build(struct emitter *e, const struct llvm_session *session, struct arena *arena, struct unit *unit,
+                         struct code_timing *timing)
+{
+    double start = worked(), now;
+    const char *error;
+    size_t bytes;
+
+    if (unit->kernel)
+        emit_functions(e, arena, unit);
+    else if (!emit_shared(e, unit->symbol))
+        bug("codegen: a kernel calls %s, which nobody makes", unit->symbol);
+    now = worked();
+    timing->emit += now - start;
     start = now;
 #ifdef RNET_VERIFY
+    char *message = NULL;
     if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        dump(e, options, arena);
+        LLVMDumpModule(e->module);
         bug("codegen: the module is not valid: %s", message);
     }
     LLVMDisposeMessage(message);
-    message = NULL;
 #endif
-    if ((error = optimize(e, options && options->quick, arena)) || (error = dump(e, options, arena)))
+    if ((error = optimize(e, session->options->quick, arena)))
         return error;
-    now = rnet_seconds();
-    timing->optimize = now - start;
+    if (session->options->dump_llvm)
+        keep_llvm(e, arena, unit);
+    if (session->options->dump_assembly && (error = generate(e, arena, LLVMAssemblyFile, &unit->assembly, &bytes)))
+        return error;
+    now = worked();
+    timing->optimize += now - start;
     start = now;
-    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, e->module, LLVMObjectFile, &message, &code->object)) {
-        error = arena_printf(arena, "LLVM cannot make an object: %s", message);
-        LLVMDisposeMessage(message);
-        return error;
-    }
-    timing->codegen = rnet_seconds() - start;
-    return NULL;
+    error = generate(e, arena, LLVMObjectFile, &unit->object, &unit->bytes);
+    timing->codegen += worked() - start;
+    return error;
 }
 
-static void release(struct code *code)
+static const char *compile(struct llvm_worker *worker, struct arena *arena, struct unit *unit, struct code_timing *timing)
 {
-    if (code->jit)
-        LLVMConsumeError(LLVMOrcDisposeLLJIT(code->jit));
-    if (code->object)
-        LLVMDisposeMemoryBuffer(code->object);
-    free(code);
-}
-
-static struct code *compile(const struct ir_program *p, const struct code_options *options, struct code_timing *timing,
-                            const char **error)
-{
-    struct code *code = calloc(1, sizeof *code);
-    struct code_timing unused;
-    struct rnet_error blas;
-    struct host host;
-    struct arena *arena;
+    struct arena *own = arena_new();
     struct emitter e;
-    double start;
+    const char *error;
 
-    if (!code)
-        bug("codegen: out of memory");
-    if (!timing)
-        timing = &unused;
-    *timing = (struct code_timing){0};
-    *error = NULL;
-    if (!open_libraries(p, &blas))
-        *error = arena_string(p->arena, blas.message);
-    if (!*error && host_open(&host, error, p->arena)) {
-        arena = arena_new();
-        emitter_open(&e, arena, p, &host, options && options->quick);
-        *error = build_object(&e, code, options, timing);
-        emitter_close(&e);
-        arena_free(arena);
-        host_close(&host);
-        start = rnet_seconds();
-        if (!*error)
-            *error = load_object(code, p->arena);
-        timing->link = rnet_seconds() - start;
-    }
-    if (*error) {
-        release(code);
-        return NULL;
-    }
-    return code;
+    emitter_open(&e, own, worker, unit);
+    error = build(&e, worker->session, arena, unit, timing);
+    emitter_close(&e);
+    arena_free(own);
+    return error;
 }
 
 /* ---- the interface ---- */
 
-static rnet_step_function entry(const struct code *code)
+__attribute__((visibility("default"))) const struct llvm_api *rnet_llvm_api(void)
 {
-    return code->entry;
-}
-
-static int64_t scratch(const struct code *code)
-{
-    return code->scratch;
-}
-
-static const void *object(const struct code *code, size_t *bytes)
-{
-    *bytes = LLVMGetBufferSize(code->object);
-    return LLVMGetBufferStart(code->object);
-}
-
-__attribute__((visibility("default"))) const struct code_api *rnet_code_api(void)
-{
-    static const struct code_api api = {.compile = compile,
-                                        .entry = entry,
-                                        .scratch = scratch,
-                                        .object = object,
-                                        .release = release,
-                                        .host = host_name};
+    static const struct llvm_api api = {.open = open_session,
+                                        .worker = new_worker,
+                                        .compile = compile,
+                                        .worker_close = close_worker,
+                                        .close = machine_close,
+                                        .version = version,
+                                        .processor = processor};
     return &api;
 }

@@ -198,8 +198,7 @@ static bool has_memory(struct emitter *e, const struct ir_tensor *t)
     return false;
 }
 
-/* The value of an equation at a point: at hand for what follows, and in memory if it has any. */
-static void set_value(struct emitter *e, const struct ir_tensor *t, struct value v)
+void set_value(struct emitter *e, const struct ir_tensor *t, struct value v)
 {
     bool single = e->single, rounded = e->rounded;
 
@@ -240,6 +239,18 @@ static void end_reduction(struct emitter *e, struct equation_plan *eq)
 
 static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened);
 
+void emit_map(struct emitter *e, const struct ir_tensor *equation)
+{
+    operate_as(e, equation);
+    struct value v = emit_expr(e, equation->value);
+    at_level(e, v.level);
+    if (equation->whole)
+        v = to_whole(e, v, whole_type(e, equation->low, equation->high));
+    else
+        v = to_real(e, v, real_type(e));
+    set_value(e, equation, v);
+}
+
 static void emit_point(struct emitter *e, struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++) {
@@ -247,15 +258,8 @@ static void emit_point(struct emitter *e, struct stage_plan *stage)
         operate_as(e, eq->tensor);
         if (eq->reduces)
             reduce_point(e, eq);
-        else {
-            struct value v = emit_expr(e, eq->tensor->value);
-            at_level(e, v.level);
-            if (eq->tensor->whole)
-                v = to_whole(e, v, whole_type(e, eq->tensor->low, eq->tensor->high));
-            else
-                v = to_real(e, v, real_type(e));
-            set_value(e, eq->tensor, v);
-        }
+        else
+            emit_map(e, eq->tensor);
     }
 }
 
@@ -551,7 +555,7 @@ static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functio
             any |= plan->stages[i].equations[k].in_parts;
     if (!any)
         return;
-    function_open(e, arena_printf(e->arena, "kernel_%s_join", plan->kernel->name), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s_join", plan->kernel->name));
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++) {
             struct equation_plan *eq = &plan->stages[i].equations[k];
@@ -650,7 +654,7 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
 
     e->kernel = kernel;
     plan_kernel(e, kernel, &plan);
-    function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
     V function = e->function;
     for (int i = 0; i < kernel->stages.count; i++)
         for (int k = 0; k < kernel->stages.at[i]->equations.count; k++) {

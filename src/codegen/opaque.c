@@ -25,7 +25,7 @@ static void copy_operand(struct emitter *e, struct ir_tensor *t, int time, enum 
         strides[i] = stride;
         stride *= t->axes[i]->extent;
     }
-    function_open(e, arena_printf(e->arena, "kernel_%s_copy_of_%d", e->kernel->name, t->number), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s_copy_of_%d", e->kernel->name, t->number));
     for (int i = 0; i < t->rank; i++) {
         if (i == time) {
             bind(e, t->axes[i], binding_of(e, e->kernel->time)->scalar, false);
@@ -168,7 +168,7 @@ void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functio
     struct operand out = {t, 0, ir_elements(t) / all_blocks, t->storage};
     int64_t memory = take_scratch(e, bytes * parts);
 
-    function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
     V scratch = of_part(e, memory, bytes);
     V first = LLVMBuildNSWMul(e->builder, e->part, whole_like(e->i64, each), "");
     V wanted = LLVMBuildNSWAdd(e->builder, first, whole_like(e->i64, each), ""), all = whole_like(e->i64, blocks);

@@ -204,9 +204,9 @@ static struct counter emit_counter(struct emitter *e, const struct ir_tensor *t,
     at_level(e, counter.level);
     V position = whole_like(e->i64, 0);
     if (t->scope == IR_PER_SAMPLE || t->scope == IR_PER_ITEM)
-        position = forms->sample ? wide2(e, LLVMBuildAdd, e->position, to_whole(e, sample, e->i64).at) : e->position;
+        position = forms->sample ? wide2(e, LLVMBuildAdd, first_position(e), to_whole(e, sample, e->i64).at) : first_position(e);
     else if (t->scope == IR_PER_STEP)
-        position = e->step_number;
+        position = step_number(e);
     counter.words[1] = to_whole(e, mapped, e->i64).at;
     counter.words[2] = mask_with(e, position, 0xFFFFFFFF);
     counter.words[3] = shift_right(e, position, 32);
@@ -399,16 +399,20 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
     LLVMBuildRetVoid(e->builder);
 }
 
-void emit_draw_functions(struct emitter *e)
+bool emit_draw_function(struct emitter *e, const char *name)
 {
     for (int draw = IR_UNIFORM16; draw <= IR_NORMAL; draw++) {
-        V function = LLVMGetNamedFunction(e->module, fill_names[draw]);
-        if (function)
-            emit_fill(e, (enum ir_draw)draw, function);
+        if (!strcmp(name, fill_names[draw])) {
+            emit_fill(e, (enum ir_draw)draw, runtime_function(e, name, fill_type(e)));
+            return true;
+        }
         for (int vector = 0; vector < 2; vector++)
-            if ((function = LLVMGetNamedFunction(e->module, lane_names[vector][draw])))
-                emit_lane(e, (enum ir_draw)draw, function);
+            if (!strcmp(name, lane_names[vector][draw])) {
+                emit_lane(e, (enum ir_draw)draw, runtime_function(e, name, lane_type(e, vector)));
+                return true;
+            }
     }
+    return false;
 }
 
 static struct value number_of_row(struct emitter *e, const struct row *row, const struct ir_expr *read,

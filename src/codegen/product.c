@@ -159,7 +159,7 @@ static void emit_calls(struct emitter *e, const struct product *product, const s
         emit_tiles(e, product, t, when, functions);
         return;
     }
-    function_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, suffix), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, suffix));
     V a = operand(e, product->a->tensor, product->a_first), b = operand(e, product->b->tensor, product->b_first);
     V c = operand(e, t, 0);
     if (e->kernel->time) {

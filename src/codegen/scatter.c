@@ -27,7 +27,7 @@ static void emit_zeros(struct emitter *e, const struct ir_tensor *t, part_functi
     V first, end;
 
     each = each < ZEROED_BYTES ? ZEROED_BYTES : (each + 63) / 64 * 64;
-    function_open(e, arena_printf(e->arena, "kernel_%s_zeros", e->kernel->name), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s_zeros", e->kernel->name));
     range_of_part(e, bytes, each, &first, &end);
     V start = offset_pointer(e, tensor_base(e, t), first);
     LLVMBuildMemSet(e->builder, start, whole_like(e->i8, 0), LLVMBuildNSWSub(e->builder, end, first, ""), 1);
@@ -110,7 +110,7 @@ void emit_scatter(struct emitter *e, const struct ir_kernel *kernel, part_functi
     e->kernel = kernel;
     choose_indices(&s);
     emit_zeros(e, t, functions);
-    function_open(e, arena_printf(e->arena, "kernel_%s", kernel->name), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
     if (s.cut)
         range_of_part(e, s.cut->extent, s.each, &s.first, &s.end);
     if (s.cut && s.cut != s.lanes) {

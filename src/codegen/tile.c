@@ -133,7 +133,7 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
     V arguments[] = {depth, p, p_row, p_k, q, count_of(e, plan->panel_bytes), c, c_row, add, number_like(plan->type, plan->product->scale)};
-    LLVMBuildCall2(e->builder, tile_type(e, plan), function, arguments, 10, "");
+    LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, 10, "");
     loop_close(e);
 }
 
@@ -219,7 +219,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     V rooms[2] = {NULL, NULL};
 
     emit_pack_function(e, plan, functions, when);
-    function_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""), false);
+    part_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""));
     if (plan->p.access == PACKED_INSIDE)
         rooms[0] = stack_room(e, e->i8, plan->p.packed);
     if (plan->q.access == PACKED_INSIDE)

@@ -54,14 +54,14 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 /* ---- tile_kernel.c ---- */
 
 /* void tile(k, p, p_row, p_k, q, q_k, c, c_row, add, scale): C = scale * sum, or C += it if add is not 0. */
-LLVMTypeRef tile_type(struct emitter *e, const struct tile_plan *plan);
+LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
    numbers; lanes behind rows are not written. Distances in bytes. */
 void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
                LLVMValueRef to_row, LLVMValueRef rows, LLVMValueRef columns);
-/* Bodies of the functions that have been called for. */
-void emit_tile_functions(struct emitter *e);
+/* The shared function of that name; false if it is none of tiles'. */
+bool emit_tile_function(struct emitter *e, const char *name);
 /* Bytes of the machine's vectors, and how many registers it has for them. */
 int vector_bytes(const struct emitter *e);
 int vector_registers(const struct emitter *e);

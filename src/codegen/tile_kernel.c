@@ -1,5 +1,6 @@
 /* tile_kernel.c: the functions that do the work: one that computes a tile, for each height and width wanted, and one
-   that turns a square of numbers about. Declared when they are called for; their bodies come last. */
+   that turns a square of numbers about. Kernels share them: each is a unit of its own, known by its name. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,10 +33,10 @@ int vector_registers(const struct emitter *e)
 
 /* ---- declarations ---- */
 
-LLVMTypeRef tile_type(struct emitter *e, const struct tile_plan *plan)
+LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type)
 {
     LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->i64, e->pointer, e->i64, e->pointer, e->i64, e->i64,
-                           plan->type};
+                           type};
 
     return LLVMFunctionType(e->nothing, types, 10, false);
 }
@@ -49,7 +50,7 @@ V tile_function(struct emitter *e, const struct tile_plan *plan, int height)
 {
     const char *name = arena_printf(e->arena, "tile_%c_%d_%d", suffix_of(e, plan->type), height, plan->vectors);
 
-    return runtime_function(e, name, tile_type(e, plan));
+    return runtime_function(e, name, tile_type(e, plan->type));
 }
 
 static LLVMTypeRef turn_type(struct emitter *e)
@@ -259,20 +260,19 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
     LLVMBuildRetVoid(e->builder);
 }
 
-void emit_tile_functions(struct emitter *e)
+bool emit_tile_function(struct emitter *e, const char *name)
 {
-    for (int single = 0; single < 2; single++) {
-        LLVMTypeRef type = single ? e->f32 : e->f64;
-        V function = LLVMGetNamedFunction(e->module, single ? "turn_s" : "turn_d");
+    char suffix, rest;
+    int height, vectors;
 
-        if (function)
-            emit_turn(e, function, type);
-        for (int height = 1; height <= MOST_HEIGHT; height++)
-            for (int vectors = 1; vectors <= MOST_VECTORS; vectors++) {
-                char name[40];
-                snprintf(name, sizeof name, "tile_%c_%d_%d", suffix_of(e, type), height, vectors);
-                if ((function = LLVMGetNamedFunction(e->module, name)))
-                    emit_tile(e, function, type, height, vectors);
-            }
+    if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
+        emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
+        return true;
     }
+    if (sscanf(name, "tile_%c_%d_%d%c", &suffix, &height, &vectors, &rest) != 3 || height > MOST_HEIGHT ||
+        vectors > MOST_VECTORS)
+        return false;
+    LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
+    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors);
+    return true;
 }

@@ -168,8 +168,7 @@ void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_fu
         per_part *= 2;
     parts = (items + per_part - 1) / per_part;
 
-    function_open(e, arena_printf(e->arena, "kernel_%s_pack%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""),
-                  false);
+    part_open(e, arena_printf(e->arena, "kernel_%s_pack%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""));
     V from = times(e, e->part, per_part);
     V item = loop_open(e, from, lesser(e, plus(e, from, count_of(e, per_part)), count_of(e, items)), 1);
     V batch = batches == 1 ? count_of(e, 0) : LLVMBuildUDiv(e->builder, item, count_of(e, chunks), "");

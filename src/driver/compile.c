@@ -58,10 +58,11 @@ bool compile(struct compiled *out, struct ir_program *p, struct layout *layout, 
     if (!out->api)
         return false;
     out->code = out->api->compile(p, &options.code, &code_timing, &wrong);
-    timed(&out->timing, "emit", code_timing.emit);
-    timed(&out->timing, "optimize", code_timing.optimize);
-    timed(&out->timing, "codegen", code_timing.codegen);
+    timed(&out->timing, "keys", code_timing.keys);
+    timed(&out->timing, "cache", code_timing.cache);
+    timed(&out->timing, "generate", code_timing.generate);
     timed(&out->timing, "link", code_timing.link);
+    out->timing.code = code_timing;
     if (!out->code)
         return rnet_fail(error, RNET_FAILED, "program %s: %s", p->name, wrong);
     return true;

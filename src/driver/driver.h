@@ -26,6 +26,7 @@ enum { MAX_TIMED = 16 };
 struct compile_timing {
     struct { const char *pass; double seconds; } at[MAX_TIMED];
     int count;
+    struct code_timing code; /* what `generate` consists of, how many kernels there were */
 };
 struct compiled {
     struct ir_program *program;  /* fused and planned */

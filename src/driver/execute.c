@@ -164,7 +164,7 @@ int instance_run(struct instance *in, uint64_t position, uint64_t step, scalar_s
     }
     in->step.position = position;
     in->step.step = step;
-    return in->compiled->api->entry(in->compiled->code)(&in->step);
+    return in->compiled->api->run(in->compiled->code, &in->step);
 }
 
 void *instance_data(const struct instance *in, const struct ir_tensor *t)

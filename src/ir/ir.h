@@ -353,6 +353,14 @@ typedef const struct ir_expr *(*ir_rewrite)(struct ir_program *to, const struct 
                                             const struct ir_expr *value, void *context);
 struct ir_program *ir_rebuild(const struct ir_program *p, const bool *keep, ir_rewrite rewrite, void *context);
 
+/* ---- isolate.c ---- */
+
+typedef LIST(struct ir_tensor *) ir_tensor_list;
+/* The kernel as a program in `arena`, with names and places of its own: equal kernels give programs that print the same. Tensor
+   places.at[i] of p is what has the offset i in it: stored tensors and draws. p is only read. requires: p planned. */
+struct ir_program *ir_isolate(struct arena *arena, const struct ir_program *p, const struct ir_kernel *kernel,
+                              ir_tensor_list *places);
+
 /* ---- arrange.c ---- */
 
 /* Puts every tensor after what it reads and gives recurrences their law, in place: of each recurrence, what depends on itself

@@ -65,11 +65,10 @@ static void measure(const struct shape *s, int threads, int passes)
     }
     for (int pass = 0; pass < passes; pass++)
         for (int fused = 0; fused < 2; fused++) {
-            rnet_step_function entry = code_module()->entry(runs[fused].code);
             double start = seconds(threads), time;
 
             for (int i = 0; i < times; i++)
-                entry(&runs[fused].step);
+                code_module()->run(runs[fused].code, &runs[fused].step);
             time = (seconds(threads) - start) / times;
             if (time < best[fused])
                 best[fused] = time;

@@ -1,0 +1,464 @@
+/* code.c: the module's interface: a program to functions that can be called. Each kernel is isolated from the program and
+   printed; what prints the same is one unit. Units that the cache has are read; the others are compiled, several at a
+   time, by the module that links LLVM, which is not opened before it is needed. All are then loaded together.
+
+   A unit's object depends on its text alone (and on processor, LLVM, this compiler), never on which thread made it, when,
+   or what else there was to make: so neither threads nor cache can change a number. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rnet_math.h"
+#include "unit.h"
+
+enum { MOST_THREADS = 16 };
+
+struct code {
+    struct arena *arena;
+    LIST(struct arena *) objects; /* of the threads that made them */
+    LIST(struct unit *) units;
+    struct image *image;
+    struct program_run run;
+};
+
+static const struct image_symbol runtime_symbols[] = {
+    {"rnet_pool_run", (void *)rnet_pool_run},
+    {"rnet_gemm_f32", (void *)rnet_gemm_f32},
+    {"rnet_gemm_f64", (void *)rnet_gemm_f64},
+    {"rnet_erf_f32", (void *)rnet_erf_f32},
+    {"rnet_erf_f64", (void *)rnet_erf_f64},
+    {"rnet_sin_f32", (void *)rnet_sin_f32},
+    {"rnet_sin_f64", (void *)rnet_sin_f64},
+    {"rnet_cos_f32", (void *)rnet_cos_f32},
+    {"rnet_cos_f64", (void *)rnet_cos_f64},
+    {"rnet_pow_f32", (void *)rnet_pow_f32},
+    {"rnet_pow_f64", (void *)rnet_pow_f64},
+    {"rnet_rank_f32", (void *)rnet_rank_f32},
+    {"rnet_rank_f64", (void *)rnet_rank_f64},
+    {"rnet_solve_f32", (void *)rnet_solve_f32},
+    {"rnet_solve_f64", (void *)rnet_solve_f64},
+    {"rnet_cholesky_f32", (void *)rnet_cholesky_f32},
+    {"rnet_cholesky_f64", (void *)rnet_cholesky_f64},
+    {"rnet_orthogonal_f32", (void *)rnet_orthogonal_f32},
+    {"rnet_orthogonal_f64", (void *)rnet_orthogonal_f64},
+    {"memcpy", (void *)memcpy},
+    {"memset", (void *)memset},
+    {"memmove", (void *)memmove},
+};
+enum { SYMBOL_COUNT = sizeof runtime_symbols / sizeof *runtime_symbols };
+
+static bool is_runtime_symbol(const char *name)
+{
+    for (int i = 0; i < SYMBOL_COUNT; i++)
+        if (!strcmp(runtime_symbols[i].name, name))
+            return true;
+    return false;
+}
+
+/* ---- the units of a program ---- */
+
+struct building {
+    struct code *code;
+    struct arena *arena; /* until the code is loaded: isolated kernels, texts */
+    const struct ir_program *program;
+    const struct code_options *options;
+    struct code_timing *timing;
+    struct cache *cache;
+    struct text identity; /* of all that a unit's object depends on besides its text */
+    struct map *by_key;
+    const struct unit **of_kernel;
+    ir_tensor_list *places;
+    LIST(struct arena *) isolated;
+    const char *error;
+
+    /* What is to be compiled; from here on under the lock once threads run. */
+    LIST(struct unit *) queue;
+    int next, busy;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    const struct llvm_api *llvm;
+    struct llvm_session *session;
+};
+
+static const char *key_of(struct building *b, const char *text, size_t size)
+{
+    uint64_t low = hash_bytes(b->identity.data, b->identity.size, 1);
+    uint64_t high = hash_bytes(b->identity.data, b->identity.size, 2);
+
+    return arena_printf(b->code->arena, "%016llx%016llx", (unsigned long long)hash_bytes(text, size, low),
+                        (unsigned long long)hash_bytes(text, size, high));
+}
+
+static void need_all(struct building *b, const struct unit *unit);
+
+/* Lists a unit that is new: from the cache, or to be compiled. */
+static void list_unit(struct building *b, struct unit *unit)
+{
+    list_add(b->code->arena, b->code->units, unit);
+    if (b->cache && cache_read(b->cache, b->code->arena, unit)) {
+        b->timing->cached++;
+        need_all(b, unit);
+    } else {
+        list_add(b->arena, b->queue, unit);
+    }
+}
+
+/* The functions that the unit calls and no runtime has are units too. */
+static void need_all(struct building *b, const struct unit *unit)
+{
+    name_list names = {0};
+    const char *wrong = object_needs(b->arena, unit, &names);
+
+    if (wrong)
+        b->error = wrong;
+    for (int i = 0; i < names.count; i++) {
+        if (is_runtime_symbol(names.at[i]) || map_get(b->by_key, names.at[i]))
+            continue;
+        struct unit *shared = NEW(b->code->arena, struct unit);
+        shared->symbol = arena_string(b->code->arena, names.at[i]);
+        shared->key = key_of(b, names.at[i], strlen(names.at[i]));
+        map_put(b->by_key, shared->symbol, shared);
+        list_unit(b, shared);
+    }
+}
+
+struct sized {
+    struct unit *unit;
+    size_t size;
+    int number;
+};
+
+static int larger_first(const void *left, const void *right)
+{
+    const struct sized *a = left, *b = right;
+
+    return a->size != b->size ? (a->size < b->size ? 1 : -1) : a->number - b->number;
+}
+
+/* Long texts first: so no thread is left with a large kernel at the end. */
+static void name_kernels(struct building *b)
+{
+    int count = b->program->kernels.count;
+    struct sized *found = NEW_ARRAY(b->arena, struct sized, count + 1);
+    struct text text = {0};
+    int distinct = 0;
+    double start = rnet_seconds();
+
+    /* Each kernel has an arena of its own: what emits it makes forms there, in a thread of its own. */
+    b->of_kernel = NEW_ARRAY(b->arena, const struct unit *, count + 1);
+    b->places = NEW_ARRAY(b->arena, ir_tensor_list, count + 1);
+    for (int i = 0; i < count; i++) {
+        struct arena *own = arena_new();
+        struct ir_program *kernel = ir_isolate(own, b->program, b->program->kernels.at[i], &b->places[i]);
+
+        text.size = 0;
+        ir_print(&text, kernel);
+        const char *key = key_of(b, text.data, text.size);
+        struct unit *unit = map_get(b->by_key, key);
+        if (!unit) {
+            unit = NEW(b->code->arena, struct unit);
+            unit->key = key;
+            unit->symbol = arena_printf(b->code->arena, "kernel_%s", key);
+            unit->kernel = kernel;
+            list_add(b->arena, b->isolated, own);
+            map_put(b->by_key, key, unit);
+            found[distinct] = (struct sized){unit, text.size, distinct};
+            distinct++;
+        }
+        b->places[i].at = arena_copy(b->arena, b->places[i].at, sizeof *b->places[i].at * (size_t)b->places[i].count);
+        if (unit->kernel != kernel)
+            arena_free(own);
+        b->of_kernel[i] = unit;
+    }
+    text_free(&text);
+    qsort(found, (size_t)distinct, sizeof *found, larger_first);
+    b->timing->keys = rnet_seconds() - start;
+    start = rnet_seconds();
+    for (int i = 0; i < distinct; i++)
+        list_unit(b, found[i].unit);
+    b->timing->cache = rnet_seconds() - start;
+    b->timing->kernels = count;
+}
+
+/* ---- compiling ---- */
+
+struct thread {
+    struct building *b;
+    struct arena *objects;
+    struct code_timing timing;
+    pthread_t id;
+};
+
+static void *compile_units(void *context)
+{
+    struct thread *thread = context;
+    struct building *b = thread->b;
+    struct llvm_worker *worker = b->llvm->worker(b->session);
+
+    pthread_mutex_lock(&b->lock);
+    while (!b->error && (b->next < b->queue.count || b->busy)) {
+        if (b->next == b->queue.count) {
+            pthread_cond_wait(&b->changed, &b->lock);
+            continue;
+        }
+        struct unit *unit = b->queue.at[b->next++];
+        b->busy++;
+        pthread_mutex_unlock(&b->lock);
+        const char *wrong = b->llvm->compile(worker, thread->objects, unit, &thread->timing);
+        if (!wrong && b->cache)
+            cache_write(b->cache, unit);
+        pthread_mutex_lock(&b->lock);
+        b->busy--;
+        if (wrong)
+            b->error = arena_string(b->arena, wrong);
+        else
+            need_all(b, unit);
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->lock);
+    b->llvm->worker_close(worker);
+    return NULL;
+}
+
+static int processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+static void compile_queue(struct building *b)
+{
+    int wanted = b->options->threads > 0 ? b->options->threads : processors(), made = 0;
+    struct thread threads[MOST_THREADS];
+
+    if (wanted > MOST_THREADS)
+        wanted = MOST_THREADS;
+    if (wanted > b->queue.count)
+        wanted = b->queue.count;
+    for (int i = 0; i < wanted; i++) {
+        threads[i] = (struct thread){.b = b, .objects = arena_new()};
+        list_add(b->code->arena, b->code->objects, threads[i].objects);
+    }
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->changed, NULL);
+    /* The caller is a thread too. One that cannot be had is done without. */
+    for (int i = 1; i < wanted; i++)
+        if (!pthread_create(&threads[made + 1].id, NULL, compile_units, &threads[made + 1]))
+            made++;
+    compile_units(&threads[0]);
+    for (int i = 1; i <= made; i++)
+        pthread_join(threads[i].id, NULL);
+    pthread_mutex_destroy(&b->lock);
+    pthread_cond_destroy(&b->changed);
+    for (int i = 0; i <= made; i++) {
+        b->timing->emit += threads[i].timing.emit;
+        b->timing->optimize += threads[i].timing.optimize;
+        b->timing->codegen += threads[i].timing.codegen;
+    }
+    b->timing->threads = made + 1;
+}
+
+static const struct llvm_api *open_llvm(struct arena *arena, const char **error)
+{
+    const char *path = llvm_module_path(arena);
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const struct llvm_api *(*api)(void) =
+        module ? (const struct llvm_api *(*)(void))dlsym(module, "rnet_llvm_api") : NULL;
+
+    if (!api) {
+        *error = arena_printf(arena, "%s cannot be opened: %s", path, dlerror());
+        return NULL;
+    }
+    return api();
+}
+
+static void generate(struct building *b)
+{
+    double start = rnet_seconds();
+
+    if (!b->queue.count)
+        return;
+    b->llvm = open_llvm(b->arena, &b->error);
+    if (b->llvm && strcmp(b->llvm->version(), RNET_LLVM_VERSION) && b->cache) {
+        fprintf(stderr, "rnetc: note: built with LLVM " RNET_LLVM_VERSION ", but %s is here: nothing is put into the cache\n",
+                b->llvm->version());
+        b->cache = NULL;
+    }
+    if (b->llvm)
+        b->session = b->llvm->open(b->arena, b->options, &b->error);
+    b->timing->load = rnet_seconds() - start;
+    if (b->session) {
+        compile_queue(b);
+        b->llvm->close(b->session);
+    }
+    b->timing->generate = rnet_seconds() - start;
+}
+
+/* ---- texts for people ---- */
+
+static const char *dump(const struct building *b, const char *path, bool assembly)
+{
+    FILE *file = path ? fopen(path, "w") : NULL;
+
+    if (!path)
+        return NULL;
+    if (!file)
+        return arena_printf(b->program->arena, "%s: cannot be written", path);
+    for (int i = 0; i < b->program->kernels.count; i++)
+        fprintf(file, "%s %s: %s\n", assembly ? "#" : ";", b->program->kernels.at[i]->name, b->of_kernel[i]->symbol);
+    for (int i = 0; i < b->code->units.count; i++) {
+        const char *text = assembly ? b->code->units.at[i]->assembly : b->code->units.at[i]->llvm;
+
+        if (text)
+            fprintf(file, "\n%s", text);
+    }
+    return fclose(file) ? arena_printf(b->program->arena, "%s: cannot be written", path) : NULL;
+}
+
+/* ---- all of it ---- */
+
+/* Opens what the kernels call. */
+static bool open_libraries(const struct ir_program *p, struct rnet_error *error)
+{
+    for (int i = 0; i < p->kernels.count; i++) {
+        const struct ir_kernel *kernel = p->kernels.at[i];
+        bool lapack = kernel->kind == IR_OPAQUE_KERNEL && kernel->stages.at[0]->equations.at[0]->opaque != IR_RANK;
+
+        if ((kernel->kind == IR_PRODUCT_KERNEL && !rnet_blas_open(error)) || (lapack && !rnet_lapack_open(error)))
+            return false;
+    }
+    return true;
+}
+
+static const char *load(struct building *b)
+{
+    struct code *code = b->code;
+    const char *error;
+
+    code->image = image_new(b->arena, (const struct unit *const *)code->units.at, code->units.count, runtime_symbols,
+                            SYMBOL_COUNT, &error);
+    if (!code->image)
+        return error;
+    program_run_new(code->arena, b->program, b->places, b->of_kernel, &code->run);
+    for (int i = 0; i < code->run.kernel_count; i++) {
+        struct kernel_run *kernel = &code->run.kernels[i];
+
+        kernel->parts = kernel->unit->functions;
+        kernel->functions = NEW_ARRAY(code->arena, part_pointer, kernel->unit->count + 1);
+        for (int k = 0; k < kernel->unit->count; k++) {
+            const char *name = arena_printf(b->arena, "%s_%d", kernel->unit->symbol, k);
+
+            kernel->functions[k] = (part_pointer)image_find(code->image, name);
+            if (!kernel->functions[k])
+                return arena_printf(b->arena, "%s is not in its object", name);
+        }
+    }
+    return NULL;
+}
+
+static void release(struct code *code)
+{
+    if (code->image)
+        image_free(code->image);
+    for (int i = 0; i < code->objects.count; i++)
+        arena_free(code->objects.at[i]);
+    arena_free(code->arena);
+}
+
+static const char *build(struct building *b)
+{
+    const char *error = NULL;
+    double start;
+
+    name_kernels(b);
+    generate(b);
+    b->timing->distinct = b->code->units.count;
+    start = rnet_seconds();
+    if (!b->error && !(error = dump(b, b->options->dump_llvm, false)) &&
+        !(error = dump(b, b->options->dump_assembly, true)))
+        error = load(b);
+    b->timing->link = rnet_seconds() - start;
+    for (int i = 0; i < b->code->units.count; i++)
+        b->code->units.at[i]->kernel = NULL;
+    return b->error ? b->error : error;
+}
+
+static struct code *compile(const struct ir_program *p, const struct code_options *options, struct code_timing *timing,
+                            const char **error)
+{
+    static const struct code_options none;
+    struct arena *own = arena_new();
+    struct code *code = NEW(own, struct code);
+    struct building b = {.code = code, .arena = arena_new(), .program = p, .options = options ? options : &none};
+    struct code_timing unused;
+    struct rnet_error library;
+    bool dumps = b.options->dump_llvm || b.options->dump_assembly;
+
+    code->arena = own;
+    b.timing = timing ? timing : &unused;
+    *b.timing = (struct code_timing){0};
+    b.by_key = map_new(b.arena);
+    *error = NULL;
+    text_addf(&b.identity, "quick %d", b.options->quick);
+    b.cache = dumps ? NULL : cache_open(own);
+    if (!host_identity(&b.identity) && b.cache) {
+        fprintf(stderr, "rnetc: note: " LLVM_MODULE " has no build id: nothing is kept in the cache\n");
+        b.cache = NULL;
+    }
+    if (!open_libraries(p, &library))
+        *error = arena_string(p->arena, library.message);
+    else if ((*error = build(&b)))
+        *error = arena_string(p->arena, *error);
+    text_free(&b.identity);
+    for (int i = 0; i < b.isolated.count; i++)
+        arena_free(b.isolated.at[i]);
+    arena_free(b.arena);
+    if (*error) {
+        release(code);
+        return NULL;
+    }
+    return code;
+}
+
+/* ---- the interface ---- */
+
+static int run(const struct code *code, const struct rnet_step *step)
+{
+    return program_run_step(&code->run, step);
+}
+
+static int64_t scratch(const struct code *code)
+{
+    return code->run.behind;
+}
+
+static const void *object(const struct code *code, int number, size_t *bytes)
+{
+    if (number >= code->units.count)
+        return NULL;
+    *bytes = code->units.at[number]->bytes;
+    return code->units.at[number]->object;
+}
+
+static const char *host(void)
+{
+    static char name[200];
+    struct arena *arena = arena_new();
+    const char *error = NULL;
+    const struct llvm_api *llvm = open_llvm(arena, &error);
+
+    snprintf(name, sizeof name, "%s", llvm ? llvm->processor() : error);
+    arena_free(arena);
+    return name;
+}
+
+__attribute__((visibility("default"))) const struct code_api *rnet_code_api(void)
+{
+    static const struct code_api api = {
+        .compile = compile, .run = run, .scratch = scratch, .object = object, .release = release, .host = host};
+    return &api;
+}
