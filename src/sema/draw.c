@@ -329,13 +329,11 @@ struct ir_tensor *draw_tensor(struct scope *scope, const struct value *distribut
     if (!strcmp(kind, "orthogonal")) {
         ir_index_list in = distribution->own, out = distribution->own;
 
-        if (per == IR_PER_ITEM)
-            return not_compiled(scope, span, "orthogonal `per item`"), NULL;
         in.count = (int)distribution->number;
         out.at += in.count;
         out.count -= in.count;
-        return draw_orthogonal(scope, argument[0] ? argument[0] : ir_real(p, 1), &in, &out, name, site, per, axes,
-                               mapped, span);
+        return draw_orthogonal(scope, argument[0] ? argument[0] : ir_real(p, 1), &in, &out, name,
+                               numbers_drawn(scope, site, IR_NORMAL, per, axes, mapped, span), axes, span);
     }
     if (!strcmp(kind, "categorical")) {
         drawn.tensor = draw_categorical(scope, distribution, argument[0], single, name, site, per, axes, mapped, span);
@@ -413,7 +411,7 @@ static bool scope_of_draw(struct scope *scope, struct node *definition, enum ir_
         return false;
     }
     if (*per == IR_PER_ITEM && !scope->workspace->sampled)
-        return not_compiled(scope, definition->span, "`per item` in a model that nothing trains"), false;
+        *per = IR_PER_SAMPLE; /* without data the items are what the model is given */
     return true;
 }
 

@@ -236,14 +236,14 @@ static const struct value *stream(struct scope *scope, enum reduce how, const st
         if (!over->at[i]->batch)
             list_add(w->arena, inside, over->at[i]);
     if (how != REDUCE_SUM && how != REDUCE_MEAN && how != REDUCE_MAX && how != REDUCE_MIN)
-        return not_compiled(scope, node->span, "this reduction over a whole split");
+        return whole_split(scope);
     if (inside.count) {
         count = (double)ir_extent_product(inside.at, inside.count);
         v = reduce_over(scope, how == REDUCE_MEAN ? REDUCE_SUM : how, v, &inside, node->span);
     }
     free_indices(scope, v, &left);
     if (left.count > 1 || v->own.count)
-        return not_compiled(scope, node->span, "a statistic over a split that has axes");
+        return whole_split(scope);
     use.tensor = tensor_of(scope, v, "statistic", node->span);
     for (int i = 0; i < w->statistics.count; i++) {
         struct statistic_use *earlier = &w->statistics.at[i];

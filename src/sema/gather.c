@@ -144,7 +144,7 @@ const struct value *of_other_sample(struct scope *scope, const struct value *v, 
     if (!w->batch)
         return fail(scope, "E0403", subscript->span, "there is no batch here");
     if (w->streaming)
-        return not_compiled(scope, subscript->span, "a read of another sample in a report, which has no batch");
+        return whole_split(scope);
     free_indices(scope, v, &free);
     /* In a data block D.S.x runs over the items of S, along an index of their own. */
     for (int i = 0; w->split && i < free.count; i++)

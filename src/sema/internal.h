@@ -220,6 +220,7 @@ struct workspace {
     struct data_split *sampled; /* else: the split that the samples are of; NULL: no data are given */
     bool sized;               /* size(batch) was asked */
     bool streaming; /* a report: a reduction over batch becomes a statistic over the split */
+    bool wants_whole; /* a report: it needs all of the split at once */
     LIST(struct statistic_use) statistics;
     LIST(struct expect_use *) expects;
 };
@@ -294,6 +295,8 @@ void warn(struct scope *scope, const char *code, struct span at, const char *for
     __attribute__((format(printf, 4, 5)));
 void help(struct scope *scope, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void note(struct scope *scope, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Of a report that cannot be summed up part by part: it is lowered anew for the whole split at once. */
+const struct value *whole_split(struct scope *scope);
 /* E0190: WHAT is not compiled yet. */
 const struct value *not_compiled(struct scope *scope, struct span at, const char *what);
 const char *text_of(struct scope *scope, const struct node *node);
@@ -465,10 +468,11 @@ bool is_opaque(const char *name);
 const struct value *call_opaque(struct scope *scope, const char *name, struct node *call, const struct value *x);
 /* The axes in the brackets of a call, apart by `;`, none empty; false after an error. */
 bool axis_groups(struct scope *scope, struct node *call, ir_index_list *groups, int wanted);
-/* gain * an orthogonal matrix from `in` to `out` for each value of the other axes; NULL after an error. */
+/* gain * an orthogonal matrix from `in` to `out` for each value of the other axes, made of normal numbers over the axes. NULL after an
+   error. */
 struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gain, const ir_index_list *in,
-                                  const ir_index_list *out, const char *name, const char *site, enum ir_scope per,
-                                  const ir_index_list *axes, int mapped, struct span span);
+                                  const ir_index_list *out, const char *name, const struct ir_expr *normal,
+                                  const ir_index_list *axes, struct span span);
 /* A number rounded down as a subscript, outside 0 .. extent - 1 wherever the number is. */
 const struct ir_form *rounded_subscript(struct scope *scope, const struct value *v, int64_t extent, struct span span);
 /* x[batch: n]: x of the n-th sample; own axes stay. */

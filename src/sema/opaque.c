@@ -199,15 +199,15 @@ static const struct ir_form *joined(struct ir_program *p, const ir_index_list *g
 }
 
 struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gain, const ir_index_list *in,
-                                  const ir_index_list *out, const char *name, const char *site, enum ir_scope per,
-                                  const ir_index_list *axes, int mapped, struct span span)
+                                  const ir_index_list *out, const char *name, const struct ir_expr *normal,
+                                  const ir_index_list *axes, struct span span)
 {
     struct ir_program *p = scope->workspace->program;
     struct arena *arena = scope->unit->arena;
     const struct ir_origin *origin = origin_of(scope, span);
     const struct ir_form **forms = NEW_ARRAY(arena, const struct ir_form *, axes->count + 1);
     ir_index_list matrix = {0};
-    struct ir_tensor *leaf, *normal, *q;
+    struct ir_tensor *shaped, *q;
     int count = 0;
 
     for (int i = 0; i < axes->count; i++) {
@@ -228,10 +228,9 @@ struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gai
     list_add(arena, matrix, new_index(scope, "columns", ir_extent_product(out->at, out->count)));
     take_apart(p, matrix.at[matrix.count - 2], in, axes, forms);
     take_apart(p, matrix.at[matrix.count - 1], out, axes, forms);
-    leaf = ir_draw_leaf(p, site, IR_NORMAL, per, mapped, axes->at, axes->count, origin);
-    normal = equation_here(scope, arena_printf(arena, "%s.normal", name), &matrix, IR_MAP, NULL,
-                           ir_read(p, leaf, forms, axes->count, NULL), false, span);
-    q = ir_opaque_tensor(p, arena_printf(arena, "%s.orthogonal", name), IR_ORTHOGONAL, normal, NULL, origin);
+    shaped = equation_here(scope, arena_printf(arena, "%s.normal", name), &matrix, IR_MAP, NULL,
+                           ir_substitute(p, normal, axes->at, forms, axes->count), false, span);
+    q = ir_opaque_tensor(p, arena_printf(arena, "%s.orthogonal", name), IR_ORTHOGONAL, shaped, NULL, origin);
     forms = NEW_ARRAY(arena, const struct ir_form *, q->rank + 1);
     for (int i = 0; i < axes->count; i++)
         if (!list_has(in, axes->at[i]) && !list_has(out, axes->at[i]))

@@ -29,6 +29,12 @@ static void rests_on(struct rests *r, const struct ir_tensor *t)
         ir_reads(t->value, rests_read, r);
 }
 
+const struct value *whole_split(struct scope *scope)
+{
+    scope->workspace->wants_whole = true;
+    return &poison;
+}
+
 struct entry {
     const char *name;
     struct node *expression;
@@ -120,7 +126,7 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
     if (!rests.data)
         return tensor;
     if (rests.statistic) {
-        not_compiled(scope, entry->expression->span, "a value that needs a second pass over the split");
+        whole_split(scope);
         return NULL;
     }
     if (!free.count) {
@@ -196,6 +202,32 @@ static void same_leaves(struct scope *scope, const struct workspace *w, const st
     }
 }
 
+/* Does it read x[batch: n]? */
+static bool reads_another_sample(const struct node *node)
+{
+    bool found;
+
+    if (!node)
+        return false;
+    found = node->kind == NODE_READ && node->list.count && node->list.at[0]->kind == NODE_AXIS &&
+            !strcmp(node->list.at[0]->name, "batch");
+    found = found || reads_another_sample(node->a) || reads_another_sample(node->b) || reads_another_sample(node->c);
+    for (int i = 0; i < node->list.count && !found; i++)
+        found = reads_another_sample(node->list.at[i]);
+    for (int i = 0; i < node->more.count && !found; i++)
+        found = reads_another_sample(node->more.at[i]);
+    return found;
+}
+
+static bool may_read_another_sample(const struct train_block *block)
+{
+    bool found = reads_another_sample(block->report) || (block->patience && reads_another_sample(block->loss));
+
+    for (int i = 0; i < block->locals.count && !found; i++)
+        found = reads_another_sample(block->locals.at[i]);
+    return found;
+}
+
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,
                             struct map *averages, const struct workspace *trained, struct lower_options options,
                             int64_t batch, enum ir_precision precision, struct diagnostics *d)
@@ -207,7 +239,10 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     struct workspace *w = NULL;
     struct extraction *x;
     entry_list entries = {0};
-    bool written = split != NULL;
+    /* What reads other samples may be wrong in parts of the split and right in all of it: its messages are first unheard. */
+    bool written = split != NULL, whole = false, trying = may_read_another_sample(block);
+    struct diagnostics *heard = d;
+    struct map *warned = unit->warned;
     int errors = diagnostics_errors(d);
 
     if (!split && block->data)
@@ -229,8 +264,16 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
         fields.fields.at[i--] = fields.fields.at[--fields.fields.count];
     }
     report->batch = options.report_batch ? options.report_batch : batch;
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 8; round++) {
         fields.changed = false;
+        if (trying) {
+            d = diagnostics_new(unit->arena);
+            unit->warned = map_copy(unit->arena, warned, 0);
+        } else {
+            d = heard;
+            unit->warned = warned;
+        }
+        unit->diagnostics = d;
         entries.count = 0;
         w = workspace_new(unit, d, arena_printf(unit->arena, "%s_report", block->model->name), report->batch,
                           precision);
@@ -240,7 +283,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
 
             scope = scope_of_block(model, block, &fields);
             scope->training = false;
-            w->streaming = true;
+            w->streaming = !whole;
             if (block->report)
                 read_entries(scope, block->report, &entries);
             if (block->patience)
@@ -251,9 +294,19 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
             for (int i = 0; i < entries.count; i++)
                 entries.at[i].result = over_the_split(scope, &entries.at[i]);
         }
+        if (trying || (w->wants_whole && !whole && diagnostics_errors(d) == errors)) {
+            whole |= w->wants_whole;
+            trying = false;
+            fields.changed = true;
+            if (whole)
+                report->batch = split_items(unit, split);
+            continue;
+        }
         if (!fields.changed || diagnostics_errors(d) > errors)
             break;
     }
+    d = unit->diagnostics = heard;
+    unit->warned = warned;
     if (model && trained)
         same_leaves(model, w, trained);
     if (!model || diagnostics_errors(d) || fields.changed || !written)

@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <math.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -409,6 +410,62 @@ static void a_label_is_used_twice(void **state)
     leave_folder();
 }
 
+/* z of item n is 2 n; all of the test split is in hand though the batch is smaller than it. */
+static void a_report_reads_other_samples_of_the_split(void **state)
+{
+    char *log;
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE,
+           "data d { samples = 7\n train { x = batch * 1.0 }\n test { x = batch * 2.0 } }\n"
+           "model net(x) -> z { param w = 1\n z = x * w }\n"
+           "rule none(w[...], g[...]) { w <- w - 0 * g }\n"
+           "train net on d {\n"
+           "    n = (batch + 2) % size(batch)\n"
+           "    loss = z, optimizer = none(), batch = 2, steps = 4\n"
+           "    report { apart = (z - z[batch: n])^2, fourth = z[batch: 3], variance = mean[batch] (z - mean[batch] z)^2\n"
+           "             least = argmax[batch] -z, middle = z }\n"
+           "}\n",
+           "rnetc train net.rnet --out run");
+    log = read_file("run/log.jsonl", NULL);
+    assert_contains(log, "\"report.apart\":40,\"report.fourth\":6,\"report.variance\":16,\"report.least\":0,\"report.middle\":6");
+    free(log);
+    leave_folder();
+}
+
+/* A square orthogonal matrix of each item's own keeps the length. */
+static void a_model_that_nothing_trains_draws_per_item(void **state)
+{
+    struct outcome o;
+    char *answers, *end;
+    int items = 0;
+
+    (void)state;
+    enter_folder();
+    of(RNET_DONE,
+       "use std\n"
+       "data d { samples = 6\n train { x[i: 4] = 1.5 }\n test { x[i: 4] = 1.5 } }\n"
+       "model turn(x[i: 4]) -> random (total, first) {\n"
+       "    W[i, j: 4] ~ orthogonal[i; j](2) per item\n"
+       "    y[j] = sum[i] x[i] * W[i, j]\n"
+       "    total = sum[j] y[j]^2\n    first = y[0]\n}\n"
+       "model net(x[i: 4]) -> z { param w = 1\n z = x[0] * w }\n"
+       "train net on d { loss = z, optimizer = gd(0.1), batch = 2, steps = 1, report = z }\n"
+       "data turned from d { (s, f) = turn(d.x) }\n",
+       "rnetc train net.rnet --out run");
+    run_expecting(RNET_DONE, "rnetc predict net.rnet turn --checkpoint run/checkpoint.safetensors --out turned.safetensors");
+    o = run_expecting(RNET_DONE, "rnetc predict net.rnet turned --checkpoint run/checkpoint.safetensors");
+    answers = strdup(o.out);
+    for (char *at = answers; (at = strstr(at, "s ")); items++) {
+        assert_true(fabs(strtod(at + 2, &end) - 36) < 1e-3); /* f32 */
+        at = end;
+    }
+    assert_int_equal(items, 6);
+    free(answers);
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,7 +475,8 @@ int main(void)
         cmocka_unit_test(a_category_too_many_is_named), cmocka_unit_test(more_items_than_there_are_cannot_be_divided),
         cmocka_unit_test(sequences_of_characters_train), cmocka_unit_test(predict_prints_fields),
         cmocka_unit_test(the_division_is_that_of_the_run), cmocka_unit_test(a_split_has_a_size),
-        cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(data_have_recurrences),
+        cmocka_unit_test(a_label_is_used_twice), cmocka_unit_test(a_report_reads_other_samples_of_the_split),
+        cmocka_unit_test(a_model_that_nothing_trains_draws_per_item), cmocka_unit_test(data_have_recurrences),
         cmocka_unit_test(items_of_another_split_are_read_by_number), cmocka_unit_test(a_draw_per_item_stays_with_the_item)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
