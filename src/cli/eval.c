@@ -54,6 +54,8 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
         status = complain_error(&error);
     } else {
         begin = rnet_seconds();
+        complain(0, "%s on the %lld items of %s.%s", training->model, (long long)reporter.dataset.items,
+                 training->report->split.data, training->report->split.name);
         report_run(&reporter, 1, scalar_value, &clock, &result);
         print_result(options, training->model, training->report, &result);
         for (int i = 0; i < result.count && status == RNET_DONE; i++)

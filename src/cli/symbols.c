@@ -19,7 +19,8 @@ bool symbols_of(const struct store *store, const data_names *names, const char *
         snprintf(name, sizeof name, "rnet.vocabulary.%s", names->at[i]);
         noted = store_noted(store, name);
         if (noted && packed && strcmp(noted, packed)) {
-            complain(0, "%s: symbols of %s or of %s, so numbers are printed", what, key, names->at[i]);
+            complain(0, "%s may be symbols of %s or of %s, whose limits are the same: numbers are printed (a `let` for each tells them apart)",
+                     what, key, names->at[i]);
             return false;
         }
         if (noted) {

@@ -217,6 +217,57 @@ static void data_of_files_without_a_stated_shape_are_printed(void **state)
     leave_folder();
 }
 
+/* Which of two alphabets the output is of is not known, unless each has a limit of its own. */
+static void two_vocabularies_of_one_limit_are_not_guessed(void **state)
+{
+    static const char *const program =
+        "use std\n"
+        "let vocab = 3\n"
+        "let other = 3\n"
+        "data texts { train { one = characters(\"a.txt\", vocab), to = characters(\"b.txt\", %s) } }\n"
+        "model swap(one in vocab, to in %s) -> said in %s { param w = 0\n said = if w > 10 then 0 else to }\n"
+        "train swap on texts { loss = (w - 1)^2, optimizer = gd(0.1), batch = 1, steps = 1 }\n";
+    struct outcome o;
+    char text[1000];
+
+    (void)state;
+    enter_folder();
+    write_file("a.txt", "aabb");
+    write_file("b.txt", "xyyx");
+    snprintf(text, sizeof text, program, "vocab", "vocab", "vocab");
+    of(RNET_DONE, text, "rnetc train net.rnet --out run");
+    o = run_expecting(RNET_DONE, "rnetc predict net.rnet swap --checkpoint run/checkpoint.safetensors");
+    assert_string_equal(o.out, "1\n2\n2\n1\n");
+    assert_contains(o.error, "said may be symbols of texts.one or of texts.to");
+    snprintf(text, sizeof text, program, "other", "other", "other");
+    of(RNET_DONE, text, "rnetc train net.rnet --out run2");
+    o = run_expecting(RNET_DONE, "rnetc predict net.rnet swap --checkpoint run2/checkpoint.safetensors");
+    assert_string_equal(o.out, "x\ny\ny\nx\n");
+    leave_folder();
+}
+
+/* A count is printed as a whole number, a share not; both the table and eval say of which split they are. */
+static void reports_name_their_split(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    o = of(RNET_DONE,
+           "use std\n"
+           "data d { samples = 8\n train { x = batch * 1.0 }\n test { x = batch * 1.0 } }\n"
+           "model m(x) -> y { param w[k: 3] = 1\n y = sum[k] w[k] * x }\n"
+           "train m on d { loss = y, optimizer = gd(1e-6), batch = 4, steps = 4\n"
+           "    report { alive = sum[k] (w[k] != 0), none = -0 * mean[batch] x, share = mean[batch] (x > 6) } }\n",
+           "rnetc train net.rnet --out run");
+    assert_contains(o.out, "  on d.test  alive 3  none 0  share 0.1250\n");
+    assert_contains(o.error, "m: 3 parameters, 8 items of d.train in batches of 4, 4 steps\n");
+    o = run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint run/checkpoint.safetensors");
+    assert_string_equal(o.out, "alive 3\nnone 0\nshare 0.125\n");
+    assert_contains(o.error, "m on the 8 items of d.test");
+    leave_folder();
+}
+
 static void a_model_without_data_is_refused(void **state)
 {
     struct outcome o;
@@ -240,6 +291,8 @@ int main(void)
         cmocka_unit_test(the_split_is_said_and_chosen),
         cmocka_unit_test(several_outputs_go_into_one_file),
         cmocka_unit_test(data_of_files_without_a_stated_shape_are_printed),
+        cmocka_unit_test(two_vocabularies_of_one_limit_are_not_guessed),
+        cmocka_unit_test(reports_name_their_split),
         cmocka_unit_test(a_model_without_data_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
