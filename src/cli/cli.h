@@ -30,6 +30,8 @@ struct options {
     int64_t batch, count;
     const char *on;                    /* DATA or DATA.SPLIT that a model answers for */
     bool numbers;                      /* symbols as numbers */
+    int64_t seeds;                     /* lab: 0: as experiments say */
+    bool fresh, quick, csv;
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
 };
 struct command {

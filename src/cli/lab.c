@@ -1,10 +1,8 @@
-/* lab.c: rnetc lab: runs what programs expect and prints what was seen. */
+/* lab.c: rnetc lab: what files expect and claim is looked at, one file after another. */
 #include "lab.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +43,25 @@ static void count_met(struct lab *lab)
     for (int i = 0; i < lab->findings.count; i++) {
         const struct finding *f = &lab->findings.at[i];
 
-        lab->total++;
-        lab->met += f->looked && f->outcome.holds;
+        lab->skipped += f->skipped;
+        lab->total += !f->skipped;
+        lab->met += !f->skipped && f->looked && f->outcome.holds;
+    }
+    for (int i = 0; i < lab->trials.count; i++) {
+        const struct trial *trial = &lab->trials.at[i];
+
+        for (int k = 0; k < trial->experiment->claims.count; k++) {
+            bool holds = trial->done && trial->verdicts[k].holds;
+
+            if (trial->skipped) {
+                lab->skipped++;
+            } else if (trial->experiment->claims.at[k].unmet && trial->done) {
+                lab->unmet++;
+            } else {
+                lab->total++;
+                lab->met += holds;
+            }
+        }
     }
 }
 
@@ -55,6 +70,7 @@ static int run_file(struct lab *lab)
     struct options options = *lab->options;
     struct diagnostics *d;
     expectation_list expects = {0};
+    experiment_list experiments = {0};
     int status;
 
     options.arena = lab->arena;
@@ -68,9 +84,12 @@ static int run_file(struct lab *lab)
     if (program_wrong(&options, d))
         return RNET_SOURCE;
     unit_expects(lab->unit, &expects);
+    unit_experiments(lab->unit, &experiments);
     for (int i = 0; i < expects.count; i++)
         list_add(lab->arena, lab->findings, (struct finding){.expectation = expects.at[i]});
-    if (!expects.count)
+    for (int i = 0; i < experiments.count; i++)
+        list_add(lab->arena, lab->trials, (struct trial){.experiment = experiments.at[i]});
+    if (!expects.count && !experiments.count)
         return complain(RNET_SOURCE, "%s: nothing is expected here", lab->path);
     lab->seed = seed_of(&options, lab->unit);
     lab->precision = options.precision >= 0 ? options.precision : IR_DOUBLE;
@@ -80,85 +99,15 @@ static int run_file(struct lab *lab)
     lab->source->threads = options.threads;
     lab->source->no_fuse = options.no_fuse;
     status = lab_expects(lab);
+    if (status == RNET_DONE)
+        status = lab_experiments(lab);
     count_met(lab);
     if (status == RNET_DONE && lab->met < lab->total)
         status = RNET_FAILED;
     return status;
 }
 
-/* ---- what was seen ---- */
-
-static const char *operator_text(int op)
-{
-    return op == '=' ? "==" : op == '!' ? "!=" : op == 'l' ? "<=" : op == 'g' ? ">=" : op == '<' ? "<" : ">";
-}
-
-static void add_place(struct text *out, const struct finding *f)
-{
-    const char *joint = " at ";
-
-    for (int i = 0; i < f->outcome.rank; i++) {
-        const struct expect_axis *axis = &f->looked->axes.at[i];
-
-        if (axis->extent == 1 && !f->outcome.index[i])
-            continue;
-        text_addf(out, "%s%s %" PRId64, joint, axis->batch ? "item" : axis->name, f->outcome.index[i]);
-        joint = ", ";
-    }
-}
-
-static void add_numbers(struct text *out, const struct finding *f)
-{
-    const struct expect_outcome *o = &f->outcome;
-
-    text_addf(out, "%.9g %s %.9g", o->left, operator_text(o->op), o->right);
-    if (o->parts)
-        text_addf(out, " (of %.9g and %.9g)", o->first, o->second);
-}
-
-static void print_finding(const struct lab *lab, const struct finding *f)
-{
-    const struct expect_outcome *o = &f->outcome;
-    struct text text = {0};
-    int line, column;
-
-    source_position(f->expectation->span.source, f->expectation->span.begin, &line, &column);
-    text_addf(&text, "  %-7s %4d  ", !f->looked ? "unseen" : o->holds ? "met" : "FAILED", line);
-    if (f->expectation->title)
-        text_addf(&text, "%s: ", f->expectation->title);
-    text_add(&text, f->expectation->text);
-    if (f->looked && o->holds) {
-        text_addf(&text, "   %" PRId64 " element%s; nearest", o->elements, o->elements == 1 ? "" : "s");
-        add_place(&text, f);
-        text_add(&text, ": ");
-        add_numbers(&text, f);
-    } else if (f->looked) {
-        text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path, line, column,
-                  o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
-        add_place(&text, f);
-        text_add(&text, ": ");
-        add_numbers(&text, f);
-        if (isinf(o->miss) && (isnan(o->left) || isnan(o->right)))
-            text_add(&text, ", which is not a number");
-        else
-            text_addf(&text, ", missed by %.9g", fabs(o->miss));
-    } else {
-        text_addf(&text, "\n          %s:%d:%d: nothing looked at this: %s", lab->path, line, column,
-                  f->expectation->trained ? "a train block has to run for it" : "no program computes it");
-    }
-    puts(text.data);
-    text_free(&text);
-}
-
-static void print_file(const struct lab *lab, bool all)
-{
-    for (int i = 0; i < lab->findings.count; i++) {
-        const struct finding *f = &lab->findings.at[i];
-
-        if (all || !f->looked || !f->outcome.holds)
-            print_finding(lab, f);
-    }
-}
+/* ---- a line a file ---- */
 
 static const char *verdict_of(int status)
 {
@@ -176,8 +125,14 @@ static const char *verdict_of(int status)
 
 static void print_line(const struct lab *lab, int widest)
 {
-    printf("%-*s  %2d/%-2d  %6.2f s  %-7s %s\n", widest, lab->name, lab->met, lab->total, lab->seconds,
-           verdict_of(lab->status), lab->title);
+    char also[60] = "";
+
+    if (lab->unmet)
+        snprintf(also, sizeof also, " (%d unmet)", lab->unmet);
+    if (lab->skipped)
+        snprintf(also + strlen(also), sizeof also - strlen(also), " (%d skipped)", lab->skipped);
+    printf("%-*s  %2d/%-2d  %6.2f s  %-7s %s%s\n", widest, lab->name, lab->met, lab->total, lab->seconds,
+           !lab->total && lab->status == RNET_DONE && lab->skipped ? "skipped" : verdict_of(lab->status), lab->title, also);
 }
 
 /* ---- files and folders ---- */
@@ -265,23 +220,35 @@ int run_lab(struct options *options)
     }
     for (int i = 0; i < files.count; i++) {
         run_one(options, files.at[i], &lab);
-        if (many)
-            print_line(&lab, widest);
-        else if (*lab.title)
-            printf("%s: %s\n", lab.name, lab.title);
-        print_file(&lab, !many);
+        if (options->json) {
+            print_lab_json(&lab, i ? ",\n " : "[");
+        } else if (options->csv) {
+            print_lab_csv(&lab);
+        } else {
+            if (many)
+                print_line(&lab, widest);
+            else if (*lab.title)
+                printf("%s: %s\n", lab.name, lab.title);
+            print_lab(&lab, !many);
+        }
         fflush(stdout);
         met += lab.met;
         total += lab.total;
         seconds += lab.seconds;
         fine += lab.status == RNET_DONE;
         if (lab.status != RNET_DONE)
-            status = many ? RNET_FAILED : lab.status;
+            status = many && lab.status != RNET_INTERRUPTED ? RNET_FAILED : lab.status;
         arena_free(lab.arena);
+        if (lab.status == RNET_INTERRUPTED)
+            break;
     }
-    if (many)
+    if (options->json)
+        printf("]\n");
+    else if (options->csv)
+        return status;
+    else if (many)
         printf("%d of %d files, %d of %d met, %.1f s\n", fine, files.count, met, total, seconds);
     else if (total)
-        printf("%d of %d met, %.2f s\n", met, total, seconds);
+        printf("%d of %d met\n", met, total);
     return status;
 }

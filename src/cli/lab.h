@@ -1,4 +1,4 @@
-/* lab.h: the state of `rnetc lab`: one laboratory a file, one finding a statement. */
+/* lab.h: the state of `rnetc lab`: one laboratory a file; a finding a statement `expect`, a trial an experiment. */
 #ifndef RNET_LAB_H
 #define RNET_LAB_H
 
@@ -9,6 +9,25 @@ struct finding {
     const struct expectation *expectation; /* as it stands in the file */
     const struct expectation *looked;      /* as it was lowered where the worst was seen; NULL: it was never looked at */
     struct expect_outcome outcome;
+    bool skipped;                          /* it wants training, and --quick wants none */
+};
+
+/* What came out of a claim: of its comparison that decides, at the values of the settings it does not name where it is worst. */
+struct verdict {
+    bool holds, undefined, alone; /* undefined: a number is not finite; alone: one seed has no standard error */
+    int op, cases, failed;        /* cases: combinations of free settings (times seeds, of an expect) */
+    double left, right;           /* means over seeds; of an expect: that seed's */
+    double gap, error;            /* mean and standard error of the paired differences */
+    const char *place;            /* "depth = 4, seed 3" or "" */
+};
+struct trial {
+    const struct experiment *experiment;
+    int arms, seeds;
+    uint64_t *seed;
+    double *values;               /* of record r, arm a, seed s: [(a * seeds + s) * records + r] */
+    struct verdict *verdicts;     /* of each claim */
+    int kept;                     /* runs that were there already */
+    bool skipped, done;
 };
 struct lab {
     struct options *options;
@@ -19,7 +38,8 @@ struct lab {
     uint64_t seed;
     int precision;
     LIST(struct finding) findings;
-    int met, total;
+    LIST(struct trial) trials;
+    int met, total, skipped, unmet;        /* unmet: claims that are known not to come out, and do not */
     double seconds;
     int status;
 };
@@ -28,5 +48,43 @@ struct lab {
 
 /* Looks at the expectations of data blocks and of models that nothing trains. */
 int lab_expects(struct lab *lab);
+/* A program of a model that nothing trains runs once, its parameters as the source's store has them, else as they are initialised. */
+int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source, const struct expect_program *p, int64_t items,
+                  uint64_t seed, void (*see)(void *context, struct instance *in), void *context);
+
+/* ---- lab_arm.c ---- */
+
+/* One run of an experiment's arm: values of what is recorded. `chosen`: of each setting. */
+int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values);
+
+/* ---- lab_keep.c ---- */
+
+/* The file that keeps a run's numbers; false if they are not there. */
+const char *keep_path(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed);
+bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values);
+int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values);
+
+/* ---- lab_experiment.c ---- */
+
+int lab_experiments(struct lab *lab);
+/* Value of each setting in arm number `arm`. */
+void arm_choice(const struct experiment *e, int arm, int *chosen);
+/* "rate=0.5 depth=2" */
+const char *arm_text(struct arena *arena, const struct experiment *e, const int *chosen, const char *joint);
+
+/* ---- lab_claim.c ---- */
+
+void judge(struct lab *lab, struct trial *trial);
+/* Operators of the tree and functions, of numbers. */
+double binary_number(int op, double a, double b);
+double function_number(const char *name, const double *arguments, int count);
+/* Mean over seeds and its standard error. */
+void summarise(const struct trial *trial, int arm, int record, double *mean, double *error);
+
+/* ---- lab_print.c ---- */
+
+void print_lab(const struct lab *lab, bool all);
+void print_lab_json(const struct lab *lab, const char *joint);
+void print_lab_csv(const struct lab *lab);
 
 #endif

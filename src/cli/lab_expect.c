@@ -145,7 +145,7 @@ static int look_at_split(struct lab *lab, const char *data, const char *split)
 
 static double *computed_values(void *context, const char *output)
 {
-    const struct instance *in = context;
+    struct instance *in = context;
     const struct ir_tensor *t = program_output(in->compiled->program, output);
     const void *data = instance_data(in, t);
     int64_t count = ir_elements(t);
@@ -158,10 +158,11 @@ static double *computed_values(void *context, const char *output)
     return numbers;
 }
 
-static int run_model(struct lab *lab, const struct expect_program *p, int64_t items)
+int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source, const struct expect_program *p, int64_t items,
+                  uint64_t seed, void (*see)(void *context, struct instance *in), void *context)
 {
     struct compile_options compiling = {.fuse = !lab->options->no_fuse, .generate = true};
-    struct scalar_context clock = {.unit = lab->unit, .step = 1, .steps = 1};
+    struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
     struct layout *layout = layout_new(lab->arena);
     struct compiled compiled = {0}, initial = {0};
     struct memory memory = {0};
@@ -174,24 +175,26 @@ static int run_model(struct lab *lab, const struct expect_program *p, int64_t it
                 (!p->initial || compile(&initial, p->initial, layout, compiling, &error));
 
     if (done) {
+        const struct ir_program *program = compiled.program;
+
         memory_new(&memory, layout);
         pool = rnet_pool_new(lab->options->threads);
         if (p->initial) {
-            instance_new(&in, &initial, &memory, pool, lab->seed);
+            instance_new(&in, &initial, &memory, pool, seed);
             instance_run(&in, 0, 1, scalar_value, &clock);
             instance_free(&in);
         }
-        done = dataset_read(&data, &p->split, compiled.program, lab->source, &error);
+        done = memory_from_store(&memory, &program, 1, source->store, NULL, 0, "", &error) &&
+               dataset_read(&data, &p->split, compiled.program, source, &error);
     }
     if (done) {
-        instance_new(&in, &compiled, &memory, pool, lab->seed);
+        instance_new(&in, &compiled, &memory, pool, seed);
         chosen = calloc((size_t)items + 1, sizeof *chosen);
         for (int64_t i = 0; i < items; i++)
             chosen[i] = i;
         dataset_gather(&data, &in, chosen, items);
         instance_run(&in, 0, 1, scalar_value, &clock);
-        for (int i = 0; i < p->expects.count; i++)
-            look(lab, p->expects.at[i], items, p->program->precision == IR_SINGLE, computed_values, &in);
+        see(context, &in);
         instance_free(&in);
     }
     free(chosen);
@@ -202,6 +205,20 @@ static int run_model(struct lab *lab, const struct expect_program *p, int64_t it
     compiled_release(&compiled);
     compiled_release(&initial);
     return done ? RNET_DONE : complain_error(&error);
+}
+
+struct model_expects {
+    struct lab *lab;
+    const struct expect_program *p;
+    int64_t items;
+};
+
+static void see_expects(void *context, struct instance *in)
+{
+    struct model_expects *m = context;
+
+    for (int i = 0; i < m->p->expects.count; i++)
+        look(m->lab, m->p->expects.at[i], m->items, m->p->program->precision == IR_SINGLE, computed_values, in);
 }
 
 static int look_at_model(struct lab *lab, const char *model, const char *data, const char *split)
@@ -219,7 +236,9 @@ static int look_at_model(struct lab *lab, const char *model, const char *data, c
     p = lower_expects(lab->unit, model, data, split, items, options, d);
     if (program_wrong(lab->options, d) || !p)
         return RNET_SOURCE;
-    return p->expects.count ? run_model(lab, p, items) : RNET_DONE;
+    if (!p->expects.count)
+        return RNET_DONE;
+    return lab_run_model(lab, lab->unit, lab->source, p, items, lab->seed, see_expects, &(struct model_expects){lab, p, items});
 }
 
 static int look_at_model_on_data(struct lab *lab, const char *model)

@@ -19,7 +19,12 @@ static const struct option_row {
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file", TRAIN | PREDICT},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs",
+     TRAIN | PREDICT | LAB},
+    {"fresh", NULL, "make finished runs of experiments again", LAB},
+    {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
+    {"seeds", "N", "so many seeds in every experiment", LAB},
+    {"csv", NULL, "print each number that experiments record, as CSV", LAB},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
@@ -30,8 +35,9 @@ static const struct option_row {
     {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
     {"exhaustive", NULL, "check every element", GRADCHECK},
     {"time", NULL, "print where the time went", TRAIN | EVAL},
-    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN},
+    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB},
     {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB},
+    {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
@@ -146,6 +152,8 @@ static int take(struct options *o, const char *name, const char *value)
         o->seed_given = true;
     } else if (!strcmp(name, "steps")) {
         status = take_whole(name, value, 1, &o->steps);
+    } else if (!strcmp(name, "seeds")) {
+        status = take_whole(name, value, 1, &o->seeds);
     } else if (!strcmp(name, "batch")) {
         status = take_whole(name, value, 1, &o->batch);
     } else if (!strcmp(name, "count")) {
@@ -177,6 +185,9 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "json")       ? &o->json
                      : !strcmp(name, "no-fuse")    ? &o->no_fuse
                      : !strcmp(name, "numbers")    ? &o->numbers
+                     : !strcmp(name, "fresh")      ? &o->fresh
+                     : !strcmp(name, "quick")      ? &o->quick
+                     : !strcmp(name, "csv")        ? &o->csv
                      : !strcmp(name, "in-place")   ? &o->in_place
                                                    : &o->compare;
         *flag = true;

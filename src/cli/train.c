@@ -53,6 +53,8 @@ static bool save(struct trainer *t, struct rnet_error *error)
     const struct ir_program **programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
     int count = turn_programs(t, programs);
 
+    if (t->watcher)
+        return true;
     if (t->blocks > 1) {
         store_note(t->store, FINISHED, t->ended ? "yes" : "no");
         store_note(t->store, STEPS_BEFORE, arena_printf(t->options->arena, "%" PRIu64, t->before));
@@ -145,6 +147,8 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     rnet_progress_end(t->progress);
     if (t->training->report)
         report_run(&t->reporter, t->step, scalar_value, &t->clock, &t->result);
+    if (t->watcher)
+        t->watcher->report(t->watcher->context, t);
     rnet_log_begin(t->log);
     rnet_log_string(t->log, "event", "report");
     log_place(t);
@@ -192,6 +196,8 @@ static bool report_is_due(const struct trainer *t, uint64_t step)
 static int interrupted(struct trainer *t, struct rnet_error *error)
 {
     rnet_progress_end(t->progress);
+    if (t->watcher)
+        return RNET_INTERRUPTED;
     if (!save(t, error))
         return complain_error(error);
     complain(0, "interrupted after step %" PRIu64 "; `rnetc train %s --out %s --resume` goes on from there", t->step,
@@ -256,6 +262,8 @@ static int train_steps(struct trainer *t)
         t->step = step;
         reported = false;
         note_step(t, seconds);
+        if (t->watcher)
+            t->watcher->step(t->watcher->context, t);
         if (!log_step(t, seconds, &error)) {
             status = complain_error(&error);
             break;
@@ -588,7 +596,9 @@ static int train_block(struct trainer *t)
     if (status == RNET_DONE) {
         char *path = arena_printf(t->options->arena, "%s/log.jsonl", t->folder);
 
-        if (!t->log && !t->options->resume && !claim(path))
+        if (t->watcher)
+            path = "/dev/null";
+        else if (!t->log && !t->options->resume && !claim(path))
             return RNET_FAILED;
         if (!t->log)
             t->log = t->options->resume ? rnet_log_resume(path, (uint64_t)t->block, t->step, &error)
@@ -649,7 +659,7 @@ static int find_place(struct trainer *t)
 }
 
 /* Block after block. What one leaves goes to the next through the store. */
-static int train_blocks(struct trainer *first, struct training *const *trainings)
+int train_blocks(struct trainer *first, struct training *const *trainings)
 {
     struct trainer t = *first;
     int status = RNET_DONE;
@@ -665,7 +675,7 @@ static int train_blocks(struct trainer *first, struct training *const *trainings
         release(&t);
         more = t.ended && t.block + 1 < t.blocks;
         if (status == RNET_DONE && more && rnet_interrupt_asked())
-            status = complain(RNET_INTERRUPTED,
+            status = t.watcher ? RNET_INTERRUPTED : complain(RNET_INTERRUPTED,
                               "interrupted after %s; `rnetc train %s --out %s --resume` goes on from there",
                               t.training->model, t.options->files.at[0], t.folder);
         first->log = t.log;

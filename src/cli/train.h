@@ -13,8 +13,16 @@ struct turn {
     bool probe_due;              /* its next step is one before which the probes run */
     struct window { double steps, loss, clipped; } window; /* since the last report */
 };
+struct trainer;
+/* Sees each step and each report of a run, which then leaves no files. */
+struct watcher {
+    void *context;
+    void (*step)(void *context, const struct trainer *t);
+    void (*report)(void *context, const struct trainer *t);
+};
 struct trainer {
     struct options *options;
+    const struct watcher *watcher; /* NULL: the run leaves its files */
     struct unit *unit;
     struct training *training;
     int block, blocks;           /* which of how many */
@@ -67,6 +75,9 @@ bool probe_run(struct trainer *trainer, struct turn *turn, const int64_t *items,
                struct rnet_error *error);
 
 /* ---- train.c, sweep.c ---- */
+
+/* Block after block, of `blocks`; requires: unit, options, store, source. What a block leaves is in the store. */
+int train_blocks(struct trainer *first, struct training *const *trainings);
 
 /* One run of the program; result: of the last report, or the last step's loss. */
 int train_program(struct options *options, struct report_result *result);

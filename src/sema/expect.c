@@ -440,6 +440,17 @@ struct expect_program *lower_expects(struct unit *unit, const char *name, const 
     for (int i = 0; i < w->expects.count; i++)
         for (int k = 0; !w->expects.at[i]->expectation.trained && k < w->expects.at[i]->sides.count; k++)
             list_add(unit->arena, sides, w->expects.at[i]->sides.at[k]);
+    for (int i = 0; i < model->node->b->list.count; i++) {
+        struct node *output = model->node->b->list.at[i];
+        struct binding *binding = map_get(scope->names, output->name);
+        struct comparing c = {.scope = scope, .w = w};
+        struct side_use side = {output->name, NULL};
+
+        if (!binding || (binding->value->kind != VALUE_NUMBER && binding->value->kind != VALUE_TENSOR))
+            continue;
+        side.tensor = stored(&c, binding->value, output->name, output->span);
+        list_add(unit->arena, sides, side);
+    }
     x = extraction_new(unit->arena, w->program, name, precision);
     for (int i = 0; i < sides.count; i++)
         extraction_want(x, sides.at[i].tensor);

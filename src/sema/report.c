@@ -543,6 +543,7 @@ struct prediction *lower_prediction(struct unit *unit, const char *name, struct 
 void check_unit(struct unit *unit, struct diagnostics *d)
 {
     struct lower_options options = {.precision = -1};
+    experiment_list experiments = {0};
 
     unit->diagnostics = d;
     for (int i = 0; i < unit->files.count; i++)
@@ -550,6 +551,7 @@ void check_unit(struct unit *unit, struct diagnostics *d)
             return;
     for (int i = 0; i < unit->trainings.count; i++)
         lower_training(unit, i, options, d);
+    unit_experiments(unit, &experiments);
     for (int i = 0; i < unit->main->definitions.count; i++) {
         struct definition *model = unit->main->definitions.at[i];
         bool trained = false;

@@ -117,7 +117,12 @@ struct lower_options {
    is an error if that fails; else any number will do. Nothing changes for a program that does not ask. */
 void unit_count_items(struct unit *unit, int64_t (*items)(void *context, const char *data, const char *split),
                       void *context, bool must);
+/* How many items a split is taken to have that cannot be counted and need not be. */
+void unit_guess_items(struct unit *unit, int64_t items);
+/* Was there such a split? Then a warning says so. */
+bool unit_uncounted(struct unit *unit, struct diagnostics *d);
 int unit_trainings(const struct unit *unit);
+const char *unit_training_model(const struct unit *unit, int number);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
 
 /* `expect a < b`: must hold for every element over all axes of its sides. Sides are outputs of the program that the statement is
@@ -146,6 +151,40 @@ struct expectation {
 typedef LIST(struct expectation *) expectation_list;
 /* Every expect of the file but those of experiments: title, text and span. */
 void unit_expects(struct unit *unit, expectation_list *out);
+
+/* ---- experiments ---- */
+
+struct varied {
+    const char *name;
+    struct span span;
+    bool number;                   /* else a string */
+    LIST(const char *) values;     /* as texts for a setting */
+};
+struct recorded { const char *name; struct node *value; };
+struct claim {
+    const char *title, *text;
+    struct span span;
+    struct node *formula;          /* comparisons joined by NODE_BINARY 'a' 'o', NODE_UNARY 'n', NODE_GROUPED */
+    bool expect;                   /* holds for each seed; a claim holds on average */
+    bool unmet;                    /* known not to come out */
+};
+struct experiment {
+    const char *name;
+    struct span span;
+    LIST(struct varied) settings;  /* an arm is a value of each */
+    LIST(uint64_t) seeds;
+    const char *train;             /* model whose train blocks an arm runs; NULL: all */
+    bool quick;
+    LIST(struct recorded) records;
+    LIST(struct claim) claims;
+};
+typedef LIST(struct experiment *) experiment_list;
+/* The experiments of the file, checked. */
+void unit_experiments(struct unit *unit, experiment_list *out);
+/* Which value of the setting the expression is; -1: none. */
+int experiment_value(struct unit *unit, const struct varied *setting, struct node *node);
+/* Of all that a run depends on but settings and seed: text of the file and of those it uses, experiments apart. */
+uint64_t unit_hash(const struct unit *unit);
 
 /* Fields of a split that are more than one reader, as a program over its items; `batch` is the items. */
 struct data_program {
@@ -189,7 +228,7 @@ struct prediction *lower_prediction(struct unit *unit, const char *model, struct
 bool unit_models(const struct unit *unit, int number, const char **name, bool *inputs);
 /* How many data blocks have splits with all inputs of the model; the first of them and those splits. */
 int data_for_model(struct unit *unit, const char *model, const char **data, data_names *splits);
-/* A model that nothing trains in evaluation, with the sides of its expectations as outputs. */
+/* A model that nothing trains in evaluation; outputs: its own, and the sides of its expectations. */
 struct expect_program {
     struct ir_program *program;
     struct ir_program *initial;    /* first values of its parameters and states, or NULL */
