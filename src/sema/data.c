@@ -222,13 +222,13 @@ void unit_count_items(struct unit *unit, int64_t (*items)(void *context, const c
 {
     bool asks = false;
 
-    for (int i = 0; i < unit->files.count; i++)
-        asks |= !unit->files.at[i]->library && asks_size_of_split(unit->files.at[i]->tree);
-    if (!asks)
-        return;
-    unit->items = items;
+    unit->count = items;
     unit->items_context = context;
     unit->items_must = must;
+    for (int i = 0; i < unit->files.count; i++)
+        asks |= !unit->files.at[i]->library && asks_size_of_split(unit->files.at[i]->tree);
+    if (asks)
+        unit->items = items;
 }
 
 enum { PLACEHOLDER = 100 };
@@ -269,7 +269,28 @@ int64_t split_items(struct unit *unit, const struct data_split *split)
                  "the files of %s.%s cannot be read to count its items", split->data->name, split->name);
         map_put(unit->warned, key, (void *)key);
     }
-    return items > 0 ? items : PLACEHOLDER;
+    if (items > 0)
+        return items;
+    if (unit->items && !unit->uncounted)
+        unit->uncounted = split;
+    return unit->guess ? unit->guess : PLACEHOLDER;
+}
+
+void unit_guess_items(struct unit *unit, int64_t items)
+{
+    unit->guess = items;
+}
+
+bool unit_uncounted(struct unit *unit, struct diagnostics *d)
+{
+    const struct data_split *split = unit->uncounted;
+
+    if (!split)
+        return false;
+    diagnose(d, "W0006", split->data->node->name_span,
+             "the files of %s.%s cannot be read: nothing is checked that depends on how many items there are",
+             split->data->name, split->name);
+    return true;
 }
 
 /* ---- fields ---- */

@@ -47,6 +47,9 @@ struct unit {
     int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */
     void *items_context;
     bool items_must; /* it is an error if a split cannot be counted */
+    int64_t (*count)(void *context, const char *data, const char *split); /* the same, for a report that turns out to need it */
+    int64_t guess;   /* how many items such a split is taken to have; 0: some */
+    const struct data_split *uncounted; /* the first of them, or NULL */
     bool (*shape)(void *context, const struct field *field, int *rank, int64_t *extents); /* of a field's file; NULL: not read */
     void *shape_context;
 };

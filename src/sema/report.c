@@ -298,8 +298,10 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
             whole |= w->wants_whole;
             trying = false;
             fields.changed = true;
-            if (whole)
+            if (whole) {
+                unit->items = unit->count;
                 report->batch = split_items(unit, split);
+            }
             continue;
         }
         if (!fields.changed || diagnostics_errors(d) > errors)

@@ -44,6 +44,25 @@ static bool is_warning(const char *code)
     return code[0] == 'W';
 }
 
+void diagnostics_keep_common(struct diagnostics *d, const struct diagnostics *other)
+{
+    int kept = 0;
+
+    for (int i = 0; i < d->all.count; i++) {
+        const struct diagnosis *one = d->all.at[i];
+        bool common = is_warning(one->code);
+
+        for (int k = 0; k < other->all.count && !common; k++)
+            common = !strcmp(other->all.at[k]->code, one->code) && other->all.at[k]->at.begin == one->at.begin &&
+                     other->all.at[k]->at.end == one->at.end;
+        if (!common)
+            d->errors--;
+        else
+            d->all.at[kept++] = d->all.at[i];
+    }
+    d->all.count = kept;
+}
+
 static bool same_place(struct span a, struct span b)
 {
     return a.source && a.source == b.source && a.begin == b.begin && a.end == b.end;

@@ -40,6 +40,8 @@ void diagnose(struct diagnostics *d, const char *code, struct span at, const cha
 void diagnose_note(struct diagnostics *d, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void diagnose_help(struct diagnostics *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int diagnostics_errors(const struct diagnostics *d);
+/* Drops the errors that the other, of the same text, has not at the same place. */
+void diagnostics_keep_common(struct diagnostics *d, const struct diagnostics *other);
 /* Everything collected, in order of sources and bytes. color: ANSI. */
 void diagnostics_print(const struct diagnostics *d, struct text *out, bool color);
 /* The candidate nearest to name (Damerau-Levenshtein, at most a third of its length away; capitals and underscores count
