@@ -118,9 +118,12 @@ static const struct value *call_operator(struct scope *scope, const char *name, 
         if (is_poison(arguments[count++]))
             return &poison;
     }
-    if (count != arity)
-        return fail(scope, "E0207", call->span, "%s takes %d argument%s, not %d", name, arity, arity == 1 ? "" : "s",
-                    count);
+    if (count != arity) {
+        fail(scope, "E0207", call->span, "%s takes %d argument%s, not %d", name, arity, arity == 1 ? "" : "s", count);
+        if (count == 1 && (op == IR_max || op == IR_min))
+            help(scope, "the %s along an axis is %s[i] x[i]", op == IR_max ? "largest" : "smallest", name);
+        return &poison;
+    }
     return apply_operator(scope, op, arguments, arity, call);
 }
 

@@ -96,7 +96,9 @@ const struct value *lookup_name(struct scope *scope, const char *name, struct sp
         }
     }
     if (!strcmp(name, "batch")) {
-        if (!scope->workspace || !scope->workspace->batch)
+        if (!scope->workspace)
+            return fail(scope, "E0701", at, "batch is not known before the run: it stands for the samples of a step");
+        if (!scope->workspace->batch)
             return fail(scope, "E0403", at, "there is no batch here");
         return index_value(scope, scope->workspace->batch);
     }
@@ -345,7 +347,10 @@ static const struct value *evaluate_reduction(struct scope *scope, struct node *
         }
         if (over.at[i]->batch)
             return fail(scope, "E0403", node->span, "the value does not differ between samples: %s",
-                        text_of(scope, node));
+                        text_of(scope, node)),
+                   help(scope, how == REDUCE_SUM ? "its sum over all is size(batch) times it" : "it is the same without %s[batch]",
+                        node->name),
+                   &poison;
         return fail(scope, "E0312", node->span, "%s does not occur under %s: %s", over.at[i]->name, node->name,
                     text_of(scope, node));
     }

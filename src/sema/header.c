@@ -108,7 +108,10 @@ static bool bind_pattern(struct scope *inner, struct definition *definition, str
         fail(inner, "E0307", argument ? argument->span : at, "%s wants %s%s, and %s has %s%s", definition->name,
              text_of(inner, input), argument ? " here" : "", argument ? text_of(inner, argument) : "the value",
              own.count ? "axes " : "no axes", own.count ? shape_text(inner, &own) : "");
-        note(inner, input->span, "%s is declared here", input->name);
+        if (at.begin != input->span.begin || at.source != input->span.source)
+            note(inner, input->span, "%s is declared here", input->name);
+        else if (v->kind == VALUE_TENSOR && v->field)
+            note(inner, v->field->node->span, "%s is read here", input->name);
         help_order(inner, definition);
         return false;
     }
@@ -154,6 +157,8 @@ static bool bind_pattern(struct scope *inner, struct definition *definition, str
                  (long long)(binding->kind == BIND_AXIS ? binding->axes.at[0]->extent : 0), input->name,
                  (long long)own.at[axis]->extent);
             note(inner, binding->span, "%s gets its extent here", s->name);
+            if (v->kind == VALUE_TENSOR && v->field)
+                note(inner, v->field->node->span, "%s is read here", input->name);
             return false;
         }
         axis++;
@@ -259,7 +264,7 @@ bool bind_header(struct scope *inner, struct definition *definition, const value
     for (int i = 0; i < node->list.count; i++) {
         struct node *input = node->list.at[i];
 
-        if (!bind_pattern(inner, definition, input, inputs->at[i], at))
+        if (!bind_pattern(inner, definition, input, inputs->at[i], !inner->calls && node->kind == NODE_MODEL ? input->span : at))
             return false;
         scope_define(inner, input->name, input->name_span, inputs->at[i]);
     }

@@ -60,7 +60,7 @@ typedef LIST(const char *) name_list;
 void visible_names(struct unit *unit, struct file *file, name_list *out);
 /* `no NAME ...` with a suggestion as help. */
 void suggest(struct diagnostics *d, const char *name, const name_list *candidates);
-/* Help, if the library is not used and has the name. */
+/* Help, if the library is not used and has the name, or if it is a reduction's. */
 void suggest_library(struct unit *unit, const char *name);
 bool is_predefined(const char *name);
 /* Is it a scalar of the programs, which --set may change without compiling again? */

@@ -132,6 +132,36 @@ static void warn_of_unused_inputs(struct unit *unit, const struct definition *mo
     }
 }
 
+/* A model or layer describes one sample: the batch is no axis of its inputs and outputs. */
+static void check_axes(struct unit *unit, const struct node *inputs)
+{
+    for (int i = 0; i < inputs->list.count; i++) {
+        const struct node *input = inputs->list.at[i];
+
+        for (int k = 0; input->kind == NODE_INPUT && k < input->list.count; k++) {
+            const struct node *axis = input->list.at[k];
+            const char *rest = "";
+
+            if (!axis->name || strcmp(axis->name, "batch"))
+                continue;
+            for (int j = 0; j < input->list.count; j++) {
+                struct text text = {0};
+
+                if (j == k)
+                    continue;
+                print_node(&text, input->list.at[j]);
+                rest = arena_printf(unit->arena, "%s%s%s", rest, *rest ? ", " : "", text.data);
+                text_free(&text);
+            }
+            diagnose(unit->diagnostics, "E0401", axis->span,
+                     "a header describes one sample; the batch is no axis of %s", input->name);
+            diagnose_help(unit->diagnostics, *rest ? "%s[%s]; the samples of a batch never meet unless `batch` is reduced over"
+                                                   : "%s%s; the samples of a batch never meet unless `batch` is reduced over",
+                          input->name, rest);
+        }
+    }
+}
+
 void check_definition_names(struct unit *unit, struct definition *definition)
 {
     struct names n = {unit, definition->file, NULL};
@@ -141,6 +171,10 @@ void check_definition_names(struct unit *unit, struct definition *definition)
         return;
     if (node->kind == NODE_MODEL && definition->file == unit->main)
         warn_of_unused_inputs(unit, definition);
+    if (node->kind == NODE_LAYER || node->kind == NODE_MODEL) {
+        check_axes(unit, node);
+        check_axes(unit, node->b);
+    }
     n.introduced = map_new(unit->arena);
     collect(&n, node, false);
     for (int i = 0; i < node->more.count; i++)

@@ -443,10 +443,19 @@ static const struct value *read_subscripts(struct scope *scope, const struct val
             return &poison;
         }
     }
-    if (v->kind != VALUE_TENSOR || total > v->own.count)
-        return fail(scope, "E0307", read->span, "%d subscripts, but %s has %s%s", total, text_of(scope, read->a),
+    if (v->kind != VALUE_TENSOR || total > v->own.count) {
+        bool samples = false;
+
+        for (int i = 0; i < read->list.count; i++)
+            samples |= bare_name(read->list.at[i]) && !strcmp(bare_name(read->list.at[i]), "batch");
+        fail(scope, "E0307", read->span, "%d subscripts, but %s has %s%s", total, text_of(scope, read->a),
                     v->kind == VALUE_TENSOR && v->own.count ? "axes " : "no axes",
                     v->kind == VALUE_TENSOR && v->own.count ? shape_text(scope, &v->own) : "");
+        if (samples)
+            help(scope, "a value is that of each sample already; another sample's is %s[batch: n, ...]",
+                 text_of(scope, read->a));
+        return &poison;
+    }
     forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, total + 1);
     for (int i = 0; i < read->list.count; i++) {
         struct node *s = read->list.at[i];

@@ -39,6 +39,9 @@ static bool nothing_selected(struct scope *scope, struct node *selector, const c
     fail(scope, "E0901", selector->span, "%s matches nothing", text_of(scope, selector));
     for (int i = 0; i < w->parameters.count; i++)
         list_add(w->arena, names, w->parameters.at[i]->path);
+    list_add(w->arena, names, "weights");
+    list_add(w->arena, names, "biases");
+    list_add(w->arena, names, "params");
     suggest(scope->unit->diagnostics, glob, &names);
     if (w->parameters.count) {
         const char *list = "";
@@ -177,21 +180,23 @@ static void assign_in_step(struct rule_run *run, struct node *definition)
 {
     struct arena *arena = run->peers[0]->unit->arena;
     struct assignment *after = NEW_ARRAY(arena, struct assignment, run->count);
+    bool unknown = false;
 
     for (int i = 0; i < run->count; i++) {
         struct binding *binding = scope_find(run->peers[i], definition->list.at[0]->name);
         struct assignment before;
 
-        if (!binding) {
+        if (!binding) { /* an error, for each of them */
             run_definition(run->peers[i], definition);
-            return;
+            unknown = true;
+            continue;
         }
         before = what_stands(binding);
         run_definition(run->peers[i], definition);
         after[i] = what_stands(binding);
         put_back(before);
     }
-    for (int i = 0; i < run->count; i++)
+    for (int i = 0; i < run->count && !unknown; i++)
         put_back(after[i]);
 }
 
@@ -401,6 +406,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
 
     if (path->kind != NODE_PATH || (call->kind == NODE_CALL && call->flag)) {
         fail(scope, "E0801", call->span, "a rule is wanted in the slot %s", slot);
+        help(scope, "by its name with its settings: %s = %s", slot,
+             !strcmp(slot, "clip") ? "clip_norm(1.0)" : !strcmp(slot, "optimizer") ? "adam(rate = 1e-3)" : "RULE(...)");
         return;
     }
     rule = rule_named(scope, path, slot);

@@ -98,7 +98,9 @@ const struct value *close_over(struct scope *scope, struct node *target, const s
         if (scope->function || free.at[i]->batch || list_has(&labels, free.at[i]) ||
             list_has(&scope->context, free.at[i]))
             continue;
-        return fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
+        fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
+        help(scope, "reduce it, as in sum[%s] ..., or write it on the left too", free.at[i]->name);
+        return &poison;
     }
     forms = NEW_ARRAY(scope->unit->arena, const struct ir_form *, labels.count + 1);
     for (int i = 0, label = 0, axis = 0; i < target->list.count; i++) {
@@ -150,6 +152,7 @@ const struct value *value_assigned(struct scope *scope, struct node *target, con
             if (free.at[i]->batch || list_has(&scope->context, free.at[i]))
                 continue;
             value = fail(scope, "E0311", target->span, "%s is free on the right and not on the left", free.at[i]->name);
+            help(scope, "reduce it, as in sum[%s] ..., or write it on the left too", free.at[i]->name);
             break;
         }
     }
@@ -296,6 +299,8 @@ static struct ir_tensor *first_value(struct scope *scope, struct node *definitio
         if (v->kind != VALUE_DISTRIBUTION) {
             fail(scope, "E0206", definition->a->span, "a distribution is wanted after `~`: %s",
                  text_of(scope, definition->a));
+            if (v->kind == VALUE_FUNCTION && v->definition->node->flag)
+                help(scope, "its axes stand in brackets, those summed over and those produced: %s[i; o]", v->text);
             return NULL;
         }
         return draw_tensor(scope, v, name, name, IR_PER_RUN, axes, 0, target->span);
@@ -480,10 +485,13 @@ void update_state(struct scope *scope, struct node *definition)
         name_list names = {0};
 
         fail(scope, "E0201", target->span, "there is no state `%s`", target->name);
+        help(scope, "it is declared with its first value: state %s = 0",
+             target->flag ? text_of(scope, target) : scope->rule ? arena_printf(scope->unit->arena, "%s[...]", target->name) : target->name);
         for (struct scope *s = scope; s; s = s->up)
             for (int i = 0; i < s->order.count; i++)
                 list_add(scope->unit->arena, names, s->order.at[i]);
         suggest(scope->unit->diagnostics, target->name, &names);
+        scope_define(scope, target->name, target->name_span, &poison);
         return;
     }
     of_rule = scope->rule && binding->kind == BIND_VALUE &&

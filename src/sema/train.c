@@ -544,7 +544,8 @@ static bool read_settings(struct unit *unit, struct train_block *block, struct t
     t->batch = options.batch ? options.batch : (int64_t)batch;
     t->lanes = order == 1;
     t->precision = options.precision >= 0 ? (enum ir_precision)options.precision : precision ? IR_DOUBLE : IR_SINGLE;
-    if (block->data && !t->batch && diagnostics_errors(unit->diagnostics) && misspelt(block, "batch")) {
+    if (block->data && !t->batch &&
+        (block->batch || (diagnostics_errors(unit->diagnostics) && misspelt(block, "batch")))) {
         fine = false;
     } else if (block->data && !t->batch) {
         fail(top, "E0207", block->node->name_span, "train %s does not say its batch", block->model->name);

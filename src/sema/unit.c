@@ -192,6 +192,11 @@ void suggest(struct diagnostics *d, const char *name, const name_list *candidate
 void suggest_library(struct unit *unit, const char *name)
 {
     static const char *const kinds[] = {"layer", "fn", "rule"};
+    static const char *const reductions[] = {"sum", "mean", "prod", "argmax", "argmin"};
+
+    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
+        if (!strcmp(reductions[i], name))
+            diagnose_help(unit->diagnostics, "a reduction says over what: %s[i] x[i]", name);
 
     for (const struct embedded *e = standard_library; e->path && !unit->library.count; e++)
         for (int i = 0; i < 3; i++)

@@ -165,6 +165,15 @@ static bool after_if(const struct mistake *m)
     return false;
 }
 
+/* Does the token in error stand where a repeat is not complete? */
+static bool after_repeat(const struct mistake *m)
+{
+    for (int i = m->place - 1; i >= m->first && kind_of(m, i) != '{' && kind_of(m, i) != TOKEN_PIPE; i--)
+        if (kind_of(m, i) == TOKEN_REPEAT)
+            return true;
+    return false;
+}
+
 /* Is the { of the block that ends before the token in error headed by a name alone? Its place, or -1. */
 static int named_block(const struct mistake *m)
 {
@@ -292,6 +301,15 @@ static bool help_signs(const struct mistake *m)
         diagnose_help(d, "train MODEL on DATA { ... }");
     else if (kind_of(m, m->first) == TOKEN_DATA && kind == '=')
         diagnose_help(d, "data %s { train { x = ..., label = ... } }", text_of(m, m->before));
+    else if (kind_of(m, m->before) == TOKEN_REDUCE && expects(m, "'['"))
+        diagnose_help(d, "%s is a reduction, %s[i] x[i], and no name for a value", text_of(m, m->before),
+                      text_of(m, m->before));
+    else if (kind_of(m, m->before) == TOKEN_PIPE && expects(m, "'repeat'"))
+        diagnose_help(d, "what follows |> is a layer or a function, by its name");
+    else if (expects(m, "'{'") && !expects(m, "'='") && after_repeat(m))
+        diagnose_help(d, "repeat n { |> ... }");
+    else if (kind != TOKEN_ELSE && expects(m, "'else'") && after_if(m) && !expects(m, "')'"))
+        diagnose_help(d, "if c then a else b: there is always a value");
     else if (kind == TOKEN_LET && expects(m, "'param'"))
         diagnose_help(d, "inside a block a name is given by %s = ...",
                       kind_of(m, m->after) == TOKEN_NAME ? text_of(m, m->after) : "y");
