@@ -10,6 +10,8 @@
 
 typedef LLVMValueRef V;
 
+enum { LINE = 64 };
+
 /* ---- small things ---- */
 
 V count_of(struct emitter *e, int64_t number)
@@ -67,12 +69,22 @@ V first_row(struct emitter *e, const struct tile_plan *plan, V block)
 
 /* What a part has at hand of the group it makes. */
 struct group {
-    V p, q, c; /* of the batch: copies if there are any */
-    V q_block; /* room on the stack for a block of k of the group's panels */
+    V p, q, c;                                             /* of the batch: copies if there are any */
+    V q_panel;                                             /* room on the stack for a block of k of a panel */
     V first_block, end_block, first_panel, end_panel, row; /* row: the group's first */
-    V gathered;      /* on the stack: all of a turned group, or a last panel */
+    V gathered;                                            /* on the stack: all of a group, or its last panel */
     int64_t gathered_row;
+    V block; /* on the stack: all of a turned group, turned about */
+    int64_t block_row;
+    V batch;
+    bool all_gathered;
 };
+
+/* Is the product wanted by the maps that follow it alone? */
+static bool is_at_hand(const struct ir_tensor *t)
+{
+    return t->region == IR_LOCAL;
+}
 
 static V chosen(struct emitter *e, V condition, V a, V b)
 {
@@ -84,6 +96,28 @@ static bool has_last(const struct tile_plan *plan)
     return plan->full_panels < plan->panels;
 }
 
+struct ahead {
+    V from, k;
+};
+
+/* What the tiles of a block of rows bring nearer: of the next panel (or the first one's next block of k) each of the
+   first blocks of rows brings a line for each k. */
+static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block,
+                                V panel, V k, V nothing)
+{
+    bool packed = plan->q.access != PACKED_PANELS;
+    int64_t k_bytes = packed ? plan->panel_bytes : plan->q.k;
+    int64_t panel_bytes = packed ? plan->depth * plan->panel_bytes : plan->panel_bytes;
+    V line = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
+    V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
+    V lines = count_of(e, plan->panel_bytes / LINE + !packed); /* as it lies, a panel begins inside a line */
+    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, line, lines, "");
+    V from = further(e, g->q, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K))), k_bytes);
+
+    from = further(e, further(e, from, chosen(e, more, next, g->first_panel), panel_bytes), line, LINE);
+    return (struct ahead){chosen(e, mine, from, nothing), chosen(e, mine, count_of(e, k_bytes), count_of(e, 0))};
+}
+
 /* The tiles of one panel for one block of k. */
 static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
 {
@@ -91,8 +125,10 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     V q, c, c_row, zero = count_of(e, 0);
     bool by_rows = copied_by_rows(plan), copied = plan->p.access != IN_PLACE;
 
-    if (plan->q.access == PACKED_BLOCKS) {
-        q = further(e, g->q_block, LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), BLOCK_K * plan->panel_bytes);
+    if (plan->q.access == PACKED_PANELS) {
+        q = g->q_panel;
+        emit_pack_panel(e, plan, g->q, q, k, depth, panel);
+        at_level(e, e->depth);
     } else {
         q = further(e, further(e, g->q, panel, plan->depth * plan->panel_bytes), k, plan->panel_bytes);
     }
@@ -116,10 +152,11 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         p_k = count_of(e, plan->height * plan->bytes);
         if (two)
             p_k = chosen(e, is_tall, p_k, count_of(e, (plan->height - 1) * plan->bytes));
-        p = offset_pointer(e, further(e, g->p, row, plan->depth * plan->bytes), LLVMBuildNSWMul(e->builder, k, p_k, ""));
+        p = offset_pointer(e, further(e, g->p, row, plan->depth * plan->bytes),
+                           LLVMBuildNSWMul(e->builder, k, p_k, ""));
         p_row = count_of(e, plan->bytes);
     }
-    if (plan->turned) {
+    if (g->all_gathered) {
         V panel_here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, "");
         c = further(e, further(e, g->gathered, row_here, g->gathered_row), panel_here, plan->panel_bytes);
         c_row = count_of(e, g->gathered_row);
@@ -132,42 +169,72 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         }
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
-    V arguments[] = {depth, p, p_row, p_k, q, count_of(e, plan->panel_bytes), c, c_row, add, number_like(plan->type, plan->product->scale)};
-    LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, 10, "");
+    struct ahead ahead = lines_ahead(e, plan, g, block, panel, k, q);
+    V arguments[] = {depth,      p,      p_row, p_k, q, c, c_row, add, number_like(plan->type, plan->product->scale),
+                     ahead.from, ahead.k};
+    LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, 11, "");
     loop_close(e);
 }
 
-/* A turned group to C: squares of as many numbers as a vector has. */
-static void bring_turned(struct emitter *e, const struct tile_plan *plan, const struct group *g, V rows)
+/* A turned group to where it belongs, rows in place of columns: squares of as many numbers as a vector has. to: where
+   the group's first number goes. */
+static void bring_turned(struct emitter *e, const struct tile_plan *plan, const struct group *g,
+                         const struct range *rows, const struct range *columns, V to, int64_t to_row)
 {
-    V lanes = count_of(e, plan->lanes), first = times(e, g->first_panel, plan->vectors * plan->lanes);
-    V end = lesser(e, times(e, g->end_panel, plan->vectors * plan->lanes), count_of(e, plan->columns));
-    V column = loop_open(e, first, end, plan->lanes);
-    V columns = lesser(e, LLVMBuildNSWSub(e->builder, end, column, ""), lanes);
-    V here = further(e, g->gathered, LLVMBuildNSWSub(e->builder, column, first, ""), plan->bytes);
-    V there = further(e, further(e, g->c, column, plan->c_stride), g->row, plan->bytes);
-    V row = loop_open(e, count_of(e, 0), rows, plan->lanes);
+    V lanes = count_of(e, plan->lanes);
+    V column = loop_open(e, count_of(e, 0), LLVMBuildNSWSub(e->builder, columns->end, columns->first, ""), plan->lanes);
+    V column_count = LLVMBuildNSWSub(e->builder, columns->end, plus(e, columns->first, column), "");
+    V here = further(e, g->gathered, column, plan->bytes), there = further(e, to, column, to_row);
+    V row = loop_open(e, count_of(e, 0), LLVMBuildNSWSub(e->builder, rows->end, rows->first, ""), plan->lanes);
+    V row_count = LLVMBuildNSWSub(e->builder, rows->end, plus(e, rows->first, row), "");
 
     call_turn(e, plan, further(e, here, row, g->gathered_row), count_of(e, g->gathered_row),
-              further(e, there, row, plan->bytes), count_of(e, plan->c_stride),
-              lesser(e, LLVMBuildNSWSub(e->builder, rows, row, ""), lanes), columns);
+              further(e, there, row, plan->bytes), count_of(e, to_row), lesser(e, row_count, lanes),
+              lesser(e, column_count, lanes));
     loop_close(e);
     loop_close(e);
+    at_level(e, e->depth);
 }
 
 /* The last panel to C, if the group has it. */
-static void bring_last(struct emitter *e, const struct tile_plan *plan, const struct group *g, V rows)
+static void bring_last(struct emitter *e, const struct tile_plan *plan, const struct group *g, const struct range *rows)
 {
     if_open(e, LLVMBuildICmp(e->builder, LLVMIntEQ, g->end_panel, count_of(e, plan->panels), ""));
     V there = offset_constant(e, further(e, g->c, g->row, plan->c_stride), plan->full_panels * plan->panel_bytes);
-    V row = loop_open(e, count_of(e, 0), rows, 1);
+    V row = loop_open(e, count_of(e, 0), LLVMBuildNSWSub(e->builder, rows->end, rows->first, ""), 1);
     copy_numbers(e, plan, further(e, g->gathered, row, g->gathered_row), further(e, there, row, plan->c_stride),
                  plan->columns - plan->full_panels * plan->vectors * plan->lanes);
     loop_close(e);
     if_close(e);
+    at_level(e, e->depth);
 }
 
-static void emit_group(struct emitter *e, const struct tile_plan *plan, struct group *g)
+/* What is left to do of a group when its tiles are done. */
+static void finish_group(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t,
+                         const struct group *g)
+{
+    int64_t width = plan->vectors * plan->lanes;
+    struct range rows = {g->row, first_row(e, plan, g->end_block)};
+    struct range columns = {times(e, g->first_panel, width),
+                            lesser(e, times(e, g->end_panel, width), count_of(e, plan->columns))};
+    struct follow follow = {g->batch, rows, columns, plan->panels_each * width, NULL, 0};
+
+    if (plan->turned) {
+        V to =
+            g->block ? g->block : further(e, further(e, g->c, columns.first, plan->c_stride), rows.first, plan->bytes);
+        bring_turned(e, plan, g, &rows, &columns, to, g->block ? g->block_row : plan->c_stride);
+        follow = (struct follow){g->batch, columns, rows, plan->blocks_each * plan->height, g->block, g->block_row};
+    } else if (is_at_hand(t)) {
+        follow.block = g->gathered;
+        follow.block_row = g->gathered_row;
+    } else if (has_last(plan)) {
+        bring_last(e, plan, g, &rows);
+    }
+    if (has_followers(e))
+        emit_follow(e, plan, t, &follow);
+}
+
+static void emit_group(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct group *g)
 {
     V k = count_of(e, 0), depth = count_of(e, plan->depth);
     bool loop = plan->depth > BLOCK_K;
@@ -176,27 +243,20 @@ static void emit_group(struct emitter *e, const struct tile_plan *plan, struct g
         k = loop_open(e, k, depth, BLOCK_K);
         depth = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), count_of(e, BLOCK_K));
     }
-    if (plan->q.access == PACKED_BLOCKS)
-        emit_pack_block(e, plan, g->q, g->q_block, k, plus(e, k, depth), g->first_panel, g->end_panel);
     V panel = loop_open(e, g->first_panel, g->end_panel, 1);
     emit_panel(e, plan, g, panel, k, depth);
     loop_close(e);
     if (loop)
         loop_close(e);
     at_level(e, e->depth);
-    if (!plan->turned && !has_last(plan))
-        return;
-    V rows = LLVMBuildNSWSub(e->builder, first_row(e, plan, g->end_block), g->row, "");
-    if (plan->turned)
-        bring_turned(e, plan, g, rows);
-    else
-        bring_last(e, plan, g, rows);
+    finish_group(e, plan, t, g);
 }
 
 /* ---- the kernel ---- */
 
 /* An operand of a batch: as it lies, or the copy of it. */
-static V operand_of(struct emitter *e, const struct tile_plan *plan, const struct tile_operand *operand, V batch, V room)
+static V operand_of(struct emitter *e, const struct tile_plan *plan, const struct tile_operand *operand, V batch,
+                    V room)
 {
     V from, all = count_of(e, plan->depth);
 
@@ -205,7 +265,7 @@ static V operand_of(struct emitter *e, const struct tile_plan *plan, const struc
         return further(e, copies, batch, operand->packed);
     }
     from = at_batch(e, plan->product, batch, operand->batch, plan->bytes, operand_base(e, operand, plan->bytes));
-    if (operand->access == IN_PLACE || operand->access == PACKED_BLOCKS)
+    if (operand->access == IN_PLACE || operand->access == PACKED_PANELS)
         return from;
     (operand == &plan->q ? emit_pack_q : emit_pack_p)(e, plan, from, room, count_of(e, 0), all);
     return room;
@@ -224,11 +284,17 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
         rooms[0] = stack_room(e, e->i8, plan->p.packed);
     if (plan->q.access == PACKED_INSIDE)
         rooms[1] = stack_room(e, e->i8, plan->q.packed);
-    if (plan->q.access == PACKED_BLOCKS)
-        g.q_block = stack_room(e, e->i8, plan->panels_each * BLOCK_K * plan->panel_bytes);
-    if (plan->turned || has_last(plan)) {
-        g.gathered_row = plan->panel_bytes * (plan->turned ? plan->panels_each : 1) + 64;
-        g.gathered = stack_room(e, e->i8, plan->blocks_each * plan->height * g.gathered_row);
+    if (plan->q.access == PACKED_PANELS)
+        g.q_panel = stack_room(e, e->i8, BLOCK_K * plan->panel_bytes);
+    g.all_gathered = plan->turned || is_at_hand(t);
+    if (g.all_gathered || has_last(plan)) {
+        g.gathered_row = plan->panel_bytes * (g.all_gathered ? plan->panels_each : 1) + LINE;
+        g.gathered = stack_room(e, e->i8, plan->blocks_each * plan->height * g.gathered_row + LANES * plan->bytes);
+    }
+    if (plan->turned && is_at_hand(t)) {
+        g.block_row = (plan->blocks_each * plan->height * plan->bytes + LINE - 1) / LINE * LINE + LINE;
+        g.block =
+            stack_room(e, e->i8, plan->panels_each * plan->vectors * plan->lanes * g.block_row + LANES * plan->bytes);
     }
     at_level(e, 0);
     V first = times(e, e->part, plan->items_per_part);
@@ -244,10 +310,13 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
         row_group = LLVMBuildUDiv(e->builder, number, count_of(e, plan->panel_groups), "");
         panel_group = LLVMBuildURem(e->builder, number, count_of(e, plan->panel_groups), "");
     }
-    g.c = tensor_base(e, t);
-    if (e->kernel->time)
-        g.c = further(e, g.c, binding_of(e, e->kernel->time)->scalar, product->c_time * plan->bytes);
-    g.c = at_batch(e, product, batch, product->c_batch_stride, plan->bytes, g.c);
+    g.batch = batch;
+    if (!is_at_hand(t)) {
+        g.c = tensor_base(e, t);
+        if (e->kernel->time)
+            g.c = further(e, g.c, binding_of(e, e->kernel->time)->scalar, product->c_time * plan->bytes);
+        g.c = at_batch(e, product, batch, product->c_batch_stride, plan->bytes, g.c);
+    }
     g.p = operand_of(e, plan, &plan->p, batch, rooms[0]);
     at_level(e, e->depth);
     g.q = operand_of(e, plan, &plan->q, batch, rooms[1]);
@@ -257,7 +326,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     g.first_panel = times(e, panel_group, plan->panels_each);
     g.end_panel = lesser(e, plus(e, g.first_panel, count_of(e, plan->panels_each)), count_of(e, plan->panels));
     g.row = first_row(e, plan, g.first_block);
-    emit_group(e, plan, &g);
+    emit_group(e, plan, t, &g);
     loop_close(e);
     function_close(e);
     list_add(e->arena, *functions, (struct part_function){e->function, plan->parts, when});

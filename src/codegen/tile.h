@@ -16,7 +16,7 @@ enum { BLOCK_K = 256 };
 enum tile_access {
     IN_PLACE,      /* P: as it lies */
     PACKED_BEFORE, /* all of it is copied by a function of its own before the tiles begin */
-    PACKED_BLOCKS, /* Q: a part copies a block of k of its panels onto its stack when it comes to it */
+    PACKED_PANELS, /* Q: a part copies a panel's block of k onto its stack when it comes to it */
     PACKED_INSIDE  /* a part copies it onto its stack, batch by batch */
 };
 /* Strides are in bytes. `outer` is the row of P, the column of Q. */
@@ -53,7 +53,8 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 
 /* ---- tile_kernel.c ---- */
 
-/* void tile(k, p, p_row, p_k, q, q_k, c, c_row, add, scale): C = scale * sum, or C += it if add is not 0. */
+/* void tile(k, p, p_row, p_k, q, c, c_row, add, scale, ahead, ahead_k): C = scale * sum, or C += it if add is not 0. Q is
+   packed. Brings a line of what is wanted later into the second cache with each k: those at ahead + k * ahead_k. */
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
@@ -73,9 +74,9 @@ void emit_pack_q(struct emitter *e, const struct tile_plan *plan, LLVMValueRef f
                  LLVMValueRef end);
 void emit_pack_p(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
                  LLVMValueRef end);
-/* Copies k = first .. end - 1 of Q's panels first_panel .. end_panel - 1 to a block of BLOCK_K that begins with both. */
-void emit_pack_block(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
-                     LLVMValueRef end, LLVMValueRef first_panel, LLVMValueRef end_panel);
+/* Copies a panel of Q, `depth` of k from k on. */
+void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef k,
+                     LLVMValueRef depth, LLVMValueRef panel);
 /* So many numbers side by side, straight-line. */
 void copy_numbers(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, int64_t count);
 /* The function that copies what is PACKED_BEFORE, if anything is. */
@@ -86,6 +87,22 @@ void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_fu
 /* One product of tensor t (of a recurrence: of one step) as functions. */
 void emit_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
                 part_functions *functions);
+
+/* ---- tile_follow.c ---- */
+
+struct range {
+    LLVMValueRef first, end;
+};
+/* Of C, where maps follow the product. block: where the range's numbers lie on the stack, or NULL: in C's own place. */
+struct follow {
+    LLVMValueRef batch;
+    struct range rows, columns;
+    int64_t most_columns;
+    LLVMValueRef block;
+    int64_t block_row;
+};
+bool has_followers(const struct emitter *e);
+void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
 
 /* ---- small things ---- */
 

@@ -35,10 +35,10 @@ int vector_registers(const struct emitter *e)
 
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type)
 {
-    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->i64, e->pointer, e->i64, e->pointer, e->i64, e->i64,
-                           type};
+    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->i64,     e->pointer, e->pointer,
+                           e->i64, e->i64,     type,   e->pointer, e->i64};
 
-    return LLVMFunctionType(e->nothing, types, 10, false);
+    return LLVMFunctionType(e->nothing, types, 11, false);
 }
 
 static char suffix_of(const struct emitter *e, LLVMTypeRef type)
@@ -90,7 +90,8 @@ static V load_vector(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t b
 
 static V spread(struct emitter *e, LLVMTypeRef vector, V scalar)
 {
-    V poison = LLVMGetPoison(vector), first = LLVMBuildInsertElement(e->builder, poison, scalar, whole_like(e->i32, 0), "");
+    V poison = LLVMGetPoison(vector),
+      first = LLVMBuildInsertElement(e->builder, poison, scalar, whole_like(e->i32, 0), "");
 
     return LLVMBuildShuffleVector(e->builder, first, poison,
                                   LLVMConstNull(LLVMVectorType(e->i32, LLVMGetVectorSize(vector))), "");
@@ -105,7 +106,7 @@ static V multiply_add(struct emitter *e, V a, V b, V c)
 }
 
 /* The same number, but LLVM does not know it: it would step from row to row with one pointer, each step waiting for the
-   one before. */
+   one before, or keep a pointer for each row, more than there are registers. */
 static V hidden(struct emitter *e, V v)
 {
     LLVMTypeRef type = LLVMTypeOf(v), function = LLVMFunctionType(type, &type, 1, false);
@@ -117,10 +118,11 @@ static V hidden(struct emitter *e, V v)
 }
 
 /* The last block: sums to C. */
-static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums, bool add)
+static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums,
+                       bool add)
 {
     int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
-    V row = argument(e, 6), scale = spread(e, vector, argument(e, 9));
+    V row = argument(e, 5), scale = spread(e, vector, argument(e, 8));
 
     for (int i = 0; i < height; i++) {
         for (int j = 0; j < vectors; j++) {
@@ -130,7 +132,7 @@ static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, 
                       : LLVMBuildFMul(e->builder, sum, scale, "");
             LLVMSetAlignment(LLVMBuildStore(e->builder, sum, at), (unsigned)bytes);
         }
-        row = offset_pointer(e, row, argument(e, 7));
+        row = offset_pointer(e, row, argument(e, 6));
     }
     LLVMBuildRetVoid(e->builder);
 }
@@ -140,14 +142,15 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
     int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), pointers = (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER;
     LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
     int64_t bytes = type == e->f32 ? 4 : 8;
-    V rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS], zero = LLVMConstNull(vector);
+    V rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS],
+        zero = LLVMConstNull(vector);
     V bs[MOST_VECTORS];
 
     body_open(e, function);
     LLVMBasicBlockRef loop = block_of(e), done = block_of(e), fresh = block_of(e), more = block_of(e);
-    V p_row = argument(e, 2), p_k = argument(e, 3), q_k = argument(e, 5), start = argument(e, 1);
+    V p_row = argument(e, 2), p_k = argument(e, 3), start = argument(e, 1), stepped[MOST_HEIGHT];
     for (int i = 0; i < pointers; i++) {
-        next[i] = i ? hidden(e, start) : start;
+        next[i] = start;
         start = offset_pointer(e, start, LLVMBuildMul(e->builder, p_row, whole_like(e->i64, ROWS_A_POINTER), ""));
     }
     V twice = hidden(e, LLVMBuildShl(e->builder, p_row, whole_like(e->i64, 1), ""));
@@ -155,7 +158,7 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
     LLVMBuildBr(e->builder, loop);
     LLVMPositionBuilderAtEnd(e->builder, loop);
     V left = LLVMBuildPhi(e->builder, e->i64, ""), q = LLVMBuildPhi(e->builder, e->pointer, "");
-    V first[] = {argument(e, 0), argument(e, 4)};
+    V ahead = LLVMBuildPhi(e->builder, e->pointer, "");
     for (int i = 0; i < pointers; i++) {
         rows[i] = LLVMBuildPhi(e->builder, e->pointer, "");
         LLVMAddIncoming(rows[i], &next[i], &before, 1);
@@ -164,10 +167,12 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
         sums[i] = LLVMBuildPhi(e->builder, vector, "");
         LLVMAddIncoming(sums[i], &zero, &before, 1);
     }
+    for (int i = 0; i < pointers; i++)
+        stepped[i] = hidden(e, rows[i]);
     for (int j = 0; j < vectors; j++)
         bs[j] = load_vector(e, vector, offset_constant(e, q, j * lanes * bytes), bytes);
     for (int i = 0; i < height; i++) {
-        V at = rows[i / ROWS_A_POINTER];
+        V at = stepped[i / ROWS_A_POINTER];
         if (i % ROWS_A_POINTER)
             at = offset_pointer(e, at, i % ROWS_A_POINTER == 1 ? p_row : twice);
         V a = LLVMBuildLoad2(e->builder, type, at, "");
@@ -178,16 +183,20 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
     }
     for (int i = 0; i < height * vectors; i++)
         LLVMAddIncoming(sums[i], &next[i], &loop, 1);
+    V prefetch[] = {ahead, whole_like(e->i32, 0), whole_like(e->i32, 2), whole_like(e->i32, 1)};
+    intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
     for (int i = 0; i < pointers; i++) {
-        V moved = offset_pointer(e, rows[i], p_k);
+        V moved = offset_pointer(e, stepped[i], p_k);
         LLVMAddIncoming(rows[i], &moved, &loop, 1);
     }
-    V q_moved = offset_pointer(e, q, q_k), less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
-    LLVMAddIncoming(left, (V[]){first[0], less}, (LLVMBasicBlockRef[]){before, loop}, 2);
-    LLVMAddIncoming(q, (V[]){first[1], q_moved}, (LLVMBasicBlockRef[]){before, loop}, 2);
+    V less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
+    LLVMBasicBlockRef from[] = {before, loop};
+    LLVMAddIncoming(left, (V[]){argument(e, 0), less}, from, 2);
+    LLVMAddIncoming(q, (V[]){argument(e, 4), offset_constant(e, q, vectors * lanes * bytes)}, from, 2);
+    LLVMAddIncoming(ahead, (V[]){argument(e, 9), offset_pointer(e, ahead, argument(e, 10))}, from, 2);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, whole_like(e->i64, 0), ""), loop, done);
     LLVMPositionBuilderAtEnd(e->builder, done);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 8), whole_like(e->i64, 0), ""), more,
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 7), whole_like(e->i64, 0), ""), more,
                     fresh);
     LLVMPositionBuilderAtEnd(e->builder, fresh);
     store_tile(e, type, vector, height, vectors, next, false);

@@ -43,37 +43,53 @@ void copy_numbers(struct emitter *e, const struct tile_plan *plan, V from, V to,
                     count - at);
 }
 
-/* Q with its columns side by side. panel_room: bytes from a panel to the next in the copy, which begins with first and
-   first_panel. */
-static void pack_neighbours(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end, V first_panel,
-                            V end_panel, int64_t panel_room)
+static int64_t last_columns(const struct tile_plan *plan)
 {
-    int64_t left = plan->columns - plan->full_panels * plan->vectors * plan->lanes;
-    V full = lesser(e, end_panel, count_of(e, plan->full_panels));
-    V k = loop_open(e, first, end, 1);
-    V source = further(e, from, k, plan->q.k);
-    V goal = further(e, to, LLVMBuildNSWSub(e->builder, k, first, ""), plan->panel_bytes);
-    V panel = loop_open(e, first_panel, full, 1);
-    V there = further(e, goal, LLVMBuildNSWSub(e->builder, panel, first_panel, ""), panel_room);
-
-    copy_numbers(e, plan, further(e, source, panel, plan->panel_bytes), there, plan->vectors * plan->lanes);
-    loop_close(e);
-    at_level(e, e->depth);
-    if (left) {
-        if_open(e, LLVMBuildICmp(e->builder, LLVMIntEQ, end_panel, count_of(e, plan->panels), ""));
-        V last = LLVMBuildNSWSub(e->builder, count_of(e, plan->full_panels), first_panel, "");
-        copy_numbers(e, plan, offset_constant(e, source, plan->full_panels * plan->panel_bytes),
-                     further(e, goal, last, panel_room), left);
-        if_close(e);
-    }
-    loop_close(e);
-    at_level(e, e->depth);
+    return plan->columns - plan->full_panels * plan->vectors * plan->lanes;
 }
 
-void emit_pack_block(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end, V first_panel,
-                     V end_panel)
+/* Q with its columns side by side. */
+static void pack_neighbours(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end)
 {
-    pack_neighbours(e, plan, from, to, first, end, first_panel, end_panel, BLOCK_K * plan->panel_bytes);
+    V k = loop_open(e, first, end, 1);
+    V source = further(e, from, k, plan->q.k), goal = further(e, to, k, plan->panel_bytes);
+
+    if (plan->full_panels) {
+        V panel = loop_open(e, count_of(e, 0), count_of(e, plan->full_panels), 1);
+        copy_numbers(e, plan, further(e, source, panel, plan->panel_bytes),
+                     further(e, goal, panel, plan->depth * plan->panel_bytes), plan->vectors * plan->lanes);
+        loop_close(e);
+        at_level(e, e->depth);
+    }
+    if (last_columns(plan))
+        copy_numbers(e, plan, offset_constant(e, source, plan->full_panels * plan->panel_bytes),
+                     offset_constant(e, goal, plan->full_panels * plan->depth * plan->panel_bytes), last_columns(plan));
+    loop_close(e);
+}
+
+static void copy_rows(struct emitter *e, const struct tile_plan *plan, V from, V to, V depth, int64_t columns)
+{
+    V k = loop_open(e, count_of(e, 0), depth, 1);
+
+    copy_numbers(e, plan, further(e, from, k, plan->q.k), further(e, to, k, plan->panel_bytes), columns);
+    loop_close(e);
+}
+
+void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V k, V depth, V panel)
+{
+    V source = further(e, further(e, from, k, plan->q.k), panel, plan->panel_bytes);
+    V full = count_of(e, plan->full_panels);
+
+    if (plan->full_panels) {
+        if_open(e, last_columns(plan) ? LLVMBuildICmp(e->builder, LLVMIntSLT, panel, full, "") : NULL);
+        copy_rows(e, plan, source, to, depth, plan->vectors * plan->lanes);
+        if_close(e);
+    }
+    if (last_columns(plan)) {
+        if_open(e, plan->full_panels ? LLVMBuildICmp(e->builder, LLVMIntEQ, panel, full, "") : NULL);
+        copy_rows(e, plan, source, to, depth, last_columns(plan));
+        if_close(e);
+    }
 }
 
 /* Q with its k side by side. */
@@ -100,8 +116,7 @@ void emit_pack_q(struct emitter *e, const struct tile_plan *plan, V from, V to, 
     if (plan->q.k == plan->bytes)
         pack_turned(e, plan, from, to, first, end);
     else
-        pack_neighbours(e, plan, from, further(e, to, first, plan->panel_bytes), first, end, count_of(e, 0),
-                        count_of(e, plan->panels), plan->depth * plan->panel_bytes);
+        pack_neighbours(e, plan, from, to, first, end);
     at_level(e, e->depth);
 }
 

@@ -1,14 +1,14 @@
-/* tile_plan.c: how a product is cut into tiles: which operand is spread and which runs along the vectors, what is copied,
-   which tiles are made together, which of those by one part.
+/* tile_plan.c: how a product is cut into tiles: which operand is spread and which runs along the vectors, what is
+   copied, which tiles are made together, which of those by one part.
 
    Parts depend on the shape and on the machine's vectors; no number depends on parts (tile.h).
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
 #include "tile.h"
 
-/* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made of them.
-   Where k is one block, C is written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple
-   share their places in the first cache. */
+/* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made
+   of them. Where k is one block, C is written once, so few rows at a time keep to the first. PAGE: addresses apart by a
+   multiple share their places in the first cache. */
 enum {
     ROWS_AT_A_TIME = 448,
     ROWS_OF_ONE_BLOCK = 56,
@@ -123,9 +123,9 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
     plan->panels_each = plan->panels < PANELS_AT_A_TIME ? plan->panels : PANELS_AT_A_TIME;
-    plan->blocks_each = (plan->turned                ? ROWS_TURNED
+    plan->blocks_each = (plan->turned             ? ROWS_TURNED
                          : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
-                                                     : ROWS_AT_A_TIME) /
+                                                  : ROWS_AT_A_TIME) /
                         plan->height;
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
@@ -171,7 +171,7 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
     p->access = copied_by_rows(plan) && (!long_rows || is_apart(p->outer, PAGE)) ? IN_PLACE : PACKED_BEFORE;
-    q->access = q->k != plan->bytes && plan->row_groups == 1 ? PACKED_BLOCKS : PACKED_BEFORE;
+    q->access = q->k != plan->bytes && plan->row_groups == 1 ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES)
         p->access = PACKED_INSIDE;
     if (inside && q->packed <= INSIDE_BYTES)

@@ -104,6 +104,21 @@ static bool check_time(struct verifier *v, const struct ir_kernel *kernel, const
     return true;
 }
 
+/* A sum parallel over its outputs; of a tile kernel maps may follow. */
+static bool check_product(struct verifier *v, const struct ir_kernel *kernel)
+{
+    const struct ir_stage *first = kernel->stages.count ? kernel->stages.at[0] : NULL;
+
+    if (!first || first->equations.count != 1 || first->equations.at[0]->reduction != IR_SUM ||
+        kernel->parallel.count + (kernel->recurrence != NULL) != first->equations.at[0]->rank)
+        return broken(v, "the product kernel %s does not begin with one sum, parallel over its outputs", kernel->name);
+    for (int i = 1; i < kernel->stages.count; i++)
+        if (kernel->kind == IR_PRODUCT_KERNEL || kernel->stages.at[i]->inner.count)
+            return broken(v, "the product kernel %s has more than its sum%s", kernel->name,
+                          kernel->kind == IR_TILE_KERNEL ? " and maps" : "");
+    return true;
+}
+
 static bool place_kernel(struct kernels *k, int number)
 {
     const struct ir_kernel *kernel = k->v->p->kernels.at[number];
@@ -143,11 +158,8 @@ static bool place_kernel(struct kernels *k, int number)
                               kernel->name, t->name);
         }
     }
-    if ((kernel->kind == IR_PRODUCT_KERNEL || kernel->kind == IR_TILE_KERNEL) &&
-        (kernel->stages.count != 1 || kernel->stages.at[0]->equations.count != 1 ||
-         kernel->stages.at[0]->equations.at[0]->reduction != IR_SUM ||
-         kernel->parallel.count + (kernel->recurrence != NULL) != kernel->stages.at[0]->equations.at[0]->rank))
-        return broken(k->v, "the product kernel %s is not one sum, parallel over its outputs", kernel->name);
+    if ((kernel->kind == IR_PRODUCT_KERNEL || kernel->kind == IR_TILE_KERNEL) && !check_product(k->v, kernel))
+        return false;
     return true;
 }
 

@@ -225,6 +225,8 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
     for (int s = 0; s < k->stages.count; s++) {
         const struct ir_stage *stage = k->stages.at[s];
 
+        if (k->kind == IR_TILE_KERNEL && s)
+            text_add(out, "    then of its tiles\n");
         if (k->kind == IR_NEST) {
             text_add(out, "    then");
             for (int i = 0; i < stage->inner.count; i++)

@@ -18,6 +18,14 @@ struct pairing {
     bool constrained; /* some read has restricted it; before that it stands for everything */
 };
 
+const struct ir_tensor *product_of_group(const struct ir_program *p, const struct group *group)
+{
+    for (int i = 0; group->product && i < group->equations.count; i++)
+        if (is_product(p, group->equations.at[i]))
+            return group->equations.at[i];
+    return NULL;
+}
+
 bool may_be_in_parts(const struct ir_tensor *e)
 {
     return (e->reduction == IR_SUM || e->reduction == IR_PRODUCT || e->reduction == IR_MAXIMUM ||
@@ -404,11 +412,25 @@ static bool runs_alone(const struct fusion *f, const struct group *g, const stru
     return left < FEWEST_PARTS;
 }
 
+/* May the maps of b be made of the product's tiles in a as they are done? */
+static bool may_follow(const struct fusion *f, const struct group *a, const struct group *b, const struct pairing *pairs)
+{
+    const struct ir_tensor *q = product_of_group(f->p, a);
+    struct product product;
+
+    if (!q || b->product || b->alone || a->recurrence || pairs->count < a->depth || pairs->count < b->depth)
+        return false;
+    for (int i = 0; i < b->equations.count; i++)
+        if (b->equations.at[i]->reduction != IR_MAP)
+            return false;
+    return product_match(f->p, q, &product) && product.row_axes == q->rank - 1;
+}
+
 static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pairing *pairs, const char **why)
 {
     const struct group *ga = &f->groups[a], *gb = &f->groups[b];
 
-    if (ga->alone || gb->alone) {
+    if ((ga->alone && !ga->product) || gb->alone) {
         *why = ga->alone ? arena_printf(f->arena, "%s is a kernel of its own", ga->alone)
                          : arena_printf(f->arena, "the next kernel is %s, which is a kernel of its own", gb->alone);
         return false;
@@ -424,6 +446,10 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
     }
     if (!find_pairs(f, a, b, pairs, why))
         return false;
+    if (ga->product && !may_follow(f, ga, gb, pairs)) {
+        *why = "a matrix product is joined with maps over its rows and columns alone";
+        return false;
+    }
     if (pairs->count < ga->depth || pairs->count < gb->depth) {
         if (shrink == KEEP_LOOPS || !wide_enough(f, ga, gb, pairs)) {
             *why = shrink == KEEP_LOOPS ? "the next kernel runs along other loops"

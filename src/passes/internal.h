@@ -133,6 +133,8 @@ bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char 
 /* Why two groups, the second reading the first, could not be one. */
 const char *why_not(struct fusion *f, int a, int b);
 void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth);
+/* The product of a group that has one; the others are maps. */
+const struct ir_tensor *product_of_group(const struct ir_program *p, const struct group *group);
 bool may_be_in_parts(const struct ir_tensor *e);
 
 /* ---- place.c ---- */

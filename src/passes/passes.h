@@ -37,6 +37,8 @@ struct product {
     bool swapped;                /* a and b changed sides so that c is row-major */
     int64_t a_first, b_first, a_time, b_time, c_time; /* in elements */
     bool guarded;                /* an operand has no element in the first step: see product_first */
+    int row_axes;                /* so many axes of the equation, which come first, number batches and rows (and the time), the
+                                    others columns, side by side; -1: they do not lie so */
 };
 bool product_match(const struct ir_program *p, const struct ir_tensor *equation, struct product *out);
 /* Of a guarded product: the equation of the first step alone, each guarded read its otherwise. */

@@ -176,6 +176,20 @@ static bool lies(int64_t rows, int64_t row_stride, int64_t columns, int64_t colu
     return false;
 }
 
+/* See row_axes. */
+static int leading_axes(const struct ir_tensor *q, int64_t columns)
+{
+    int64_t found = 1;
+    int i = q->rank;
+
+    while (i > 0 && found < columns) {
+        if (q->axes[--i] == time_of(q))
+            return -1;
+        found *= q->axes[i]->extent;
+    }
+    return found == columns ? i : -1;
+}
+
 bool product_match(const struct ir_program *program, const struct ir_tensor *q, struct product *out)
 {
     struct ir_program *p = (struct ir_program *)program; /* forms are made in its tables */
@@ -268,5 +282,6 @@ bool product_match(const struct ir_program *program, const struct ir_tensor *q, 
         out->batches *= z.at[i].extent;
     }
     out->batched_count = z.count;
+    out->row_axes = leading_axes(q, out->n);
     return true;
 }

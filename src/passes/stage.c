@@ -287,7 +287,8 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     int64_t scratch = 1;
     bool later = false;
 
-    if (f->uses.kept[e->number] || f->members[e->number].in_parts || b->group->alone || !readers->count)
+    if (f->uses.kept[e->number] || f->members[e->number].in_parts || !readers->count ||
+        (b->group->alone && !b->group->product))
         return;
     for (int i = 0; i < readers->count; i++) {
         if (!b->stage_of[readers->at[i]->number] || reads_another_step(b, readers->at[i], e))
@@ -367,8 +368,13 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
         b.kernel->recurrence = group->equations.at[0]->recurrence;
         b.kernel->time = time_of(f, group->equations.at[0]);
     }
+    const struct ir_tensor *product = product_of_group(p, group);
+    if (product)
+        place(&b, p->tensors.at[product->number]);
     for (int i = 0; i < group->equations.count; i++)
-        if (group->equations.at[i]->kind == IR_EQUATION && !group->equations.at[i]->targets)
+        if (group->equations.at[i] == product)
+            continue;
+        else if (group->equations.at[i]->kind == IR_EQUATION && !group->equations.at[i]->targets)
             place(&b, group->equations.at[i]);
         else
             place_alone(p, b.kernel, group->equations.at[i]);

@@ -108,6 +108,57 @@ static void steps_of_a_recurrence(void **state)
           "}\noutput h\noutput z\n");
 }
 
+/* Maps of a product's tiles: what lies along rows and columns, other tensors, draws; the product wanted by others or not;
+   tiles as they lie and turned about. */
+static void maps_of_tiles(void **state)
+{
+    static const int shapes[][3] = {{37, 50, 40}, {130, 270, 300}, {20, 515, 33}, {300, 40, 600}};
+    char source[1500];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        int m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        snprintf(source, sizeof source,
+                 "program maps f32\ninput x[m*: %d, k: %d]\nparameter w[k: %d, n: %d]\nparameter b[n: %d]\n"
+                 "parameter v[n: %d, k: %d]\ninput r[m*: %d, n: %d]\ndraw u uniform16[m*: %d, n: %d] per sample\n"
+                 "scale[m*: %d] = sum[k: %d] x[m, k]\n"
+                 "z[m*: %d, n: %d] = sum[k: %d] x[m, k] * w[k, n]\n"
+                 "a[m*: %d, n: %d] = max(z[m, n] + b[n], 0) * (u[m, n] < 0.5)\n"
+                 "y[m*: %d, n: %d] = a[m, n] * scale[m] + r[m, n]\n"
+                 "dx[m*: %d, k: %d] = sum[n: %d] y[m, n] * w[k, n]\n"
+                 "t[m*: %d, k: %d] = if x[m, k] > 0 then dx[m, k] else 0.0\n"
+                 "z2[m*: %d, n: %d] = sum[k: %d] t[m, k] * v[n, k]\n"
+                 "y2[m*: %d, n: %d] = z2[m, n] * a[m, n] - z[m, n]\n"
+                 "output y\noutput t\noutput y2\noutput z2\n",
+                 m, k, k, n, n, n, k, m, n, m, n, m, k, m, n, k, m, n, m, n, m, k, n, m, k, m, n, k, m, n);
+        check(source);
+    }
+}
+
+static void updates_of_tiles(void **state)
+{
+    (void)state;
+    check("program updates f32\ninput x[m*: 32, i: 61]\ninput d[m*: 32, o: 75]\nparameter w[i: 61, o: 75]\n"
+          "state v[i: 61, o: 75]\n"
+          "g[i: 61, o: 75] = sum[m*: 32] x[m, i] * d[m, o]\n"
+          "v_new[i: 61, o: 75] = 0.9 * v[i, o] + g[i, o] + 0.01 * w[i, o]\n"
+          "w_new[i: 61, o: 75] = w[i, o] - 0.1 * v_new[i, o]\n"
+          "y[m*: 32, o: 75] = sum[i: 61] x[m, i] * w[i, o]\n"
+          "update v <- v_new\nupdate w <- w_new\noutput y\n");
+}
+
+static void maps_of_batches(void **state)
+{
+    (void)state;
+    check("program heads f32\ninput q[n*: 6, t: 21, h: 3, d: 16]\ninput k[n*: 6, u: 21, h: 3, d: 16]\n"
+          "parameter bias[h: 3, t: 21, u: 21]\n"
+          "s[n*: 6, h: 3, t: 21, u: 21] = sum[d: 16] q[n, t, h, d] * k[n, u, h, d] * 0.25\n"
+          "p[n*: 6, h: 3, t: 21, u: 21] = if u <= t then s[n, h, t, u] + bias[h, t, u] else -1.0\n"
+          "o[n*: 6, t: 21, h: 3, d: 16] = sum[u: 21] p[n, h, t, u] * k[n, u, h, d]\n"
+          "y[n*: 6, t: 21, h: 3, d: 16] = o[n, t, h, d] + q[n, t, h, d]\n"
+          "output y\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +169,9 @@ int main(void)
         cmocka_unit_test(batches),
         cmocka_unit_test(several_indices_as_one),
         cmocka_unit_test(steps_of_a_recurrence),
+        cmocka_unit_test(maps_of_tiles),
+        cmocka_unit_test(updates_of_tiles),
+        cmocka_unit_test(maps_of_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,131 @@
+/* tile_follow.c: the maps that follow a product, made of each group of tiles while it is in the caches: row by row,
+   along the columns by vectors, as a nest would. The product itself is at hand in a block on the stack if nothing else
+   wants it, else in memory.
+
+   requires: the product's last axis is what its columns are (struct product's row_axes). */
+#include "tile.h"
+
+typedef LLVMValueRef V;
+
+bool has_followers(const struct emitter *e)
+{
+    return e->kernel->kind == IR_TILE_KERNEL && e->kernel->stages.count > 1;
+}
+
+/* The number of the batch's first element in C. */
+static V first_of_batch(struct emitter *e, const struct product *product, V batch)
+{
+    V first = count_of(e, 0);
+
+    for (int i = product->batched_count - 1; i >= 0; i--) {
+        V extent = count_of(e, product->batch_extent[i]);
+        V at = i ? LLVMBuildURem(e->builder, batch, extent, "") : batch;
+
+        first = plus(e, first, times(e, at, product->c_batch_stride[i]));
+        if (i)
+            batch = LLVMBuildUDiv(e->builder, batch, extent, "");
+    }
+    return first;
+}
+
+/* Binds the axes before the columns, of which the row's first element has the number `element`. */
+static void bind_row(struct emitter *e, const struct ir_tensor *t, V element)
+{
+    int64_t stride = t->axes[t->rank - 1]->extent;
+
+    for (int i = t->rank - 2; i >= 0; i--) {
+        int64_t extent = t->axes[i]->extent;
+        V at = LLVMBuildUDiv(e->builder, element, count_of(e, stride), "");
+
+        bind(e, t->axes[i], i ? LLVMBuildURem(e->builder, at, count_of(e, extent), "") : at, false);
+        stride *= extent;
+    }
+}
+
+struct draws {
+    struct emitter *e;
+    LIST(const struct ir_expr *) reads;
+};
+
+static void note_draw(const struct ir_expr *read, void *context)
+{
+    struct draws *draws = context;
+
+    for (int i = 0; i < draws->reads.count; i++)
+        if (draws->reads.at[i] == read)
+            return;
+    if (read->tensor->kind == IR_DRAW && !read->otherwise)
+        list_add(draws->e->arena, draws->reads, read);
+}
+
+/* The numbers drawn along a row's columns are made first. */
+static void emit_rows_of_draws(struct emitter *e, const struct ir_index *along, V first, V end, int64_t most)
+{
+    struct draws draws = {.e = e};
+
+    for (int i = 1; i < e->kernel->stages.count; i++)
+        for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
+            ir_reads(e->kernel->stages.at[i]->equations.at[k]->value, note_draw, &draws);
+    for (int i = 0; i < draws.reads.count && most > 2 * LANES; i++)
+        if (draw_runs_along(e, draws.reads.at[i], along))
+            emit_row(e, draws.reads.at[i], along, first, end, most);
+}
+
+/* At the vector that begins at a column. */
+static void emit_followers(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, V block,
+                           V column)
+{
+    if (block) {
+        V at = further(e, block, column, plan->bytes);
+        struct value v = {LLVMBuildLoad2(e->builder, vector_of(plan->type), at, ""), REAL, e->depth};
+
+        LLVMSetAlignment(v.at, (unsigned)plan->bytes);
+        set_value(e, t, v);
+    }
+    e->floor = e->depth;
+    for (int i = 1; i < e->kernel->stages.count; i++)
+        for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
+            emit_map(e, e->kernel->stages.at[i]->equations.at[k]);
+}
+
+static V lanes_left(struct emitter *e, V count)
+{
+    V wide = splat(e, LLVMBuildTrunc(e->builder, count, e->i32, ""));
+
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, lane_numbers(e, e->i32), wide, "");
+}
+
+void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t,
+                 const struct follow *follow)
+{
+    const struct product *product = plan->product;
+    const struct ir_index *along = t->axes[t->rank - 1];
+    int rows = e->rows.count;
+    V row = loop_open(e, follow->rows.first, follow->rows.end, 1);
+    V element = plus(e, first_of_batch(e, product, follow->batch), times(e, row, product->ldc)), block = NULL;
+
+    bind_row(e, t, element);
+    emit_rows_of_draws(e, along, follow->columns.first, follow->columns.end, follow->most_columns);
+    at_level(e, e->depth);
+    if (follow->block)
+        block = further(e, follow->block, LLVMBuildNSWSub(e->builder, row, follow->rows.first, ""), follow->block_row);
+    V count = LLVMBuildNSWSub(e->builder, follow->columns.end, follow->columns.first, "");
+    V full = plus(e, follow->columns.first, LLVMBuildAnd(e->builder, count, count_of(e, -LANES), ""));
+    V left = LLVMBuildNSWSub(e->builder, follow->columns.end, full, "");
+    V at = loop_open(e, follow->columns.first, full, LANES);
+    bind(e, along, at, true);
+    emit_followers(e, plan, t, block, LLVMBuildNSWSub(e->builder, at, follow->columns.first, ""));
+    loop_close(e);
+    at_level(e, e->depth);
+    if_open(e, LLVMBuildICmp(e->builder, LLVMIntSGT, left, count_of(e, 0), ""));
+    bind(e, along, full, true);
+    e->mask = lanes_left(e, left);
+    e->mask_level = e->depth;
+    emit_followers(e, plan, t, block, LLVMBuildNSWSub(e->builder, full, follow->columns.first, ""));
+    e->mask = NULL;
+    e->mask_level = 0;
+    if_close(e);
+    e->rows.count = rows;
+    loop_close(e);
+    at_level(e, e->depth);
+}
