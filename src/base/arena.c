@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 256 * 1024, ALIGNMENT = 16 };
+/* Many arenas hold little (a memo that outgrew the stack, a kernel): each chunk has twice the room of the one before. */
+enum { FIRST_CHUNK_BYTES = 4 * 1024, CHUNK_BYTES = 256 * 1024, ALIGNMENT = 16 };
 
 struct chunk {
     struct chunk *next;
@@ -30,7 +31,7 @@ void bug(const char *format, ...)
 
 static void *allocate(size_t bytes)
 {
-    void *memory = calloc(1, bytes);
+    void *memory = malloc(bytes);
 
     if (!memory) {
         fprintf(stderr, "rnetc: out of memory (%zu bytes)\n", bytes);
@@ -41,7 +42,10 @@ static void *allocate(size_t bytes)
 
 struct arena *arena_new(void)
 {
-    return allocate(sizeof(struct arena));
+    struct arena *arena = allocate(sizeof *arena);
+
+    arena->chunks = NULL;
+    return arena;
 }
 
 void arena_free(struct arena *arena)
@@ -66,17 +70,20 @@ void *arena_alloc(struct arena *arena, size_t bytes)
     c = allocate(sizeof *c + bytes);
     c->next = arena->chunks;
     arena->chunks = c;
-    return c->bytes;
+    return memset(c->bytes, 0, bytes);
 #endif
     if (!c || c->size - c->used < wanted) {
-        size_t size = wanted > CHUNK_BYTES ? wanted : CHUNK_BYTES;
+        size_t size = !c ? FIRST_CHUNK_BYTES : c->size < CHUNK_BYTES / 2 ? 2 * c->size : CHUNK_BYTES;
+        if (size < wanted)
+            size = wanted;
         c = allocate(sizeof *c + size);
         c->size = size;
+        c->used = 0;
         c->next = arena->chunks;
         arena->chunks = c;
     }
     c->used += wanted;
-    return c->bytes + c->used - wanted;
+    return memset(c->bytes + c->used - wanted, 0, wanted);
 }
 
 void *arena_copy(struct arena *arena, const void *from, size_t bytes)

@@ -162,6 +162,8 @@ static int take(struct options *o, const char *name, const char *value)
         if (strcmp(value, "f32") && strcmp(value, "f64"))
             return wrong_value(name, value, "f32 or f64");
         o->precision = strcmp(value, "f32") ? IR_DOUBLE : IR_SINGLE;
+    } else if (!strcmp(name, "no-cache")) {
+        setenv("RNET_CACHE", "off", 1); /* what is compiled for data is meant too */
     } else if (!strcmp(name, "color")) {
         status = take_color(o, value);
     } else if (!strcmp(name, "out")) {
