@@ -8,10 +8,8 @@
 
 #include <string.h>
 
-enum {
-    FEW_FACTORS = 256,  /* of a product whose derivative costs their square; more are scanned */
-    MOST_FACTORS = 4096 /* where a scan cannot be: inside a recurrence */
-};
+/* Of a product whose derivative costs their square; more are scanned, except within one step of a recurrence. */
+enum { FEW_FACTORS = 256 };
 
 /* ---- what a derivative can reach ---- */
 
@@ -197,11 +195,7 @@ static const struct ir_expr *seed_of(struct reverse *r, const struct ir_tensor *
         return g->value;
     if (factors > FEW_FACTORS && !r->within)
         return scanned_seed(r, t, g->value, factors);
-    if (factors <= MOST_FACTORS)
-        return product_seed(r, t, g->value);
-    r->error = arena_printf(r->p->arena, "the derivative of a product of %lld factors is not compiled yet",
-                            (long long)factors);
-    return NULL;
+    return product_seed(r, t, g->value);
 }
 
 /* Within one step: is it what the step itself makes? */

@@ -106,7 +106,7 @@ static const struct value *call_operator(struct scope *scope, const char *name, 
     if (is_opaque(name))
         return call_opaque(scope, name, call, x);
     if (!operator_named(name, &op, &arity))
-        return not_compiled(scope, call->span, arena_printf(scope->unit->arena, "`%s`", name));
+        return fail(scope, "E0206", call->span, "`%s` is no function", name);
     for (int i = 0; i < call->list.count; i++) {
         struct node *argument = call->list.at[i];
 

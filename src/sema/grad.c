@@ -175,7 +175,7 @@ static const struct value *gradient_of(struct scope *scope, struct ir_tensor *e,
     error = within ? differentiate_within(w->program, e, apart, &target, 1, &gradient, &where)
                    : differentiate_each(w->program, e, apart, &target, 1, &gradient, &where);
     if (error) {
-        fail(scope, "E0190", call->span, "the derivative is not compiled yet: %s", error);
+        fail(scope, "E0601", call->span, "there is no such derivative: %s", error);
         if (where && where->origin && where->origin->file)
             note(scope, origin_span(scope->unit, where->origin), "it would have to pass here");
         return &poison;

@@ -300,8 +300,6 @@ void help(struct scope *scope, const char *format, ...) __attribute__((format(pr
 void note(struct scope *scope, struct span at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Of a report that cannot be summed up part by part: it is lowered anew for the whole split at once. */
 const struct value *whole_split(struct scope *scope);
-/* E0190: WHAT is not compiled yet. */
-const struct value *not_compiled(struct scope *scope, struct span at, const char *what);
 const char *text_of(struct scope *scope, const struct node *node);
 /* "[16, 8]" */
 const char *shape_text(struct scope *scope, const ir_index_list *axes);

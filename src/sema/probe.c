@@ -171,7 +171,7 @@ static const struct probed *probe_at(struct scope *scope, const struct replaceme
         copies[i] = wanted[i];
     error = count ? recompute(w->program, from, to, count, r->canonical.count, wanted, run->count + 1, copies) : NULL;
     if (error) {
-        fail(scope, "E0190", call->span, "%s is not compiled yet: %s", text_of(scope, call), error);
+        fail(scope, "E0801", call->span, "%s cannot be made: %s", text_of(scope, call), error);
         return NULL;
     }
     probed->objective = copies[0];

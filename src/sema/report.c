@@ -133,7 +133,7 @@ static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry
         ir_index_list axes = {0};
 
         if (!w->batch) {
-            not_compiled(scope, entry->expression->span, "a report without data");
+            fail(scope, "E0403", entry->expression->span, "there are no data to report on");
             return NULL;
         }
         list_add(w->arena, axes, w->batch);

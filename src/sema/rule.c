@@ -470,7 +470,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
             return;
         }
         if (a->kind != BIND_STATE) {
-            not_compiled(scope, outputs->span, "an average that is not a state of its rule");
+            fail(scope, "E0801", outputs->span, "what an average gives is kept: a state of %s, not a value", rule->name);
+            help(scope, "state %s[...] = 0, and %s <- ...", outputs->list.at[0]->name, outputs->list.at[0]->name);
             return;
         }
         map_put(averages, parameter->path, (void *)a->state->path);

@@ -215,11 +215,6 @@ void note(struct scope *scope, struct span at, const char *format, ...)
     diagnose_note(scope->unit->diagnostics, at, "%s", message);
 }
 
-const struct value *not_compiled(struct scope *scope, struct span at, const char *what)
-{
-    return fail(scope, "E0190", at, "%s is not compiled yet", what);
-}
-
 const char *text_of(struct scope *scope, const struct node *node)
 {
     struct text text = {0};

@@ -143,9 +143,9 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
     }
     error = differentiate(w->program, l->objective, wrt, trainable.count, gradients, &where);
     if (error) {
-        fail(l->scope, "E0190",
+        fail(l->scope, "E0601",
              where && where->origin && where->origin->file ? origin_span(w->unit, where->origin) : block->loss->span,
-             "the derivative is not compiled yet: %s", error);
+             "there is no such derivative: %s", error);
         return false;
     }
     w->objective = l->objective;
