@@ -94,5 +94,7 @@ int run_explain(struct options *options);
 int run_fmt(struct options *options);
 int run_doc(struct options *options);
 int run_lab(struct options *options);
+/* lab_print.c: the numbers that a comparison had, and by how much it is missed. */
+void text_add_missed(struct text *text, const struct expect_outcome *outcome);
 
 #endif

@@ -65,6 +65,23 @@ static void count_met(struct lab *lab)
     }
 }
 
+static int expects_after(struct lab *lab)
+{
+    return lab_expects(lab, true);
+}
+
+static int look_at_expects(struct lab *lab)
+{
+    int status = lab_expects(lab, false);
+
+    for (int i = 0; i < lab->findings.count; i++)
+        if (lab->findings.at[i].expectation->trained) {
+            lab->wants_training = true;
+            lab->findings.at[i].skipped = lab->options->quick;
+        }
+    return status == RNET_DONE && lab->wants_training && !lab->options->quick ? lab_train(lab, expects_after) : status;
+}
+
 static int run_file(struct lab *lab)
 {
     struct options options = *lab->options;
@@ -98,7 +115,7 @@ static int run_file(struct lab *lab)
     lab->source->precision = lab->precision;
     lab->source->threads = options.threads;
     lab->source->no_fuse = options.no_fuse;
-    status = lab_expects(lab);
+    status = look_at_expects(lab);
     if (status == RNET_DONE)
         status = lab_experiments(lab);
     count_met(lab);

@@ -38,6 +38,7 @@ struct lab {
     uint64_t seed;
     int precision;
     LIST(struct finding) findings;
+    bool wants_training;                   /* there is something to be looked at after it */
     LIST(struct trial) trials;
     int met, total, skipped, unmet;        /* unmet: claims that are known not to come out, and do not */
     double seconds;
@@ -46,8 +47,10 @@ struct lab {
 
 /* ---- lab_expect.c ---- */
 
-/* Looks at the expectations of data blocks and of models that nothing trains. */
-int lab_expects(struct lab *lab);
+/* Looks at the expectations of data blocks and models: before any training at those that read no trained parameters, after it at the
+   others and at those of trained models. */
+int lab_expects(struct lab *lab, bool after);
+void note_outcome(struct lab *lab, const struct expectation *e, const struct expect_outcome *outcome);
 /* A program of a model that nothing trains runs once, its parameters as the source's store has them, else as they are initialised. */
 int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source, const struct expect_program *p, int64_t items,
                   uint64_t seed, void (*see)(void *context, struct instance *in), void *context);
@@ -56,6 +59,10 @@ int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source
 
 /* One run of an experiment's arm: values of what is recorded. `chosen`: of each setting. */
 int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values);
+
+/* Trains the file as it stands, looks at what reports expect, then calls `then` with the unit and the source of data that the training
+   leaves in the lab. */
+int lab_train(struct lab *lab, int (*then)(struct lab *lab));
 
 /* ---- lab_keep.c ---- */
 

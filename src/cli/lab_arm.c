@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,14 @@ struct series {
     const char *model, *split, *name; /* split: of the report; NULL: of the steps */
     LIST(double) values, step, epoch;
 };
+/* What a report expects, at its last result. */
+struct seen {
+    const struct expectation *expectation;
+    struct expect_outcome outcome;
+};
 struct arm {
     struct lab *lab;
-    const struct experiment *e;
+    const struct experiment *e; /* NULL: the file as it stands */
     struct arena *arena;
     struct options options;
     struct unit *unit;
@@ -23,6 +29,7 @@ struct arm {
     uint64_t seed;
     int precision;
     LIST(struct series *) series;
+    LIST(struct seen) seen;
     double *values; /* of what is recorded: so many by now */
     int recorded;
     bool failed; /* an expression could not be evaluated, which was said */
@@ -66,10 +73,29 @@ static void see_step(void *context, const struct trainer *t)
             add_point(arm, series_of(arm, t->block, t->training->model, NULL, p->outputs.at[i].name), t, value);
 }
 
+/* The last report is the one that counts. */
+static void see_expects(struct arm *arm, const struct trainer *t)
+{
+    for (int i = 0; i < t->training->report->expects.count; i++) {
+        struct seen seen = {t->training->report->expects.at[i], {0}};
+        int at = 0;
+
+        report_expect(t->training->report, &t->result, seen.expectation, &seen.outcome);
+        while (at < arm->seen.count && arm->seen.at[at].expectation != seen.expectation)
+            at++;
+        if (at == arm->seen.count)
+            list_add(arm->arena, arm->seen, seen);
+        else
+            arm->seen.at[at] = seen;
+    }
+}
+
 static void see_report(void *context, const struct trainer *t)
 {
     struct arm *arm = context;
 
+    if (!arm->e && t->training->report)
+        see_expects(arm, t);
     for (int i = 0; t->training->report && i < t->result.count; i++)
         add_point(arm, series_of(arm, t->block, t->training->model, t->training->report->split.name, t->result.at[i].name), t,
                   t->result.at[i].value);
@@ -411,10 +437,9 @@ static double number_at(struct arm *arm, const struct node *node, struct point p
 
 /* ---- a run ---- */
 
-static int run_arm(struct arm *arm, const struct experiment *e, double *values)
+static int begin_arm(struct arm *arm)
 {
     struct diagnostics *d;
-    int status;
 
     arm->unit = program_read(&arm->options, &d);
     if (!arm->unit)
@@ -424,7 +449,13 @@ static int run_arm(struct arm *arm, const struct experiment *e, double *values)
     arm->source->precision = arm->precision;
     arm->source->threads = arm->options.threads;
     arm->source->no_fuse = arm->options.no_fuse;
-    status = train_arm(arm);
+    return train_arm(arm);
+}
+
+static int run_arm(struct arm *arm, const struct experiment *e, double *values)
+{
+    int status = begin_arm(arm);
+
     for (int r = 0; r < e->records.count; r++)
         values[r] = NAN;
     if (status == RNET_NONFINITE)
@@ -436,26 +467,56 @@ static int run_arm(struct arm *arm, const struct experiment *e, double *values)
     return status == RNET_DONE && arm->failed ? RNET_SOURCE : status;
 }
 
-int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values)
+static struct arm arm_new(struct lab *lab, const struct experiment *e, struct arena *arena, uint64_t seed)
 {
-    struct arm arm = {.lab = lab, .e = e, .arena = arena_new(), .options = *lab->options, .seed = seed};
-    const struct options *given = lab->options;
-    int status;
+    struct arm arm = {.lab = lab, .e = e, .arena = arena, .options = *lab->options, .seed = seed};
 
-    arm.precision = given->precision >= 0 ? given->precision : IR_DOUBLE;
-    arm.options.arena = arm.arena;
+    arm.precision = lab->options->precision >= 0 ? lab->options->precision : IR_DOUBLE;
+    arm.options.arena = arena;
     arm.options.quiet = true;
     arm.options.seed = seed;
     arm.options.seed_given = true;
     arm.options.out = arm.options.init = arm.options.dump = NULL;
     arm.options.settings.at = NULL;
     arm.options.settings.count = arm.options.settings.capacity = 0;
-    for (int i = 0; i < given->settings.count; i++)
-        list_add(arm.arena, arm.options.settings, given->settings.at[i]);
+    for (int i = 0; i < lab->options->settings.count; i++)
+        list_add(arena, arm.options.settings, lab->options->settings.at[i]);
+    return arm;
+}
+
+int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values)
+{
+    struct arm arm = arm_new(lab, e, arena_new(), seed);
+    int status;
+
     for (int i = 0; i < e->settings.count; i++)
         list_add(arm.arena, arm.options.settings,
-                 (struct setting){e->settings.at[i].name, e->settings.at[i].values.at[chosen[i]]});
+                 (struct setting){.name = e->settings.at[i].name, .value = e->settings.at[i].values.at[chosen[i]]});
     status = run_arm(&arm, e, values);
     arena_free(arm.arena);
+    return status;
+}
+
+int lab_train(struct lab *lab, int (*then)(struct lab *lab))
+{
+    struct arm arm = arm_new(lab, NULL, lab->arena, lab->seed);
+    struct unit *unit = lab->unit;
+    struct data_source *source = lab->source;
+    int precision = lab->precision, status;
+
+    fprintf(stderr, "%s: training\n", lab->name);
+    status = begin_arm(&arm);
+    for (int i = 0; i < arm.seen.count && status == RNET_DONE; i++)
+        note_outcome(lab, arm.seen.at[i].expectation, &arm.seen.at[i].outcome);
+    lab->unit = arm.unit;
+    lab->source = arm.source;
+    lab->precision = arm.precision;
+    if (status == RNET_DONE) {
+        lab->source->precision = lab->precision;
+        status = then(lab);
+    }
+    lab->unit = unit;
+    lab->source = source;
+    lab->precision = precision;
     return status;
 }

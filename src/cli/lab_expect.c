@@ -10,14 +10,15 @@ static struct finding *finding_of(struct lab *lab, const struct expectation *e)
     for (int i = 0; i < lab->findings.count; i++) {
         const struct span at = lab->findings.at[i].expectation->span;
 
-        if (at.source == e->span.source && at.begin == e->span.begin)
+        /* Training reads the file again. */
+        if (!strcmp(at.source->path, e->span.source->path) && at.begin == e->span.begin)
             return &lab->findings.at[i];
     }
     return NULL;
 }
 
 /* Whatever was seen before stays unless this is worse. */
-static void note_outcome(struct lab *lab, const struct expectation *e, const struct expect_outcome *outcome)
+void note_outcome(struct lab *lab, const struct expectation *e, const struct expect_outcome *outcome)
 {
     struct finding *f = finding_of(lab, e);
     struct expect_outcome all = *outcome;
@@ -112,7 +113,20 @@ static double *made_values(void *context, const char *output)
     return numbers;
 }
 
-static int look_at_split(struct lab *lab, const char *data, const char *split)
+/* Until the file is trained; --quick does without. */
+static int put_off(struct lab *lab, const expectation_list *expects)
+{
+    for (int i = 0; i < expects->count; i++) {
+        struct finding *f = finding_of(lab, expects->at[i]);
+
+        if (f)
+            f->skipped = lab->options->quick;
+    }
+    lab->wants_training |= expects->count > 0;
+    return RNET_DONE;
+}
+
+static int look_at_split(struct lab *lab, const char *data, const char *split, bool after)
 {
     struct diagnostics *d = diagnostics_new(lab->arena);
     struct lower_options options = {.precision = lab->precision, .items = data_source_items, .items_context = lab->source};
@@ -125,6 +139,8 @@ static int look_at_split(struct lab *lab, const char *data, const char *split)
         return complain_error(&lab->source->error);
     if (program_wrong(lab->options, d))
         return RNET_SOURCE;
+    if (p && p->trained != after)
+        return p->trained ? put_off(lab, &p->expects) : RNET_DONE;
     for (int i = 0; p && i < p->expects.count; i++)
         for (int k = 0; k < 4 * p->expects.at[i]->comparisons.count; k++)
             if (side_at(p->expects.at[i], k)->output)
@@ -221,7 +237,7 @@ static void see_expects(void *context, struct instance *in)
         look(m->lab, m->p->expects.at[i], m->items, m->p->program->precision == IR_SINGLE, computed_values, in);
 }
 
-static int look_at_model(struct lab *lab, const char *model, const char *data, const char *split)
+static int look_at_model(struct lab *lab, const char *model, const char *data, const char *split, bool after)
 {
     struct diagnostics *d = diagnostics_new(lab->arena);
     struct lower_options options = {.precision = lab->precision, .items = data_source_items, .items_context = lab->source};
@@ -236,12 +252,14 @@ static int look_at_model(struct lab *lab, const char *model, const char *data, c
     p = lower_expects(lab->unit, model, data, split, items, options, d);
     if (program_wrong(lab->options, d) || !p)
         return RNET_SOURCE;
-    if (!p->expects.count)
+    if (p->trained != after && p->trained)
+        return put_off(lab, &p->expects);
+    if (!p->expects.count || p->trained != after)
         return RNET_DONE;
     return lab_run_model(lab, lab->unit, lab->source, p, items, lab->seed, see_expects, &(struct model_expects){lab, p, items});
 }
 
-static int look_at_model_on_data(struct lab *lab, const char *model)
+static int look_at_model_on_data(struct lab *lab, const char *model, bool after)
 {
     const char *data = NULL;
     data_names splits = {0};
@@ -251,11 +269,27 @@ static int look_at_model_on_data(struct lab *lab, const char *model)
         return complain(RNET_SOURCE, "%s: the model %s expects something, and %s; call it in a data block", lab->path, model,
                         found ? "several data blocks have all of its inputs" : "no data block has all of its inputs");
     for (int i = 0; i < splits.count && status == RNET_DONE; i++)
-        status = look_at_model(lab, model, data, splits.at[i]);
+        status = look_at_model(lab, model, data, splits.at[i], after);
     return status;
 }
 
-int lab_expects(struct lab *lab)
+/* On the split that its report is of, all of it at once. */
+static int look_at_trained(struct lab *lab)
+{
+    int status = RNET_DONE;
+
+    for (int i = 0; i < lab->findings.count && status == RNET_DONE; i++) {
+        const char *model = lab->findings.at[i].expectation->model, *data = NULL, *split = NULL;
+
+        if (!model || !lab->findings.at[i].expectation->trained || was_looked_at(lab, model))
+            continue;
+        if (split_of_trained(lab->unit, model, &data, &split))
+            status = look_at_model(lab, model, data, data ? split : NULL, true);
+    }
+    return status;
+}
+
+int lab_expects(struct lab *lab, bool after)
 {
     data_names blocks = {0};
     const char *model;
@@ -268,12 +302,12 @@ int lab_expects(struct lab *lab)
 
         data_block_splits(lab->unit, blocks.at[i], &splits);
         for (int k = 0; k < splits.count && status == RNET_DONE; k++)
-            status = look_at_split(lab, blocks.at[i], splits.at[k]);
+            status = look_at_split(lab, blocks.at[i], splits.at[k], after);
     }
     for (int i = 0; status == RNET_DONE && unit_models(lab->unit, i, &model, &inputs); i++) {
         if (!expects_of_model(lab, model) || was_looked_at(lab, model))
             continue;
-        status = inputs ? look_at_model_on_data(lab, model) : look_at_model(lab, model, NULL, NULL);
+        status = inputs ? look_at_model_on_data(lab, model, after) : look_at_model(lab, model, NULL, NULL, after);
     }
-    return status;
+    return status == RNET_DONE && after ? look_at_trained(lab) : status;
 }

@@ -27,13 +27,20 @@ static void add_place(struct text *out, const struct finding *f)
     }
 }
 
-static void add_numbers(struct text *out, const struct finding *f)
+static void add_numbers(struct text *out, const struct expect_outcome *o)
 {
-    const struct expect_outcome *o = &f->outcome;
-
     text_addf(out, "%.9g %s %.9g", o->left, operator_text(o->op), o->right);
     if (o->parts)
         text_addf(out, " (of %.9g and %.9g)", o->first, o->second);
+}
+
+void text_add_missed(struct text *out, const struct expect_outcome *o)
+{
+    add_numbers(out, o);
+    if (isnan(o->left) || isnan(o->right))
+        text_add(out, ", which is not a number");
+    else
+        text_addf(out, ", missed by %.9g", fabs(o->miss));
 }
 
 static const char *finding_word(const struct finding *f)
@@ -56,20 +63,15 @@ static void print_finding(const struct lab *lab, const struct finding *f)
         text_addf(&text, "   %" PRId64 " element%s; nearest", o->elements, o->elements == 1 ? "" : "s");
         add_place(&text, f);
         text_add(&text, ": ");
-        add_numbers(&text, f);
+        add_numbers(&text, o);
     } else if (f->looked) {
         text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path, line, column,
                   o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
         add_place(&text, f);
         text_add(&text, ": ");
-        add_numbers(&text, f);
-        if (isinf(o->miss) && (isnan(o->left) || isnan(o->right)))
-            text_add(&text, ", which is not a number");
-        else
-            text_addf(&text, ", missed by %.9g", fabs(o->miss));
+        text_add_missed(&text, o);
     } else if (!f->skipped) {
-        text_addf(&text, "\n          %s:%d:%d: nothing looked at this: %s", lab->path, line, column,
-                  f->expectation->trained ? "a train block has to run for it" : "no program computes it");
+        text_addf(&text, "\n          %s:%d:%d: nothing looked at this", lab->path, line, column);
     }
     puts(text.data);
     text_free(&text);

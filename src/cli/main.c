@@ -26,9 +26,10 @@ const struct command commands[] = {
      run_gradcheck},
     {EXPLAIN, "explain", "FILE", "show the kernels of a training step: what is fused, stored, moved and computed", "",
      run_explain},
-    {LAB, "lab", "FILE|FOLDER...", "check what programs expect: every `expect`, and how near it comes",
-     "Data blocks and models that nothing trains are computed in double precision. A line for each expect of a file, or for each\n"
-     "file of a folder. Exit status 1 if one does not hold.",
+    {LAB, "lab", "FILE|FOLDER...", "check what programs expect and claim: every `expect`, every `experiment`",
+     "A line for each expect and each claim of a file, or for each file of a folder. Data blocks and models that nothing trains are\n"
+     "computed in double precision. Runs of experiments leave no checkpoints; their numbers are kept in runs/lab/NAME, so that what\n"
+     "was interrupted goes on. Exit status 1 if an expect or a claim does not hold.",
      run_lab},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"

@@ -585,6 +585,31 @@ static bool claim(const char *path)
     return true;
 }
 
+/* What the block's report expects, of its last result; each that is missed is said. */
+static int missed_expects(const struct trainer *t)
+{
+    const struct report *report = t->training->report;
+    int missed = 0;
+
+    for (int i = 0; report && i < report->expects.count; i++) {
+        const struct expectation *e = report->expects.at[i];
+        struct expect_outcome outcome;
+        struct text text = {0};
+        int line, column;
+
+        report_expect(report, &t->result, e, &outcome);
+        if (outcome.holds)
+            continue;
+        missed++;
+        source_position(e->span.source, e->span.begin, &line, &column);
+        text_add_missed(&text, &outcome);
+        complain(0, "%s:%d:%d: expected %s%s%s: %s", e->span.source->path, line, column, e->title ? e->title : "",
+                 e->title ? ": " : "", e->text, text.data);
+        text_free(&text);
+    }
+    return missed;
+}
+
 static int train_block(struct trainer *t)
 {
     const struct ir_program **programs;
@@ -615,9 +640,13 @@ static int train_block(struct trainer *t)
         show_beginning(t);
         rnet_interrupt_install();
         status = train_steps(t);
-        programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
-        memory_to_store(&t->memory, programs, turn_programs(t, programs), t->store, "");
+        if (t->watcher || t->block + 1 < t->blocks) { /* who needs what was learnt */
+            programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
+            memory_to_store(&t->memory, programs, turn_programs(t, programs), t->store, "");
+        }
     }
+    if (status == RNET_DONE && t->ended && !t->watcher)
+        t->missed += missed_expects(t);
     if (t->options->time && t->turns && t->turns[0].compiled.code)
         print_times(t);
     if (status == RNET_DONE) {
@@ -686,6 +715,7 @@ int train_blocks(struct trainer *first, struct training *const *trainings)
             t.result.at[0].value = t.loss;
         }
         first->result = t.result;
+        first->missed = t.missed;
         first->block = t.block + 1;
         first->before = t.before + t.step;
         first->resume = false;
@@ -732,7 +762,7 @@ int train_program(struct options *options, struct report_result *result)
     if (trainer.progress)
         rnet_progress_free(trainer.progress);
     *result = trainer.result;
-    return status;
+    return status == RNET_DONE && trainer.missed ? RNET_FAILED : status;
 }
 
 int run_train(struct options *options)

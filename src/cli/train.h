@@ -57,6 +57,7 @@ struct trainer {
     bool has_penalty, has_norm, clips, was_clipped;
     double window_steps, window_seconds; /* since the last report */
     struct report_result result; /* the last report */
+    int missed;                  /* expectations of reports, of the blocks so far */
     uint64_t fractions;          /* which of its values have not always been whole: a bit each */
 
     double front_seconds, other_seconds, initial_seconds, seconds, fastest;

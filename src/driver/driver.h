@@ -172,6 +172,7 @@ enum { MAX_REPORT = 64 };
 struct report_result {
     int count;
     struct { const char *name; double value; } at[MAX_REPORT];
+    int sides; /* of the report's expectations, behind the others */
 };
 void report_run(struct reporter *reporter, uint64_t step, scalar_source *source, void *context, struct report_result *out);
 
@@ -194,6 +195,10 @@ struct expect_outcome {
    row-major over the side's axes; NULL where it is a number. single: sides were computed in f32. */
 void expect_check(const struct expectation *e, const double *const *sides, int64_t items, int64_t first, bool single,
                   struct expect_outcome *outcome);
+
+/* An expectation of a report, of its last result. */
+void report_expect(const struct report *report, const struct report_result *result, const struct expectation *e,
+                   struct expect_outcome *outcome);
 
 /* ---- store.c: values by name that outlive a train block ---- */
 

@@ -3,6 +3,7 @@
 #include "driver.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What a part of the formula says of one element. miss: how far the left side would have to move; below 0 if it holds. */
@@ -145,4 +146,24 @@ void expect_check(const struct expectation *e, const double *const *sides, int64
             index[i] = 0;
     }
     arena_free(arena);
+}
+
+void report_expect(const struct report *report, const struct report_result *result, const struct expectation *e,
+                   struct expect_outcome *outcome)
+{
+    const double **sides = calloc((size_t)e->comparisons.count * 4 + 1, sizeof *sides);
+
+    if (!sides)
+        bug("no memory for %d comparisons", e->comparisons.count);
+    for (int i = 0; i < 4 * e->comparisons.count; i++) {
+        const struct comparison *c = &e->comparisons.at[i / 4];
+        const struct expect_side *const side[4] = {&c->left, &c->right, &c->first, &c->second};
+
+        for (int k = 0; side[i % 4]->output && k < report->sides; k++)
+            if (!strcmp(result->at[result->count + k].name, side[i % 4]->output))
+                sides[i] = &result->at[result->count + k].value;
+    }
+    *outcome = (struct expect_outcome){0};
+    expect_check(e, sides, 1, 0, false, outcome);
+    free(sides);
 }

@@ -71,8 +71,9 @@ void report_run(struct reporter *r, uint64_t step, scalar_source *source, void *
             }
     }
     ir_evaluate(report->result, &values, (struct ir_run){.step = step});
-    out->count = report->result->outputs.count;
-    for (int i = 0; i < out->count; i++) {
+    out->sides = report->sides;
+    out->count = report->result->outputs.count - out->sides;
+    for (int i = 0; i < out->count + out->sides; i++) {
         out->at[i].name = report->result->outputs.at[i].name;
         out->at[i].value = values.at[report->result->outputs.at[i].tensor->number][0];
     }

@@ -296,6 +296,7 @@ struct data_program *lower_data(struct unit *unit, const char *data, const char 
     out->items = items;
     out->separable = reaches_no_other(w, out->program);
     list_expects(w, false, &out->expects);
+    out->trained = reads_trained(w);
     out->split = describe_split(top, split, &fields, out->program, NULL);
     for (int i = 0; i < fields.fields.count; i++) {
         const struct data_split *other = fields.fields.at[i]->other;

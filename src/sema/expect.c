@@ -298,7 +298,7 @@ void list_expects(const struct workspace *w, bool trained, expectation_list *out
 
 /* ---- what a file expects, and where it is looked at ---- */
 
-static void find_statements(struct unit *unit, struct node *node, expectation_list *out)
+static void find_statements(struct unit *unit, struct node *node, bool train, expectation_list *out)
 {
     if (!node)
         return;
@@ -311,23 +311,23 @@ static void find_statements(struct unit *unit, struct node *node, expectation_li
         e->text = arena_string(unit->arena, text.data);
         e->span = node->span;
         e->model = model_around(unit, node->span);
-        e->trained = is_trained(unit, e->model);
+        e->trained = train || is_trained(unit, e->model);
         text_free(&text);
         list_add(unit->arena, *out, e);
         return;
     }
-    find_statements(unit, node->a, out);
-    find_statements(unit, node->b, out);
-    find_statements(unit, node->c, out);
+    find_statements(unit, node->a, train, out);
+    find_statements(unit, node->b, train, out);
+    find_statements(unit, node->c, train, out);
     for (int i = 0; i < node->list.count; i++)
-        find_statements(unit, node->list.at[i], out);
+        find_statements(unit, node->list.at[i], train, out);
 }
 
 void unit_expects(struct unit *unit, expectation_list *out)
 {
     for (int i = 0; unit->main->tree && i < unit->main->tree->list.count; i++)
         if (unit->main->tree->list.at[i]->kind != NODE_EXPERIMENT)
-            find_statements(unit, unit->main->tree->list.at[i], out);
+            find_statements(unit, unit->main->tree->list.at[i], unit->main->tree->list.at[i]->kind == NODE_TRAIN, out);
 }
 
 bool has_expects(const struct node *node)
@@ -363,6 +363,35 @@ void unit_data_blocks(const struct unit *unit, data_names *out)
     for (int i = 0; i < unit->main->definitions.count; i++)
         if (unit->main->definitions.at[i]->node->kind == NODE_DATA)
             list_add(unit->arena, *out, unit->main->definitions.at[i]->name);
+}
+
+bool reads_trained(const struct workspace *w)
+{
+    for (int i = 0; i < w->parameters.count; i++) {
+        const char *dot = strchr(w->parameters.at[i]->path, '.');
+
+        if (dot && is_trained(w->unit, arena_slice(w->arena, w->parameters.at[i]->path,
+                                                   (size_t)(dot - w->parameters.at[i]->path))))
+            return true;
+    }
+    return false;
+}
+
+bool split_of_trained(struct unit *unit, const char *model, const char **data, const char **split)
+{
+    for (int i = unit->trainings.count - 1; i >= 0; i--) {
+        struct train_block *block;
+        struct data_split *found;
+
+        if (strcmp(unit->trainings.at[i]->name, model))
+            continue;
+        block = read_train_block(unit, unit->trainings.at[i]);
+        found = block && block->data ? evaluation_split(unit, block, false) : NULL;
+        *data = block && block->data ? block->data->name : NULL;
+        *split = found ? found->name : block && block->split ? block->split : "train";
+        return true;
+    }
+    return false;
 }
 
 static bool gives_inputs(struct unit *unit, struct definition *data, const char *name, const struct node *model)
@@ -419,6 +448,7 @@ struct expect_program *lower_expects(struct unit *unit, const char *name, const 
     LIST(struct side_use) sides = {0};
     struct extraction *x;
     int errors = diagnostics_errors(d);
+    bool trained;
 
     unit->diagnostics = d;
     if (options.items) {
@@ -436,9 +466,11 @@ struct expect_program *lower_expects(struct unit *unit, const char *name, const 
     }
     if (!scope || diagnostics_errors(d) || fields.changed)
         return NULL;
-    list_expects(w, false, &out->expects);
+    trained = is_trained(unit, name);
+    out->trained = reads_trained(w);
+    list_expects(w, trained, &out->expects);
     for (int i = 0; i < w->expects.count; i++)
-        for (int k = 0; !w->expects.at[i]->expectation.trained && k < w->expects.at[i]->sides.count; k++)
+        for (int k = 0; w->expects.at[i]->expectation.trained == trained && k < w->expects.at[i]->sides.count; k++)
             list_add(unit->arena, sides, w->expects.at[i]->sides.at[k]);
     for (int i = 0; i < model->node->b->list.count; i++) {
         struct node *output = model->node->b->list.at[i];

@@ -461,6 +461,7 @@ struct ir_tensor *expect_side_tensor(const struct workspace *w, const char *name
 /* Those of models that a train block trains, or all others. */
 void list_expects(const struct workspace *w, bool trained, expectation_list *out);
 bool has_expects(const struct node *node);
+bool reads_trained(const struct workspace *w);
 
 /* ---- opaque.c, gather.c ---- */
 

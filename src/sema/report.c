@@ -58,8 +58,10 @@ static void read_entries(struct scope *scope, struct node *report, entry_list *o
     for (int i = 0; i < report->list.count; i++) {
         struct node *statement = report->list.at[i];
 
+        if (statement->kind == NODE_EXPECT)
+            continue;
         if (statement->kind != NODE_DEFINE || statement->text) {
-            fail(scope, "E0102", statement->span, "a report holds names, name = expression");
+            fail(scope, "E0102", statement->span, "a report holds names, name = expression, and expects");
             continue;
         }
         for (int k = 0; k < statement->list.count; k++) {
@@ -90,21 +92,27 @@ static void add_loss(struct scope *scope, struct train_block *block, entry_list 
     list_add(scope->unit->arena, *entries, loss);
 }
 
+static struct ir_tensor *number_over_the_split(struct scope *scope, struct entry *entry, const struct value *v);
+
 /* One number over the whole split: the mean of a per-sample value, or what streamed reductions made. */
 static struct ir_tensor *over_the_split(struct scope *scope, struct entry *entry)
 {
-    struct workspace *w = scope->workspace;
-    struct scope *top = scope_top(w, scope->unit, scope->file, false);
     const struct value *v;
-    ir_index_list free = {0};
-    struct rests rests = {0};
-    struct ir_tensor *tensor;
 
     scope->target = entry->name;
     v = evaluate(scope, entry->expression);
     scope->target = NULL;
-    if (is_poison(v))
-        return NULL;
+    return is_poison(v) ? NULL : number_over_the_split(scope, entry, v);
+}
+
+static struct ir_tensor *number_over_the_split(struct scope *scope, struct entry *entry, const struct value *v)
+{
+    struct workspace *w = scope->workspace;
+    struct scope *top = scope_top(w, scope->unit, scope->file, false);
+    ir_index_list free = {0};
+    struct rests rests = {0};
+    struct ir_tensor *tensor;
+
     if (v->kind != VALUE_NUMBER && v->kind != VALUE_TENSOR) {
         fail(scope, "E0206", entry->expression->span, "a number is wanted in a report");
         return NULL;
@@ -228,6 +236,43 @@ static bool may_read_another_sample(const struct train_block *block)
     return found;
 }
 
+/* What the report's block expects: of its own names and of numbers of the split. */
+static void run_report_expects(struct scope *scope, struct node *block, const entry_list *entries)
+{
+    struct scope *inner = scope_inner(scope);
+
+    for (int i = 0; i < entries->count; i++)
+        if (entries->at[i].result && !is_predefined(entries->at[i].name))
+            scope_define(inner, entries->at[i].name, entries->at[i].expression->span,
+                         value_of_tensor(inner, entries->at[i].result, 0));
+    for (int i = 0; i < block->list.count; i++)
+        if (block->list.at[i]->kind == NODE_EXPECT)
+            run_expect(inner, block->list.at[i]);
+}
+
+/* Each side as a number of the split: what it is computed from may be data. */
+static void finish_sides(struct scope *scope, struct expect_use *use)
+{
+    for (int i = 0; i < use->sides.count; i++) {
+        struct entry entry = {.name = use->sides.at[i].name};
+        struct node place = {.kind = NODE_NAME, .span = use->expectation.span};
+
+        entry.expression = &place;
+        if (use->sides.at[i].tensor->rank) {
+            const struct ir_index *axis = use->sides.at[i].tensor->axes[0];
+
+            fail(scope, "E0401", use->expectation.span, "this has axis %s: %lld; a report compares numbers of the whole split",
+                 axis->name, (long long)axis->extent);
+            help(scope, "max[%s], min[%s] or mean[%s]", axis->name, axis->name, axis->name);
+            return;
+        }
+        use->sides.at[i].tensor =
+            number_over_the_split(scope, &entry, value_of_tensor(scope, use->sides.at[i].tensor, 0));
+        if (!use->sides.at[i].tensor)
+            return;
+    }
+}
+
 struct report *lower_report(struct unit *unit, struct train_block *block, const struct field_table *known,
                             struct map *averages, const struct workspace *trained, struct lower_options options,
                             int64_t batch, enum ir_precision precision, struct diagnostics *d)
@@ -240,6 +285,7 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     struct extraction *x;
     entry_list entries = {0};
     /* What reads other samples may be wrong in parts of the split and right in all of it: its messages are first unheard. */
+    int own = 0; /* expects before those of the report: of the model */
     bool written = split != NULL, whole = false, trying = may_read_another_sample(block);
     struct diagnostics *heard = d;
     struct map *warned = unit->warned;
@@ -290,9 +336,17 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
                 add_loss(scope, block, &entries);
             for (int i = 0; i < entries.count; i++)
                 list_add(unit->arena, expressions, entries.at[i].expression);
+            for (int i = 0; block->report && block->report->kind == NODE_BLOCK && i < block->report->list.count; i++)
+                if (block->report->list.at[i]->kind == NODE_EXPECT)
+                    list_add(unit->arena, expressions, block->report->list.at[i]->a);
             run_locals(scope, block, expressions.at, expressions.count);
             for (int i = 0; i < entries.count; i++)
                 entries.at[i].result = over_the_split(scope, &entries.at[i]);
+            own = w->expects.count;
+            if (block->report && block->report->kind == NODE_BLOCK)
+                run_report_expects(scope, block->report, &entries);
+            for (int i = own; i < w->expects.count; i++)
+                finish_sides(scope, w->expects.at[i]);
         }
         if (trying || (w->wants_whole && !whole && diagnostics_errors(d) == errors)) {
             whole |= w->wants_whole;
@@ -329,9 +383,18 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
     x = extraction_new(unit->arena, w->program, "result", IR_DOUBLE);
     for (int i = 0; i < entries.count; i++)
         extraction_want(x, entries.at[i].result);
+    for (int i = own; i < w->expects.count; i++)
+        for (int k = 0; k < w->expects.at[i]->sides.count; k++)
+            extraction_want(x, w->expects.at[i]->sides.at[k].tensor);
     report->result = extraction_run(x);
     for (int i = 0; i < entries.count; i++)
         ir_add_output(report->result, entries.at[i].name, extraction_copy(x, entries.at[i].result), false);
+    for (int i = own; i < w->expects.count; i++) {
+        list_add(unit->arena, report->expects, &w->expects.at[i]->expectation);
+        for (int k = 0; k < w->expects.at[i]->sides.count; k++, report->sides++)
+            ir_add_output(report->result, w->expects.at[i]->sides.at[k].name,
+                          extraction_copy(x, w->expects.at[i]->sides.at[k].tensor), false);
+    }
     report->split = describe_split(top, split, &fields, report->chunk, NULL);
     return report;
 }

@@ -62,12 +62,38 @@ struct split { const char *data, *name; LIST(struct field) fields; };
 /* A statistic of a report, streamed over a split: total = reduce of a per-sample output over every sample. */
 struct statistic { const char *output; enum ir_reduction reduction; }; /* IR_SUM, IR_MAXIMUM, IR_MINIMUM; "count" is given */
 
+/* `expect a < b`: must hold for every element over all axes of its sides. Sides are outputs of the program that the statement is
+   lowered with; the run compares them (expect_check), so that it can say by how much an expectation is missed. */
+struct expect_side {
+    const char *output;            /* NULL: `number` */
+    double number;
+    LIST(int) axes;                /* of the output: which axes of the expectation they are */
+};
+struct comparison {
+    int op;                        /* of NODE_BINARY: '=' '!' 'l' 'g' '<' '>' */
+    struct expect_side left, right;
+    bool parts;                    /* a side is abs(first - second) */
+    struct expect_side first, second;
+};
+struct expect_axis { const char *name; int64_t extent; bool batch; };
+struct expectation {
+    const char *title, *text;      /* title: NULL if it has none */
+    struct span span;
+    const char *model;             /* in whose text it stands, or NULL */
+    bool trained;                  /* a train block trains that model, or it stands in a report */
+    LIST(struct expect_axis) axes;
+    LIST(struct comparison) comparisons;
+    LIST(int) formula;             /* postfix: the number of a comparison, or -'a', -'o', -'n' */
+};
+typedef LIST(struct expectation *) expectation_list;
 struct report {
     struct ir_program *chunk;      /* evaluation mode; outputs: one per-sample tensor (axis batch) for each statistic */
     LIST(struct statistic) statistics;
     struct ir_program *result;     /* IR_SCALAR leaves named as the statistics' outputs, and `count`; outputs: the report's names */
     struct split split;
     int64_t batch;                 /* of chunk */
+    expectation_list expects;      /* of numbers of the split; their sides are outputs of result, behind the report's names */
+    int sides;
 };
 
 /* A step of a train block; each loss, its parameters and rules. Phases take turns, `times` steps each; they share parameters,
@@ -125,30 +151,6 @@ int unit_trainings(const struct unit *unit);
 const char *unit_training_model(const struct unit *unit, int number);
 struct training *lower_training(struct unit *unit, int number, struct lower_options options, struct diagnostics *d);
 
-/* `expect a < b`: must hold for every element over all axes of its sides. Sides are outputs of the program that the statement is
-   lowered with; the run compares them (expect_check), so that it can say by how much an expectation is missed. */
-struct expect_side {
-    const char *output;            /* NULL: `number` */
-    double number;
-    LIST(int) axes;                /* of the output: which axes of the expectation they are */
-};
-struct comparison {
-    int op;                        /* of NODE_BINARY: '=' '!' 'l' 'g' '<' '>' */
-    struct expect_side left, right;
-    bool parts;                    /* a side is abs(first - second) */
-    struct expect_side first, second;
-};
-struct expect_axis { const char *name; int64_t extent; bool batch; };
-struct expectation {
-    const char *title, *text;      /* title: NULL if it has none */
-    struct span span;
-    const char *model;             /* in whose text it stands, or NULL */
-    bool trained;                  /* a train block trains that model */
-    LIST(struct expect_axis) axes;
-    LIST(struct comparison) comparisons;
-    LIST(int) formula;             /* postfix: the number of a comparison, or -'a', -'o', -'n' */
-};
-typedef LIST(struct expectation *) expectation_list;
 /* Every expect of the file but those of experiments: title, text and span. */
 void unit_expects(struct unit *unit, expectation_list *out);
 
@@ -195,6 +197,7 @@ struct data_program {
     int64_t items;                 /* extent of batch */
     bool separable;                /* nothing reaches another item: it may run over a few at a time */
     expectation_list expects;      /* of the block, and of models that it calls and nothing trains */
+    bool trained;                  /* it reads parameters of a model that a train block trains */
 };
 /* items 0: as many as there are. A name may be that of a side of an expectation. NULL after an error. */
 struct data_program *lower_data(struct unit *unit, const char *data, const char *split, const char *const *fields, int count,
@@ -226,14 +229,17 @@ struct prediction {
 struct prediction *lower_prediction(struct unit *unit, const char *model, struct lower_options options, struct diagnostics *d);
 /* The number-th model that nothing trains. */
 bool unit_models(const struct unit *unit, int number, const char **name, bool *inputs);
+/* The split that the model's last train block reports on, else trains on; *data NULL: it has none. False: nothing trains it. */
+bool split_of_trained(struct unit *unit, const char *model, const char **data, const char **split);
 /* How many data blocks have splits with all inputs of the model; the first of them and those splits. */
 int data_for_model(struct unit *unit, const char *model, const char **data, data_names *splits);
-/* A model that nothing trains in evaluation; outputs: its own, and the sides of its expectations. */
+/* A model in evaluation; outputs: its own, and the sides of its expectations. */
 struct expect_program {
     struct ir_program *program;
     struct ir_program *initial;    /* first values of its parameters and states, or NULL */
     struct split split;
     expectation_list expects;
+    bool trained;                  /* it reads parameters of a model that a train block trains */
 };
 /* On all items of a split at once (data NULL: no inputs). NULL after an error. */
 struct expect_program *lower_expects(struct unit *unit, const char *model, const char *data, const char *split, int64_t items,

@@ -163,12 +163,82 @@ static void a_folder_has_a_line_a_file(void **state)
     leave_folder();
 }
 
+static const char *const trained = "data one {\n"
+                                   "    samples = 40\n"
+                                   "    train { x ~ normal(0, 1)\n        y = 2 * x }\n"
+                                   "    test { x ~ normal(0, 1)\n        y = 2 * x\n        expect y == 2 * x }\n"
+                                   "}\n"
+                                   "model m(x) -> z {\n"
+                                   "    param w = 1\n"
+                                   "    z = w * x\n"
+                                   "    expect \"fits\" abs(z - 2 * x) < 1e-3\n"
+                                   "}\n"
+                                   "rule descent(w[...], g[...]; rate) { w <- w - rate * g }\n"
+                                   "train m on one {\n"
+                                   "    loss      = (z - y)^2\n"
+                                   "    optimizer = descent(rate = 0.25)\n"
+                                   "    batch     = 20\n"
+                                   "    steps     = 60\n"
+                                   "    precision = f64\n"
+                                   "    half      = 0.5\n"
+                                   "    report {\n"
+                                   "        error = (z - y)^2\n"
+                                   "        worst = max[batch] abs(z - y)\n"
+                                   "        expect error < 1e-6 and abs(m.w - 2) < half\n"
+                                   "        expect \"large\" mean[batch] abs(z) > LIMIT\n"
+                                   "        expect worst < 1e-3\n"
+                                   "    }\n"
+                                   "}\n"
+                                   "model look() -> w {\n    w = m.w\n    expect abs(m.w - 2) < 1e-3\n}\n"
+                                   "data judged from one {\n    z = m(one.x)\n    expect abs(z - one.y) < 1e-2\n}\n";
+
+static void what_is_trained_is_looked_at_afterwards(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", trained);
+    run_expecting(0, "sed -i s/LIMIT/0.5/ net.rnet");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    assert_contains(o.out, "fits: abs(z - 2 * x) < 1e-3   40 elements; ");
+    assert_contains(o.out, "error < 1e-6 and abs(m.w - 2) < half   1 element; ");
+    assert_contains(o.out, "abs(m.w - 2) < 1e-3   1 element; ");
+    assert_contains(o.out, "abs(z - one.y) < 1e-2   80 elements; ");
+    assert_contains(o.out, "7 of 7 met\n");
+    run_expecting(1, "test -e runs");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet --quick");
+    assert_contains(o.out, "skipped   12  fits");
+    assert_contains(o.out, "1 of 1 met\n");
+    run_expecting(RNET_DONE, "rnetc train net.rnet");
+    leave_folder();
+}
+
+static void training_fails_if_its_report_is_not_as_expected(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", trained);
+    run_expecting(0, "sed -i s/LIMIT/50/ net.rnet");
+    o = run_expecting(RNET_FAILED, "rnetc train net.rnet");
+    assert_contains(o.error, "rnetc: net.rnet:26:9: expected large: mean[batch] abs(z) > 50: ");
+    assert_contains(o.error, " > 50, missed by 48.");
+    run_expecting(0, "test -s runs/net/checkpoint.safetensors");
+    o = run_expecting(RNET_FAILED, "rnetc lab net.rnet");
+    assert_contains(o.out, "6 of 7 met\n");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_element_is_looked_at),           cmocka_unit_test(what_fails_says_where_and_by_how_much),
         cmocka_unit_test(data_and_models_are_looked_at),        cmocka_unit_test(seeds_and_settings_are_the_programs),
-        cmocka_unit_test(what_nothing_computes_is_no_success),  cmocka_unit_test(a_folder_has_a_line_a_file)};
+        cmocka_unit_test(what_nothing_computes_is_no_success),  cmocka_unit_test(a_folder_has_a_line_a_file),
+        cmocka_unit_test(what_is_trained_is_looked_at_afterwards),
+        cmocka_unit_test(training_fails_if_its_report_is_not_as_expected)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
