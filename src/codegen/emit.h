@@ -243,6 +243,8 @@ struct kernel_plan {
     struct stage_plan *stages;
 };
 void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan);
+/* Of the stages behind a tile kernel's product: columns, in as many parts as the tiles have. */
+void plan_followers(struct emitter *e, const struct ir_kernel *kernel, int64_t parts, struct kernel_plan *plan);
 /* Does a local tensor have no room for this axis: the kernel has one point of it at a time? */
 bool is_fixed_axis(const struct ir_kernel *kernel, const struct ir_index *axis);
 /* Is the tensor an equation of the kernel? */
@@ -258,8 +260,12 @@ struct part_function {
 };
 typedef LIST(struct part_function) part_functions;
 void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
-/* A map at the point at hand. */
-void emit_map(struct emitter *e, const struct ir_tensor *equation);
+/* What a nest is made of: a stage at the point at hand; of reductions in parts the partial results of a part, begun before
+   and ended after all points, and the function that joins them. */
+void emit_point(struct emitter *e, struct stage_plan *stage);
+void open_partials(struct emitter *e, struct kernel_plan *plan);
+void close_partials(struct emitter *e, struct kernel_plan *plan);
+void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functions *functions);
 /* The value of an equation at a point: at hand for what follows, and in memory if it has any. */
 void set_value(struct emitter *e, const struct ir_tensor *t, struct value v);
 /* false: the equation is for emit_nest after all. */

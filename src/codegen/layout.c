@@ -416,3 +416,13 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
     for (int i = 0; i < plan->count; i++)
         plan_stage(e, plan, kernel->stages.at[i], &plan->stages[i]);
 }
+
+void plan_followers(struct emitter *e, const struct ir_kernel *kernel, int64_t parts, struct kernel_plan *plan)
+{
+    *plan = (struct kernel_plan){.kernel = kernel, .columns = true, .parts = parts};
+    plan->along = kernel->parallel.at[kernel->parallel.count - 1];
+    plan->count = kernel->stages.count - 1;
+    plan->stages = NEW_ARRAY(e->arena, struct stage_plan, plan->count + 1);
+    for (int i = 0; i < plan->count; i++)
+        plan_stage(e, plan, kernel->stages.at[i + 1], &plan->stages[i]);
+}

@@ -239,7 +239,7 @@ static void end_reduction(struct emitter *e, struct equation_plan *eq)
 
 static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened);
 
-void emit_map(struct emitter *e, const struct ir_tensor *equation)
+static void emit_map(struct emitter *e, const struct ir_tensor *equation)
 {
     operate_as(e, equation);
     struct value v = emit_expr(e, equation->value);
@@ -251,7 +251,7 @@ void emit_map(struct emitter *e, const struct ir_tensor *equation)
     set_value(e, equation, v);
 }
 
-static void emit_point(struct emitter *e, struct stage_plan *stage)
+void emit_point(struct emitter *e, struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++) {
         struct equation_plan *eq = &stage->equations[i];
@@ -398,7 +398,7 @@ static void want_memory(const struct ir_expr *read, void *context)
 }
 
 /* Partial results: where they are; those that go through memory begin as the identity. */
-static void open_partials(struct emitter *e, struct kernel_plan *plan)
+void open_partials(struct emitter *e, struct kernel_plan *plan)
 {
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++) {
@@ -426,7 +426,7 @@ static void open_partials(struct emitter *e, struct kernel_plan *plan)
         }
 }
 
-static void close_partials(struct emitter *e, struct kernel_plan *plan)
+void close_partials(struct emitter *e, struct kernel_plan *plan)
 {
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++)
@@ -546,7 +546,7 @@ static void join_row(struct emitter *e, const struct equation_plan *eq, int64_t 
     }
 }
 
-static void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functions *functions)
+void emit_joins(struct emitter *e, struct kernel_plan *plan, part_functions *functions)
 {
     bool any = false;
 

@@ -78,6 +78,7 @@ struct group {
     int64_t block_row;
     V batch;
     bool all_gathered;
+    struct kernel_plan *followers; /* NULL: nothing follows */
 };
 
 /* Is the product wanted by the maps that follow it alone? */
@@ -217,20 +218,21 @@ static void finish_group(struct emitter *e, const struct tile_plan *plan, const 
     struct range rows = {g->row, first_row(e, plan, g->end_block)};
     struct range columns = {times(e, g->first_panel, width),
                             lesser(e, times(e, g->end_panel, width), count_of(e, plan->columns))};
-    struct follow follow = {g->batch, rows, columns, plan->panels_each * width, NULL, 0};
+    struct follow follow = {g->followers, g->batch, rows, columns, plan->panels_each * width, NULL, 0};
 
     if (plan->turned) {
         V to =
             g->block ? g->block : further(e, further(e, g->c, columns.first, plan->c_stride), rows.first, plan->bytes);
         bring_turned(e, plan, g, &rows, &columns, to, g->block ? g->block_row : plan->c_stride);
-        follow = (struct follow){g->batch, columns, rows, plan->blocks_each * plan->height, g->block, g->block_row};
+        follow = (struct follow){g->followers, g->batch,    columns, rows, plan->blocks_each * plan->height,
+                                 g->block,     g->block_row};
     } else if (is_at_hand(t)) {
         follow.block = g->gathered;
         follow.block_row = g->gathered_row;
     } else if (has_last(plan)) {
         bring_last(e, plan, g, &rows);
     }
-    if (has_followers(e))
+    if (g->followers)
         emit_follow(e, plan, t, &follow);
 }
 
@@ -276,6 +278,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
 {
     const struct product *product = plan->product;
     struct group g = {0};
+    struct kernel_plan followers;
     V rooms[2] = {NULL, NULL};
 
     emit_pack_function(e, plan, functions, when);
@@ -296,8 +299,13 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
         g.block =
             stack_room(e, e->i8, plan->panels_each * plan->vectors * plan->lanes * g.block_row + LANES * plan->bytes);
     }
+    if (e->kernel->stages.count > 1) {
+        g.followers = &followers;
+        plan_followers(e, e->kernel, plan->parts, &followers);
+        open_partials(e, &followers);
+    }
     at_level(e, 0);
-    V first = times(e, e->part, plan->items_per_part);
+    V function = e->function, first = times(e, e->part, plan->items_per_part);
     V end = lesser(e, plus(e, first, count_of(e, plan->items_per_part)), count_of(e, plan->items));
     V item = loop_open(e, first, end, 1), batch = count_of(e, 0), number = item;
     if (product->batches > 1) {
@@ -328,8 +336,12 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     g.row = first_row(e, plan, g.first_block);
     emit_group(e, plan, t, &g);
     loop_close(e);
+    if (g.followers)
+        close_partials(e, &followers);
     function_close(e);
-    list_add(e->arena, *functions, (struct part_function){e->function, plan->parts, when});
+    list_add(e->arena, *functions, (struct part_function){function, plan->parts, when});
+    if (g.followers)
+        emit_joins(e, &followers, functions);
 }
 
 void emit_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,

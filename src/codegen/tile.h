@@ -95,13 +95,13 @@ struct range {
 };
 /* Of C, where maps follow the product. block: where the range's numbers lie on the stack, or NULL: in C's own place. */
 struct follow {
+    struct kernel_plan *plan;
     LLVMValueRef batch;
     struct range rows, columns;
     int64_t most_columns;
     LLVMValueRef block;
     int64_t block_row;
 };
-bool has_followers(const struct emitter *e);
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
 
 /* ---- small things ---- */

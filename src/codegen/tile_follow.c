@@ -1,16 +1,11 @@
-/* tile_follow.c: the maps that follow a product, made of each group of tiles while it is in the caches: row by row,
-   along the columns by vectors, as a nest would. The product itself is at hand in a block on the stack if nothing else
-   wants it, else in memory.
+/* tile_follow.c: the maps that follow a product, and sums of them in parts, made of each group of tiles while it is in
+   the caches: row by row, along the columns by vectors, as a nest would. The product itself is at hand in a block on
+   the stack if nothing else wants it, else in memory.
 
    requires: the product's last axis is what its columns are (struct product's row_axes). */
 #include "tile.h"
 
 typedef LLVMValueRef V;
-
-bool has_followers(const struct emitter *e)
-{
-    return e->kernel->kind == IR_TILE_KERNEL && e->kernel->stages.count > 1;
-}
 
 /* The number of the batch's first element in C. */
 static V first_of_batch(struct emitter *e, const struct product *product, V batch)
@@ -42,38 +37,27 @@ static void bind_row(struct emitter *e, const struct ir_tensor *t, V element)
     }
 }
 
-struct draws {
-    struct emitter *e;
-    LIST(const struct ir_expr *) reads;
-};
-
-static void note_draw(const struct ir_expr *read, void *context)
-{
-    struct draws *draws = context;
-
-    for (int i = 0; i < draws->reads.count; i++)
-        if (draws->reads.at[i] == read)
-            return;
-    if (read->tensor->kind == IR_DRAW && !read->otherwise)
-        list_add(draws->e->arena, draws->reads, read);
-}
-
 /* The numbers drawn along a row's columns are made first. */
-static void emit_rows_of_draws(struct emitter *e, const struct ir_index *along, V first, V end, int64_t most)
+static void emit_rows_of_draws(struct emitter *e, const struct kernel_plan *plan, const struct range *columns,
+                               int64_t most)
 {
-    struct draws draws = {.e = e};
+    int known = e->rows.count;
 
-    for (int i = 1; i < e->kernel->stages.count; i++)
-        for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
-            ir_reads(e->kernel->stages.at[i]->equations.at[k]->value, note_draw, &draws);
-    for (int i = 0; i < draws.reads.count && most > 2 * LANES; i++)
-        if (draw_runs_along(e, draws.reads.at[i], along))
-            emit_row(e, draws.reads.at[i], along, first, end, most);
+    for (int i = 0; i < plan->count && most > 2 * LANES; i++)
+        for (int k = 0; k < plan->stages[i].draws.count; k++) {
+            const struct ir_expr *read = plan->stages[i].draws.at[k];
+            bool done = !draw_runs_along(e, read, plan->along);
+
+            for (int r = known; r < e->rows.count; r++)
+                done |= e->rows.at[r].read == read;
+            if (!done)
+                emit_row(e, read, plan->along, columns->first, columns->end, most);
+        }
 }
 
 /* At the vector that begins at a column. */
-static void emit_followers(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, V block,
-                           V column)
+static void emit_followers(struct emitter *e, const struct tile_plan *plan, const struct follow *follow,
+                           const struct ir_tensor *t, V block, V column)
 {
     if (block) {
         V at = further(e, block, column, plan->bytes);
@@ -83,9 +67,8 @@ static void emit_followers(struct emitter *e, const struct tile_plan *plan, cons
         set_value(e, t, v);
     }
     e->floor = e->depth;
-    for (int i = 1; i < e->kernel->stages.count; i++)
-        for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
-            emit_map(e, e->kernel->stages.at[i]->equations.at[k]);
+    for (int i = 0; i < follow->plan->count; i++)
+        emit_point(e, &follow->plan->stages[i]);
 }
 
 static V lanes_left(struct emitter *e, V count)
@@ -105,7 +88,7 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
     V element = plus(e, first_of_batch(e, product, follow->batch), times(e, row, product->ldc)), block = NULL;
 
     bind_row(e, t, element);
-    emit_rows_of_draws(e, along, follow->columns.first, follow->columns.end, follow->most_columns);
+    emit_rows_of_draws(e, follow->plan, &follow->columns, follow->most_columns);
     at_level(e, e->depth);
     if (follow->block)
         block = further(e, follow->block, LLVMBuildNSWSub(e->builder, row, follow->rows.first, ""), follow->block_row);
@@ -114,14 +97,14 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
     V left = LLVMBuildNSWSub(e->builder, follow->columns.end, full, "");
     V at = loop_open(e, follow->columns.first, full, LANES);
     bind(e, along, at, true);
-    emit_followers(e, plan, t, block, LLVMBuildNSWSub(e->builder, at, follow->columns.first, ""));
+    emit_followers(e, plan, follow, t, block, LLVMBuildNSWSub(e->builder, at, follow->columns.first, ""));
     loop_close(e);
     at_level(e, e->depth);
     if_open(e, LLVMBuildICmp(e->builder, LLVMIntSGT, left, count_of(e, 0), ""));
     bind(e, along, full, true);
     e->mask = lanes_left(e, left);
     e->mask_level = e->depth;
-    emit_followers(e, plan, t, block, LLVMBuildNSWSub(e->builder, full, follow->columns.first, ""));
+    emit_followers(e, plan, follow, t, block, LLVMBuildNSWSub(e->builder, full, follow->columns.first, ""));
     e->mask = NULL;
     e->mask_level = 0;
     if_close(e);

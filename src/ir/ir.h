@@ -199,7 +199,7 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    their equations have for it, neither parallel nor inner: fixed while the kernel runs. (NULL outside.)
    SCATTER: one scatter equation. OPAQUE: one opaque tensor. Their parallel and stages are empty but for the equation.
    PRODUCT: one stage with one equation that product_match accepts, lowered to BLAS; parallel = its outputs, inner = what it
-   reduces. TILE: the same, lowered to register tiles; further stages, without inner indices, are maps. */
+   reduces. TILE: the same, lowered to register tiles; further stages have no inner indices. */
 enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL, IR_SCATTER_KERNEL, IR_OPAQUE_KERNEL, IR_TILE_KERNEL };
 struct ir_stage {
     LIST(struct ir_index *) inner;

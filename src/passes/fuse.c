@@ -152,8 +152,12 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
             double shared;
             int a = j, b = i;
 
-            if (!f->groups[a].equations.count || !f->groups[b].equations.count || f->groups[a].alone ||
-                f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
+            if (only && f->groups[b].product) {
+                a = i;
+                b = j;
+            }
+            if (!f->groups[a].equations.count || !f->groups[b].equations.count ||
+                (f->groups[a].alone && !(only && f->groups[a].product)) || f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
             if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))

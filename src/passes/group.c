@@ -412,7 +412,7 @@ static bool runs_alone(const struct fusion *f, const struct group *g, const stru
     return left < FEWEST_PARTS;
 }
 
-/* May the maps of b be made of the product's tiles in a as they are done? */
+/* May b, maps and sums of them in parts, be made of the product's tiles in a as they are done? */
 static bool may_follow(const struct fusion *f, const struct group *a, const struct group *b, const struct pairing *pairs)
 {
     const struct ir_tensor *q = product_of_group(f->p, a);
@@ -421,7 +421,7 @@ static bool may_follow(const struct fusion *f, const struct group *a, const stru
     if (!q || b->product || b->alone || a->recurrence || pairs->count < a->depth || pairs->count < b->depth)
         return false;
     for (int i = 0; i < b->equations.count; i++)
-        if (b->equations.at[i]->reduction != IR_MAP)
+        if (b->equations.at[i]->reduction != IR_MAP && !f->members[b->equations.at[i]->number].in_parts)
             return false;
     return product_match(f->p, q, &product) && product.row_axes == q->rank - 1;
 }
@@ -447,7 +447,7 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
     if (!find_pairs(f, a, b, pairs, why))
         return false;
     if (ga->product && !may_follow(f, ga, gb, pairs)) {
-        *why = "a matrix product is joined with maps over its rows and columns alone";
+        *why = "a matrix product is joined with maps of its numbers and sums of all of them alone";
         return false;
     }
     if (pairs->count < ga->depth || pairs->count < gb->depth) {

@@ -147,6 +147,31 @@ static void updates_of_tiles(void **state)
           "update v <- v_new\nupdate w <- w_new\noutput y\n");
 }
 
+/* Sums of all of a product's numbers and of what is made of them, with the numbers stored and not. */
+static void sums_of_tiles(void **state)
+{
+    static const int shapes[][3] = {{61, 75, 32}, {130, 270, 300}, {300, 40, 600}, {20, 515, 33}};
+    char source[1200];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        int m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        snprintf(source, sizeof source,
+                 "program sums f32\ninput x[m: %d, k: %d]\ninput d[n: %d, k: %d]\nparameter w[m: %d, n: %d]\n"
+                 "g[m: %d, n: %d] = sum[k: %d] x[m, k] * d[n, k]\n"
+                 "square = sum[m: %d, n: %d] (g[m, n] + 0.01 * w[m, n]) * (g[m, n] + 0.01 * w[m, n])\n"
+                 "largest = max[m: %d, n: %d] g[m, n] - w[m, n]\n"
+                 "weights = sum[m: %d, n: %d] w[m, n] * w[m, n]\n"
+                 "w_new[m: %d, n: %d] = w[m, n] - g[m, n] / square\n"
+                 "h[m: %d, n: %d] = sum[k: %d] (x[m, k] * 2) * d[n, k]\n"
+                 "a[m: %d, n: %d] = abs(h[m, n])\n"
+                 "all = sum[m: %d, n: %d] a[m, n]\n"
+                 "update w <- w_new\noutput square guard\noutput largest\noutput weights\noutput all\noutput a\n",
+                 m, k, n, k, m, n, m, n, k, m, n, m, n, m, n, m, n, m, n, k, m, n, m, n);
+        check(source);
+    }
+}
+
 static void maps_of_batches(void **state)
 {
     (void)state;
@@ -171,6 +196,7 @@ int main(void)
         cmocka_unit_test(steps_of_a_recurrence),
         cmocka_unit_test(maps_of_tiles),
         cmocka_unit_test(updates_of_tiles),
+        cmocka_unit_test(sums_of_tiles),
         cmocka_unit_test(maps_of_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
