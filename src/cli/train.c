@@ -377,11 +377,12 @@ static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *la
     struct ir_program *initial = turn->phase->initial;
     double begin;
 
+    if (t->options->init && !t->given.tensors && !rnet_safetensors_read(t->options->init, &t->given, error))
+        return false;
     if (!compile(&turn->compiled, turn->phase->step, layout, turn == t->turns ? options : quiet, error))
         return false;
     begin = rnet_seconds();
-    if (!compile(&turn->initial, t->options->init && t->block == 0 ? given_parameters(initial) : initial, layout, quiet,
-                 error) ||
+    if (!compile(&turn->initial, t->options->init ? given_parameters(initial, &t->given) : initial, layout, quiet, error) ||
         (turn->phase->probe && !compile(&turn->probe_compiled, turn->phase->probe, layout, quiet, error)))
         return false;
     t->other_seconds += rnet_seconds() - begin;
@@ -502,6 +503,24 @@ static int prepare(struct trainer *t, struct layout *layout)
     return RNET_DONE;
 }
 
+/* --init: what the file has of the block's parameters; the others are drawn, or were trained by an earlier block. */
+static bool take_given(struct trainer *t, const struct ir_program *const *programs, struct rnet_error *error)
+{
+    struct text others = {0};
+    int found;
+    bool fine = checkpoint_parameters(t->options->init, &t->given, programs, t->turn_count, &t->memory, t->store, &found,
+                                      &others, error);
+
+    if (fine && !found && others.data)
+        fine = rnet_fail(error, RNET_DATA, "%s has none of the parameters of %s: %s", t->options->init, t->training->model,
+                         others.data);
+    if (fine)
+        fprintf(stderr, "%s: %d parameter%s of %s%s%s\n", t->options->init, found, found == 1 ? "" : "s", t->training->model,
+                others.data ? "; not there: " : "", others.data ? others.data : "");
+    text_free(&others);
+    return fine;
+}
+
 static int initialise(struct trainer *t)
 {
     const struct ir_program **programs = NEW_ARRAY(t->options->arena, const struct ir_program *, t->turn_count + 1);
@@ -510,8 +529,7 @@ static int initialise(struct trainer *t)
     struct instance instance;
     struct rnet_error error;
 
-    if (t->options->init && t->block == 0 &&
-        !checkpoint_load(t->options->init, programs, t->turn_count, &t->memory, false, &error))
+    if (t->options->init && !take_given(t, programs, &error))
         return complain_error(&error);
     set_clock(t, 1);
     for (int i = 0; i < t->turn_count; i++) {
@@ -558,6 +576,8 @@ static void release(struct trainer *t)
     dataset_free(&t->reporter.dataset);
     if (t->stream)
         rnet_stream_free(t->stream);
+    if (t->given.tensors)
+        rnet_safetensors_free(&t->given);
     if (t->pool)
         rnet_pool_free(t->pool);
     memory_free(&t->memory);

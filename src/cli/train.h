@@ -28,6 +28,7 @@ struct trainer {
     int block, blocks;           /* which of how many */
     struct data_source *source;
     struct store *store;         /* what the blocks before left, and notes */
+    struct rnet_safetensors given; /* --init */
     bool resume;                 /* this is the block that the checkpoint stands in */
     const char *folder, *checkpoint_path, *source_hash, *program_hash;
 

@@ -225,6 +225,25 @@ bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *c
     return done;
 }
 
+bool checkpoint_parameters(const char *path, const struct rnet_safetensors *file,
+                           const struct ir_program *const *programs, int program_count, struct memory *memory,
+                           const struct store *store, int *found, struct text *others, struct rnet_error *error)
+{
+    struct arena *arena = arena_new();
+    tensor_list all = stored_leaves(arena, programs, program_count, memory, false), there = {0};
+    bool done;
+
+    for (int i = 0; i < all.count; i++)
+        if (rnet_safetensors_find(file, all.at[i].name))
+            list_add(arena, there, all.at[i]);
+        else if (!store_find(store, all.at[i].name))
+            text_addf(others, "%s%s", others->size ? ", " : "", all.at[i].name);
+    *found = there.count;
+    done = fill(path, file, &there, arena, true, error);
+    arena_free(arena);
+    return done;
+}
+
 bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count,
                      struct memory *memory, bool with_state, struct rnet_error *error)
 {

@@ -42,9 +42,9 @@ double compile_seconds(const struct compile_timing *timing);
 
 /* ---- initial.c ---- */
 
-/* The initial program for parameters that are in memory already: it writes none, and where it read a parameter's first value
+/* The initial program where the parameters that the file has are in memory already: it writes none, and where it read a parameter's first value
    (an average begins with it) it reads the parameter. */
-struct ir_program *given_parameters(struct ir_program *initial);
+struct ir_program *given_parameters(struct ir_program *initial, const struct rnet_safetensors *file);
 
 /* ---- scalars.c: the schedule as a list of operations ---- */
 
@@ -232,7 +232,12 @@ bool checkpoint_write(const struct checkpoint *checkpoint, const struct ir_progr
 /* Fills memory. Refuses another program, other shapes, another seed, with the reason. */
 bool checkpoint_resume(struct checkpoint *checkpoint, const struct ir_program *const *programs, int program_count,
                        struct memory *memory, struct rnet_error *error);
-/* Parameters, by name (--init, eval, predict), and with_state the states; f32 and f64 are converted to what is wanted. */
+/* Those of the programs' parameters that the file has, by name (--init); how many, and the names of the others that the store has not
+   either, apart by commas. f32 and f64 are converted to what is wanted. */
+bool checkpoint_parameters(const char *path, const struct rnet_safetensors *file, const struct ir_program *const *programs,
+                           int program_count, struct memory *memory, const struct store *store, int *found,
+                           struct text *others, struct rnet_error *error);
+/* Parameters, by name (eval, predict), and with_state the states; f32 and f64 are converted to what is wanted. */
 bool checkpoint_load(const char *path, const struct ir_program *const *programs, int program_count, struct memory *memory,
                      bool with_state, struct rnet_error *error);
 
