@@ -28,7 +28,7 @@ static int run_trial(struct lab *lab, struct trial *trial)
     const struct experiment *e = trial->experiment;
     int *chosen = NEW_ARRAY(lab->arena, int, e->settings.count + 1), status = RNET_DONE, total = trial->arms * trial->seeds;
 
-    for (int run = 0; run < total && status == RNET_DONE; run++) {
+    for (int run = 0; run < total && status == RNET_DONE;) {
         double *values = trial->values + (size_t)run * (size_t)e->records.count;
         uint64_t seed = trial->seed[run % trial->seeds];
         const char *path, *what;
@@ -39,14 +39,16 @@ static int run_trial(struct lab *lab, struct trial *trial)
                             e->settings.count ? " " : "", seed);
         if (keep_read(lab, path, e, values)) {
             trial->kept++;
+            run++;
             continue;
         }
         fprintf(stderr, "%s: %s (%d of %d)\n", lab->name, what, run + 1, total);
         status = lab_run_arm(lab, e, chosen, seed, values);
         if (status == RNET_DONE)
             status = keep_write(lab, path, e, what, values);
-        if (status == RNET_DONE && rnet_interrupt_asked())
-            status = complain(RNET_INTERRUPTED, "interrupted; the same command goes on with %d of %d", run + 2, total);
+        run += status == RNET_DONE;
+        if (status == RNET_INTERRUPTED || (status == RNET_DONE && rnet_interrupt_asked()))
+            status = complain(RNET_INTERRUPTED, "interrupted; `rnetc lab %s` goes on with %d of %d", lab->path, run + 1, total);
     }
     return status;
 }

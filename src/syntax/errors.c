@@ -174,6 +174,15 @@ static bool after_repeat(const struct mistake *m)
     return false;
 }
 
+/* Is this what must hold? */
+static bool after_expect(const struct mistake *m)
+{
+    for (int i = m->before - 1; i >= m->first; i--)
+        if (kind_of(m, i) == TOKEN_EXPECT || kind_of(m, i) == TOKEN_CLAIM)
+            return true;
+    return false;
+}
+
 /* Is the { of the block that ends before the token in error headed by a name alone? Its place, or -1. */
 static int named_block(const struct mistake *m)
 {
@@ -371,7 +380,7 @@ static void explain(const struct mistake *m)
         help_brackets(m);
     } else if (kind == TOKEN_UPDATE && ends_operand(kind_of(m, m->before)) && m->before != m->first) {
         diagnose_help(d, "`<-` assigns; to compare with a negative number write x < -1");
-    } else if (kind == '=' && (expects(m, "'then'") || (expects(m, "'{'") && after_if(m)))) {
+    } else if (kind == '=' && (expects(m, "'then'") || (expects(m, "'{'") && after_if(m)) || after_expect(m))) {
         diagnose_help(d, "`==` compares");
     } else if (kind == TOKEN_ELSE) {
         help_else(m);
