@@ -488,7 +488,7 @@ static struct prediction *lower_model(struct unit *unit, struct definition *mode
         !strcmp(block->precision->name, "f64"))
         precision = IR_DOUBLE;
     prediction->batch = options.batch ? options.batch : 100;
-    if (!model->node->list.count && !training) /* nothing tells its samples apart but draws: one answer */
+    if (!model->node->list.count && !(training && block)) /* nothing tells its samples apart but draws: one answer */
         prediction->batch = 1;
     for (int round = 0; round < 6; round++) {
         fields.changed = false;
