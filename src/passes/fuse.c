@@ -157,7 +157,8 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
                 b = j;
             }
             if (!f->groups[a].equations.count || !f->groups[b].equations.count ||
-                (f->groups[a].alone && !(only && f->groups[a].product)) || f->groups[b].alone || (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
+                (f->groups[a].alone && !(only && f->groups[a].product)) || f->groups[b].alone ||
+                (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
             if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
@@ -300,7 +301,12 @@ static void start(struct fusion *f, const number_list *before)
             list_add(f->arena, f->after[before[i].at[j]], i);
         f->members[i].group = i;
         list_add(f->arena, f->groups[i].equations, e);
-        f->groups[i].product = is_product(p, e);
+        if (is_product(p, e)) {
+            struct product product;
+
+            f->groups[i].product = e;
+            f->groups[i].leads = !e->recurrence && product_match(p, e, &product) && product.row_axes == e->rank - 1;
+        }
         f->groups[i].recurrence = e->recurrence;
         f->groups[i].alone = e->kind == IR_OPAQUE   ? "an operation that is no equation"
                              : e->targets           ? "a scatter"

@@ -18,14 +18,6 @@ struct pairing {
     bool constrained; /* some read has restricted it; before that it stands for everything */
 };
 
-const struct ir_tensor *product_of_group(const struct ir_program *p, const struct group *group)
-{
-    for (int i = 0; group->product && i < group->equations.count; i++)
-        if (is_product(p, group->equations.at[i]))
-            return group->equations.at[i];
-    return NULL;
-}
-
 bool may_be_in_parts(const struct ir_tensor *e)
 {
     return (e->reduction == IR_SUM || e->reduction == IR_PRODUCT || e->reduction == IR_MAXIMUM ||
@@ -413,17 +405,15 @@ static bool runs_alone(const struct fusion *f, const struct group *g, const stru
 }
 
 /* May b, maps and sums of them in parts, be made of the product's tiles in a as they are done? */
-static bool may_follow(const struct fusion *f, const struct group *a, const struct group *b, const struct pairing *pairs)
+static bool may_follow(const struct fusion *f, const struct group *a, const struct group *b,
+                       const struct pairing *pairs)
 {
-    const struct ir_tensor *q = product_of_group(f->p, a);
-    struct product product;
-
-    if (!q || b->product || b->alone || a->recurrence || pairs->count < a->depth || pairs->count < b->depth)
+    if (!a->leads || b->product || pairs->count < a->depth || pairs->count < b->depth)
         return false;
     for (int i = 0; i < b->equations.count; i++)
         if (b->equations.at[i]->reduction != IR_MAP && !f->members[b->equations.at[i]->number].in_parts)
             return false;
-    return product_match(f->p, q, &product) && product.row_axes == q->rank - 1;
+    return true;
 }
 
 static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pairing *pairs, const char **why)

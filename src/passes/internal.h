@@ -98,7 +98,8 @@ void inline_producers(struct ir_program *p);
 enum { MOST_LOOPS = 16, MOST_EQUATIONS = 40 };
 struct group {
     tensor_list equations; /* in program order; empty: joined into another */
-    bool product;
+    struct ir_tensor *product; /* or NULL; the others are maps of its numbers and sums of all of them */
+    bool leads;                /* they may be: its last axis is what its columns are */
     const char *alone;     /* why it is never joined with another, or NULL */
     const struct ir_recurrence *recurrence; /* of all its equations, or NULL; time is no parallel loop */
     int depth;             /* how many indices the kernel's parallel loop has */
@@ -133,8 +134,6 @@ bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char 
 /* Why two groups, the second reading the first, could not be one. */
 const char *why_not(struct fusion *f, int a, int b);
 void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth);
-/* The product of a group that has one; the others are maps. */
-const struct ir_tensor *product_of_group(const struct ir_program *p, const struct group *group);
 bool may_be_in_parts(const struct ir_tensor *e);
 
 /* ---- place.c ---- */

@@ -368,11 +368,10 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
         b.kernel->recurrence = group->equations.at[0]->recurrence;
         b.kernel->time = time_of(f, group->equations.at[0]);
     }
-    const struct ir_tensor *product = product_of_group(p, group);
-    if (product)
-        place(&b, p->tensors.at[product->number]);
+    if (group->product)
+        place(&b, group->product);
     for (int i = 0; i < group->equations.count; i++)
-        if (group->equations.at[i] == product)
+        if (group->equations.at[i] == group->product)
             continue;
         else if (group->equations.at[i]->kind == IR_EQUATION && !group->equations.at[i]->targets)
             place(&b, group->equations.at[i]);
