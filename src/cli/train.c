@@ -95,7 +95,6 @@ static void log_header(struct trainer *t)
     rnet_log_string(t->log, "cpu", machine.cpu);
     rnet_log_string(t->log, "isa", machine.isa);
     rnet_log_string(t->log, "blas", rnet_blas_core());
-    rnet_log_string(t->log, "code", t->turns[0].compiled.api->host());
     for (int i = 0; i < t->training->lets.count; i++) {
         char *key = arena_printf(t->options->arena, "let.%s", t->training->lets.at[i].name);
 
