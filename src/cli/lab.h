@@ -7,8 +7,9 @@
 /* What was seen of one `expect`, wherever it was looked at. */
 struct finding {
     const struct expectation *expectation; /* as it stands in the file */
-    const struct expectation *looked;      /* as it was lowered where the worst was seen; NULL: it was never looked at */
+    bool looked;
     struct expect_outcome outcome;
+    const char *place;                     /* of the element that decides: "item 3, k 2" or "" */
     bool skipped;                          /* it wants training, and --quick wants none */
 };
 
@@ -70,6 +71,10 @@ int lab_train(struct lab *lab, int (*then)(struct lab *lab));
 const char *keep_path(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed);
 bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values);
 int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values);
+/* The same for what was seen of the file's expects after its training. */
+const char *keep_path_of_training(struct lab *lab);
+bool keep_read_findings(struct lab *lab, const char *path);
+int keep_write_findings(struct lab *lab, const char *path);
 
 /* ---- lab_experiment.c ---- */
 

@@ -502,8 +502,11 @@ int lab_train(struct lab *lab, int (*then)(struct lab *lab))
     struct arm arm = arm_new(lab, NULL, lab->arena, lab->seed);
     struct unit *unit = lab->unit;
     struct data_source *source = lab->source;
+    const char *path = keep_path_of_training(lab);
     int precision = lab->precision, status;
 
+    if (keep_read_findings(lab, path))
+        return RNET_DONE;
     fprintf(stderr, "%s: training\n", lab->name);
     status = begin_arm(&arm);
     for (int i = 0; i < arm.seen.count && status == RNET_DONE; i++)
@@ -518,5 +521,5 @@ int lab_train(struct lab *lab, int (*then)(struct lab *lab))
     lab->unit = unit;
     lab->source = source;
     lab->precision = precision;
-    return status;
+    return status == RNET_DONE ? keep_write_findings(lab, path) : status;
 }

@@ -2,6 +2,7 @@
    is looked at where a data block calls it, else on the only data block that has all of its inputs. */
 #include "lab.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,20 @@ static struct finding *finding_of(struct lab *lab, const struct expectation *e)
             return &lab->findings.at[i];
     }
     return NULL;
+}
+
+static const char *place_of(struct lab *lab, const struct expectation *e, const struct expect_outcome *o)
+{
+    const char *text = "";
+
+    for (int i = 0; i < o->rank; i++) {
+        const struct expect_axis *axis = &e->axes.at[i];
+
+        if (axis->extent > 1 || o->index[i])
+            text = arena_printf(lab->arena, "%s%s%s %" PRId64, text, *text ? ", " : "", axis->batch ? "item" : axis->name,
+                                o->index[i]);
+    }
+    return text;
 }
 
 /* Whatever was seen before stays unless this is worse. */
@@ -38,7 +53,8 @@ void note_outcome(struct lab *lab, const struct expectation *e, const struct exp
         }
     }
     f->outcome = all;
-    f->looked = e;
+    f->looked = true;
+    f->place = place_of(lab, e, outcome);
 }
 
 static bool was_looked_at(const struct lab *lab, const char *model)

@@ -13,20 +13,6 @@ static const char *operator_text(int op)
     return op == '=' ? "==" : op == '!' ? "!=" : op == 'l' ? "<=" : op == 'g' ? ">=" : op == '<' ? "<" : ">";
 }
 
-static void add_place(struct text *out, const struct finding *f)
-{
-    const char *joint = " at ";
-
-    for (int i = 0; i < f->outcome.rank; i++) {
-        const struct expect_axis *axis = &f->looked->axes.at[i];
-
-        if (axis->extent == 1 && !f->outcome.index[i])
-            continue;
-        text_addf(out, "%s%s %" PRId64, joint, axis->batch ? "item" : axis->name, f->outcome.index[i]);
-        joint = ", ";
-    }
-}
-
 static void add_numbers(struct text *out, const struct expect_outcome *o)
 {
     text_addf(out, "%.9g %s %.9g", o->left, operator_text(o->op), o->right);
@@ -61,13 +47,13 @@ static void print_finding(const struct lab *lab, const struct finding *f)
     text_add(&text, f->expectation->text);
     if (f->looked && o->holds) {
         text_addf(&text, "   %" PRId64 " element%s; nearest", o->elements, o->elements == 1 ? "" : "s");
-        add_place(&text, f);
+        text_addf(&text, "%s%s", *f->place ? " at " : "", f->place);
         text_add(&text, ": ");
         add_numbers(&text, o);
     } else if (f->looked) {
         text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path, line, column,
                   o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
-        add_place(&text, f);
+        text_addf(&text, "%s%s", *f->place ? " at " : "", f->place);
         text_add(&text, ": ");
         text_add_missed(&text, o);
     } else if (!f->skipped) {

@@ -206,7 +206,10 @@ static void what_is_trained_is_looked_at_afterwards(void **state)
     assert_contains(o.out, "abs(m.w - 2) < 1e-3   1 element; ");
     assert_contains(o.out, "abs(z - one.y) < 1e-2   80 elements; ");
     assert_contains(o.out, "7 of 7 met\n");
-    run_expecting(1, "test -e runs");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet >first && rnetc lab net.rnet >second && cmp first second");
+    assert_null(strstr(o.error, "training"));
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet --fresh >second && cmp first second");
+    assert_contains(o.error, "net: training\n");
     o = run_expecting(RNET_DONE, "rnetc lab net.rnet --quick");
     assert_contains(o.out, "skipped   12  fits");
     assert_contains(o.out, "1 of 1 met\n");
