@@ -434,6 +434,27 @@ int data_for_model(struct unit *unit, const char *model, const char **data, data
     return found;
 }
 
+/* Where a train block averages parameters, evaluation is of the averages. */
+static void stand_ins_of_averages(struct unit *unit, const char *model, struct workspace *w, struct extraction *x)
+{
+    struct map *averages = map_new(unit->arena);
+
+    for (int i = 0; i < unit->trainings.count; i++)
+        if (!strcmp(unit->trainings.at[i]->name, model)) {
+            struct train_block *block = read_train_block(unit, unit->trainings.at[i]);
+
+            averages = map_new(unit->arena); /* the last block is the one that was left */
+            if (block)
+                averages_of(unit, block, w, averages);
+        }
+    for (int i = 0; i < w->parameters.count; i++) {
+        const char *state = map_get(averages, w->parameters.at[i]->path);
+
+        if (state)
+            extraction_rename(x, w->parameters.at[i]->leaf, IR_STATE, state);
+    }
+}
+
 struct expect_program *lower_expects(struct unit *unit, const char *name, const char *data_name, const char *split_name,
                                      int64_t items, struct lower_options options, struct diagnostics *d)
 {
@@ -484,6 +505,8 @@ struct expect_program *lower_expects(struct unit *unit, const char *name, const 
         list_add(unit->arena, sides, side);
     }
     x = extraction_new(unit->arena, w->program, name, precision);
+    if (trained)
+        stand_ins_of_averages(unit, name, w, x);
     for (int i = 0; i < sides.count; i++)
         extraction_want(x, sides.at[i].tensor);
     out->program = extraction_run(x);

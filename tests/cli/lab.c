@@ -217,6 +217,21 @@ static void what_is_trained_is_looked_at_afterwards(void **state)
     leave_folder();
 }
 
+/* w runs to 2 with the steps; its mean over them stays behind. */
+static void averages_stand_for_parameters(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "model m() -> z {\n    param w = 0\n    z = w\n"
+                           "    expect abs(z - 1.5) < 0.4\n    expect z == w\n}\n"
+                           "model look() -> z {\n    z = m.w\n    expect abs(z - 2) < 1e-3\n}\n"
+                           "train m {\n    loss = (z - 2)^2\n    optimizer = gd(rate = 0.25)\n    average = ema(0.97)\n"
+                           "    steps = 40\n    precision = f64\n}\n");
+    run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    leave_folder();
+}
+
 static void training_fails_if_its_report_is_not_as_expected(void **state)
 {
     struct outcome o;
@@ -241,6 +256,7 @@ int main(void)
         cmocka_unit_test(data_and_models_are_looked_at),        cmocka_unit_test(seeds_and_settings_are_the_programs),
         cmocka_unit_test(what_nothing_computes_is_no_success),  cmocka_unit_test(a_folder_has_a_line_a_file),
         cmocka_unit_test(what_is_trained_is_looked_at_afterwards),
+        cmocka_unit_test(averages_stand_for_parameters),
         cmocka_unit_test(training_fails_if_its_report_is_not_as_expected)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
