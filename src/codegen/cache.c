@@ -167,7 +167,8 @@ void cache_write(const struct cache *cache, const struct unit *unit)
     data = arena_alloc(arena, bytes);
     memcpy(head.magic, magic, sizeof magic);
     memcpy(data, &head, sizeof head);
-    memcpy(data + sizeof head, unit->functions, functions);
+    if (functions)
+        memcpy(data + sizeof head, unit->functions, functions);
     memcpy(data + sizeof head + functions, unit->object, unit->bytes);
     head.check = check_of(data, bytes, unit->key);
     memcpy(data, &head, sizeof head);

@@ -4,7 +4,10 @@
    two steps are a few hundred operations deep, and quotients of small differences (normalisers, adam) magnify by some 1e4.
    In f32 to 2e-3 against the evaluator in f64: the same with 6e-8.
    A tensor may be worse conditioned than that: a gradient that is 0 but for rounding, a sign of such a number, a tie. Then the
-   evaluator itself answers otherwise when its leaves move by a rounding, and a thousand times that movement is allowed.
+   evaluator itself answers otherwise when its leaves move by a rounding, and a thousand times that movement is allowed. What is
+   lost within (1 - y^2 where y is 1 but for the last bits) no leaf shows: of f32, ten times what the evaluator loses when it
+   rounds each operation to f32 is allowed too. Finite differences say nothing where the objective jumps as leaves move by a
+   rounding.
    Threads, and code made quickly against code as users get it: the same bits. */
 #include <inttypes.h>
 #include <math.h>
@@ -21,7 +24,7 @@ struct subject {
     int block;
     unsigned checks;
     struct arena *keep;
-    struct outcome wanted, moved, moved_single;
+    struct outcome wanted, moved, moved_single, rounded;
     struct verdict *out;
 };
 
@@ -55,10 +58,25 @@ static bool move(struct subject *c, bool single, struct outcome *moved)
     if (moved->results.count)
         return true;
     fine = work_new(&again, c->unit, c->block, false, c->checks, c->out);
-    if (fine)
+    if (fine) {
         run_evaluator(&again, c->keep, single ? 1e-6 : 1e-14, moved);
+        for (int j = 0; single && j < again.jobs.count; j++)
+            for (int i = 0; i < again.jobs.at[j].program->tensors.count; i++) {
+                struct ir_tensor *t = again.jobs.at[j].program->tensors.at[i];
+                t->single |= t->kind == IR_EQUATION && !t->whole;
+            }
+        if (single)
+            run_evaluator(&again, c->keep, 0, &c->rounded);
+    }
     work_free(&again);
     return fine;
+}
+
+static double distance(const struct outcome *other, const struct result *w)
+{
+    const struct result *m = result_find(other, w->name);
+
+    return m ? relative(m->numbers, w->numbers, w->count) : 0;
 }
 
 static bool agree(struct subject *c, const char *how, bool single, const struct outcome *found)
@@ -75,7 +93,7 @@ static bool agree(struct subject *c, const char *how, bool single, const struct 
         return true;
     }
     for (int i = 0; i < wanted->results.count; i++) {
-        const struct result *w = &wanted->results.at[i], *f = result_find(found, w->name), *m;
+        const struct result *w = &wanted->results.at[i], *f = result_find(found, w->name);
         double error = f ? relative(f->numbers, w->numbers, w->count) : 0, allowed = tolerance;
         int64_t worst = 0;
 
@@ -83,10 +101,10 @@ static bool agree(struct subject *c, const char *how, bool single, const struct 
             continue;
         if (!move(c, single, moved))
             return false;
-        m = result_find(moved, w->name);
-        if (m)
-            allowed = fmax(tolerance, magnified * relative(m->numbers, w->numbers, w->count));
-        if (error <= allowed || moved->nonfinite) {
+        allowed = fmax(tolerance, magnified * distance(moved, w));
+        if (single)
+            allowed = fmax(allowed, 10 * distance(&c->rounded, w));
+        if (error <= allowed || moved->nonfinite || (single && c->rounded.nonfinite)) {
             c->out->excused = true;
             continue;
         }
@@ -139,6 +157,34 @@ static bool check_compiled(struct subject *c, bool fused, bool single)
     return right;
 }
 
+/* Does the objective jump when its leaves, among the first `count` tensors, move by so little that it should hardly change? */
+static bool jumps(const struct ir_program *p, const struct ir_values *values, int count)
+{
+    static const double moves[] = {1e-13, 1e-9, 1e-6};
+    const struct ir_tensor *objective = program_output(p, "objective");
+
+    for (int m = 0; m < 3; m++) {
+        double low = INFINITY, high = -INFINITY;
+        for (int n = 0; n < 16; n++) {
+            struct arena *arena = arena_new();
+            struct ir_values moved = ir_values_new(arena, p);
+            for (int i = 0; i < count; i++) {
+                const struct ir_tensor *t = p->tensors.at[i];
+                bool leaf = t->kind == IR_INPUT || t->kind == IR_SCALAR || outlives_step(t);
+                for (int64_t k = 0; leaf && k < ir_elements(t); k++)
+                    moved.at[i][k] = values->at[i][k] * (t->whole ? 1 : 1 + moves[m] * input_number(t, 100 + n, k));
+            }
+            ir_evaluate(p, &moved, (struct ir_run){.seed = SEED, .step = 1});
+            low = fmin(low, moved.at[objective->number][0]);
+            high = fmax(high, moved.at[objective->number][0]);
+            arena_free(arena);
+        }
+        if (high - low > (1e3 * moves[m] + 1e-9) * (1 + fabs(high)))
+            return true;
+    }
+    return false;
+}
+
 static bool check_gradients(struct subject *c)
 {
     struct work work;
@@ -154,6 +200,7 @@ static bool check_gradients(struct subject *c)
     for (int n = 0; right && n < work.training->phases.count; n++) {
         struct ir_program *p = work.training->phases.at[n].objective;
         struct ir_values values = ir_values_new(work.arena, p);
+        int count = p->tensors.count; /* gradcheck appends to p */
         parameters.count = 0;
         for (int i = 0; i < p->tensors.count; i++) {
             struct ir_tensor *t = p->tensors.at[i];
@@ -172,7 +219,9 @@ static bool check_gradients(struct subject *c)
         if (wrong)
             right = failed(c->out, "gradcheck", "%s", wrong);
         for (int i = 0; right && i < parameters.count; i++)
-            if (!results[i].passed)
+            if (!results[i].passed && jumps(p, &values, count))
+                c->out->excused = true;
+            else if (!results[i].passed)
                 right = failed(c->out, "gradient", "%s, element %" PRId64 ": %.12g, by differences %.12g",
                              results[i].tensor->name, results[i].element, results[i].analytic, results[i].numeric);
     }

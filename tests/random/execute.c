@@ -333,7 +333,7 @@ static bool build_one(struct compiled *c, struct ir_program *p, struct layout *l
     if (!verified(p, "plan", out))
         return false;
     c->program = p;
-    c->code = c->api->compile(p, &(struct code_options){.quick = quick}, &timing, &wrong);
+    c->code = c->api->compile(p, &(struct code_options){.quick = quick, .threads = 1}, &timing, &wrong);
     return c->code || failed(out, "codegen", "program %s: %s", p->name, wrong);
 }
 

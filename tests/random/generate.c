@@ -176,6 +176,9 @@ const char *read_value(struct generator *g, const struct value *v, axis_set free
     const char *text = "";
     bool outside = false;
 
+    /* The derivative of what is carried, read at the time as a place too, is refused. */
+    if (*v->first)
+        free &= ~g->time;
     g->sample |= v->sample;
     g->meets |= v->meets;
     if (!v->rank && !*v->first)
@@ -187,9 +190,13 @@ const char *read_value(struct generator *g, const struct value *v, axis_set free
         text = arena_printf(g->arena, "%.*s", (int)strcspn(v->first, ","), v->first);
     else
         text = arena_printf(g->arena, "%s%s", v->first, text);
-    if (outside || (!v->choices && chance(g, 3)))
-        return arena_printf(g->arena, "(%s[%s] else %s)", v->name, text,
-                            v->choices ? "0" : depth > 0 ? random_expression(g, free, 0) : "0.5");
+    if (outside || (!v->choices && chance(g, 3))) {
+        /* It may be that the else is never taken: then its samples do not count. */
+        bool sample = g->sample;
+        const char *otherwise = v->choices ? "0" : depth > 0 ? random_expression(g, free, 0) : "0.5";
+        g->sample = sample;
+        return arena_printf(g->arena, "(%s[%s] else %s)", v->name, text, otherwise);
+    }
     return arena_printf(g->arena, "%s[%s]", v->name, text);
 }
 

@@ -124,7 +124,9 @@ static void settings(struct generator *g, const char *loss, const char *group)
     static const char *const averages[] = {"ema(0.9)", "running_mean()"};
 
     line(g, "loss = %s", loss);
-    if (chance(g, 40))
+    if (chance(g, 8) && group && strcmp(group, "weights"))
+        line(g, "penalty = 0.1 * l2(grad(mean[batch] total, %s))", group);
+    else if (chance(g, 40))
         line(g, "penalty = %s", penalties[below(g, 4)]);
     if (chance(g, 10))
         line(g, "probe = gains(0.1)");

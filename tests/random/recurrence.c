@@ -3,7 +3,8 @@
 #include "generate.h"
 
 /* What stands in a block besides, of the carried name at the step before: " + term"s for the first carried value, "" if nothing. */
-static const char *inside(struct generator *g, const char *carried, const char *cell, const char *before, const char *u, int units)
+static const char *inside(struct generator *g, const char *carried, const char *cell, const char *before, const char *u, int units,
+                          int steps_outside)
 {
     const char *terms = "";
 
@@ -21,12 +22,24 @@ static const char *inside(struct generator *g, const char *carried, const char *
         terms = arena_printf(g->arena, "%s + (if training then %s%s else 0.4)", terms, e,
                              each ? arena_printf(g->arena, "[%s]", u) : "");
     }
-    if (chance(g, 15)) {
+    /* In the first step alone what is carried may be a number that is known, and has no name. */
+    if (steps_outside > 1 && chance(g, 15)) {
         const char *r = name_new(g, "r"), *e = name_new(g, "e"), *d = name_new(g, "g");
         line(g, "%s[%s] = tanh(%s[%s, %s])", r, u, carried, before, u);
         line(g, "%s = sum[%s] %s[%s]^3", e, u, r, u);
         line(g, "%s = grad(%s, %s)", d, e, r);
         terms = arena_printf(g->arena, "%s + 0.2 * %s[%s]", terms, d, u);
+    }
+    if (chance(g, 8)) {
+        const char *k = name_new(g, "k");
+        line(g, "%s[%s] = rank[%s](%s[%s, %s] + 0.1 * sin(3 * %s))", k, u, u, carried, before, u, u);
+        terms = arena_printf(g->arena, "%s + 0.1 * %s[%s]", terms, k, u);
+    }
+    if (chance(g, 8)) {
+        const char *x = name_new(g, "x");
+        line(g, "%s[k: %d] = solve[%s; k](2 * (%s == k) + 0.1 * %s[%s, k], %s[%s, %s] + 0.2 * %s)", x, units, u, u, carried, before,
+             carried, before, u, u);
+        terms = arena_printf(g->arena, "%s + 0.3 * %s[%s]", terms, x, u);
     }
     if (chance(g, 15)) {
         /* An inner recurrence, from what is carried or from a constant. */
@@ -86,7 +99,7 @@ void statement_recurrence(struct generator *g)
                                     .sample = sample,
                                     .meets = meets});
     t_index = arena_printf(g->arena, "%s %s", tt, step);
-    more = inside(g, names[0], cell, t_index, uu, g->axes[u].extent);
+    more = inside(g, names[0], cell, t_index, uu, g->axes[u].extent, g->axes[t].extent);
     if (chance(g, 50)) {
         axis_set local = some_axes(g, ALL & ~time, 1 + below(g, 2));
         const char *z = name_new(g, "z"), *left, *right;

@@ -113,8 +113,34 @@ static int run_all(int64_t count, uint64_t seed, char **paths, double until)
     return tally.failed > 0 || (!paths && (tally.excused * 3 > count || tally.refused * 10 > count));
 }
 
+/* Kernels of all programs are kept in a folder that is made for this run: many are equal. */
+static char cache[600];
+
+static void remove_cache(void)
+{
+    char command[700];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", cache);
+    if (system(command))
+        fprintf(stderr, "%s is left\n", cache);
+}
+
+static void make_cache(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    snprintf(cache, sizeof cache, "%s/rnet-random-XXXXXX", folder && *folder ? folder : "/tmp");
+    if (!mkdtemp(cache)) {
+        perror(cache);
+        exit(1);
+    }
+    setenv("RNET_CACHE", cache, 1);
+    atexit(remove_cache);
+}
+
 int main(int argc, char **argv)
 {
+    const struct code_api *api;
     struct rnet_error error;
 
     setenv("RNET_CODEGEN_MODULE", CODEGEN_MODULE, 0);
@@ -123,10 +149,13 @@ int main(int argc, char **argv)
         fputs(random_program(arena_new(), strtoull(argv[2], NULL, 10)), stdout);
         return 0;
     }
-    if (!codegen_open(&error)) {
+    api = codegen_open(&error);
+    if (!api) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
+    api->host(); /* loads LLVM once for all processes that are forked from this one */
+    make_cache();
     if (argc == 3 && strspn(argv[1], "0123456789") == strlen(argv[1]))
         return run_all(strtoll(argv[1], NULL, 10), strtoull(argv[2], NULL, 10), NULL, INFINITY);
     if ((argc == 4 || argc == 5) && !strcmp(argv[1], "for") && !strcmp(argv[3], "hours")) {

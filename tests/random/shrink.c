@@ -13,7 +13,7 @@
 
 #include "random.h"
 
-enum { SECONDS = 60 };
+enum { SECONDS = 300 };
 
 static int temporary(char *path, size_t size)
 {

@@ -51,7 +51,7 @@ static void equation(struct generator *g)
 
 const char *parameter(struct generator *g, axis_set in, axis_set out, const char *letter)
 {
-    static const char *const made[] = {"he_normal", "glorot", "lecun_normal", "he_uniform"};
+    static const char *const made[] = {"he_normal", "glorot", "lecun_normal", "he_uniform", "orthogonal"};
     const char *name = name_new(g, letter), *axes, *ins, *outs;
     int order[AXES], count;
 
@@ -63,7 +63,7 @@ const char *parameter(struct generator *g, axis_set in, axis_set out, const char
     else if (!out)
         line(g, "param %s[%s] ~ normal(0, 0.5)", name, axes);
     else
-        line(g, "param %s[%s] ~ %s[%s; %s]", name, axes, made[below(g, 4)], ins, outs);
+        line(g, "param %s[%s] ~ %s[%s; %s]", name, axes, made[below(g, 5)], ins, outs);
     g->sample = g->meets = false;
     value_add(g, value_over(g, name, order, count))->leaf = true;
     return name;
