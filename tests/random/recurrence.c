@@ -36,7 +36,7 @@ static const char *inside(struct generator *g, const char *carried, const char *
         terms = arena_printf(g->arena, "%s + 0.1 * %s[%s]", terms, k, u);
     }
     if (chance(g, 8)) {
-        const char *x = name_new(g, "x");
+        const char *x = name_new(g, "f");
         line(g, "%s[k: %d] = solve[%s; k](2 * (%s == k) + 0.1 * %s[%s, k], %s[%s, %s] + 0.2 * %s)", x, units, u, u, carried, before,
              carried, before, u, u);
         terms = arena_printf(g->arena, "%s + 0.3 * %s[%s]", terms, x, u);
