@@ -7,13 +7,15 @@
 #include "tile.h"
 
 /* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made
-   of them. Where k is one block, C is written once, so few rows at a time keep to the first. PAGE: addresses apart by a
-   multiple share their places in the first cache. */
+   of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one block, C is
+   written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple share their places in the
+   first cache. */
 enum {
     ROWS_AT_A_TIME = 448,
     ROWS_OF_ONE_BLOCK = 56,
     ROWS_TURNED = 112,
     PANELS_AT_A_TIME = 8,
+    PANELS_OF_ROWS = 96,
     PARTS_WANTED = 16,
     INSIDE_BYTES = 1 << 16,
     PAGE = 4096
@@ -122,7 +124,10 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->tall = plan->rows - (plan->height - 1) * plan->blocks;
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
-    plan->panels_each = plan->panels < PANELS_AT_A_TIME ? plan->panels : PANELS_AT_A_TIME;
+    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= BLOCK_K;
+    plan->panels_each = whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME;
+    if (plan->panels_each > plan->panels)
+        plan->panels_each = plan->panels;
     plan->blocks_each = (plan->turned             ? ROWS_TURNED
                          : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
                                                   : ROWS_AT_A_TIME) /
