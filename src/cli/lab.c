@@ -149,7 +149,8 @@ static void print_line(const struct lab *lab, int widest)
     if (lab->skipped)
         snprintf(also + strlen(also), sizeof also - strlen(also), " (%d skipped)", lab->skipped);
     printf("%-*s  %2d/%-2d  %6.2f s  %-7s %s%s\n", widest, lab->name, lab->met, lab->total, lab->seconds,
-           !lab->total && lab->status == RNET_DONE && lab->skipped ? "skipped" : verdict_of(lab->status), lab->title, also);
+           !lab->total && lab->status == RNET_DONE && lab->skipped ? "skipped" : verdict_of(lab->status), lab->title,
+           also);
 }
 
 /* ---- files and folders ---- */

@@ -1,6 +1,6 @@
-/* lab_arm.c: one run of an experiment: the program with the arm's settings and seed is trained in memory, what it reports is kept as
-   series, and what the experiment records is evaluated on them. Data blocks and models without inputs that are recorded are computed
-   after the training, with the parameters that it left. */
+/* lab_arm.c: one run of an experiment: the program with the arm's settings and seed is trained in memory, what it
+   reports is kept as series, and what the experiment records is evaluated on them. Data blocks and models without
+   inputs that are recorded are computed after the training, with the parameters that it left. */
 #include "lab.h"
 
 #include <inttypes.h>
@@ -97,8 +97,9 @@ static void see_report(void *context, const struct trainer *t)
     if (!arm->e && t->training->report)
         see_expects(arm, t);
     for (int i = 0; t->training->report && i < t->result.count; i++)
-        add_point(arm, series_of(arm, t->block, t->training->model, t->training->report->split.name, t->result.at[i].name), t,
-                  t->result.at[i].value);
+        add_point(arm,
+                  series_of(arm, t->block, t->training->model, t->training->report->split.name, t->result.at[i].name),
+                  t, t->result.at[i].value);
 }
 
 /* ---- training ---- */
@@ -107,7 +108,8 @@ static int train_arm(struct arm *arm)
 {
     struct diagnostics *d = diagnostics_new(arm->arena);
     struct watcher watcher = {arm, see_step, see_report};
-    struct trainer trainer = {.options = &arm->options, .unit = arm->unit, .clock = {.unit = arm->unit}, .watcher = &watcher};
+    struct trainer trainer = {
+        .options = &arm->options, .unit = arm->unit, .clock = {.unit = arm->unit}, .watcher = &watcher};
     struct training **trainings = NEW_ARRAY(arm->arena, struct training *, unit_trainings(arm->unit) + 1);
     int status;
 
@@ -263,7 +265,8 @@ static double output_number(struct arm *arm, const struct node *node, const char
     struct diagnostics *d = diagnostics_new(arm->arena);
     const char *dot = strchr(path, '.');
     const char *model = arena_slice(arm->arena, path, (size_t)(dot - path));
-    struct lower_options options = {.precision = arm->precision, .items = data_source_items, .items_context = arm->source};
+    struct lower_options options = {
+        .precision = arm->precision, .items = data_source_items, .items_context = arm->source};
     struct expect_program *p = lower_expects(arm->unit, model, NULL, NULL, 1, options, d);
     struct wanted wanted = {arm, node, dot + 1, NAN};
 

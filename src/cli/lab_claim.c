@@ -1,6 +1,7 @@
-/* lab_claim.c: do the claims of an experiment hold? A claim compares means over seeds: the difference of its sides is taken seed by
-   seed, and holds if its mean is beyond two of its standard errors; `<=` and `>=` hold unless the mean is so far on the wrong side. An
-   expect holds for every seed. A setting that a claim does not name means each of its values. */
+/* lab_claim.c: do the claims of an experiment hold? A claim compares means over seeds: the difference of its sides is
+   taken seed by seed, and holds if its mean is beyond two of its standard errors; `<=` and `>=` hold unless the mean is
+   so far on the wrong side. An expect holds for every seed. A setting that a claim does not name means each of its
+   values. */
 #include "lab.h"
 
 #include <inttypes.h>
@@ -12,9 +13,9 @@ struct court {
     struct lab *lab;
     const struct trial *trial;
     const struct experiment *e;
-    int *chosen;  /* value of each setting that is free, at the case that is judged */
+    int *chosen; /* value of each setting that is free, at the case that is judged */
     bool *free;
-    int *arm;     /* room for a read */
+    int *arm; /* room for a read */
     int seed;
 };
 
@@ -164,7 +165,8 @@ static double call_function(const struct court *c, const struct node *node)
 
 void summarise(const struct trial *trial, int arm, int record, double *mean, double *error)
 {
-    const double *values = trial->values + (size_t)arm * (size_t)trial->seeds * (size_t)trial->experiment->records.count;
+    const double *values =
+        trial->values + (size_t)arm * (size_t)trial->seeds * (size_t)trial->experiment->records.count;
     double squares = 0;
 
     *mean = 0;

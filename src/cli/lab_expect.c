@@ -1,5 +1,5 @@
-/* lab_expect.c: expectations of data blocks and of models that nothing trains. Models begin as they are initialised; one with inputs
-   is looked at where a data block calls it, else on the only data block that has all of its inputs. */
+/* lab_expect.c: expectations of data blocks and of models that nothing trains. Models begin as they are initialised;
+   one with inputs is looked at where a data block calls it, else on the only data block that has all of its inputs. */
 #include "lab.h"
 
 #include <inttypes.h>
@@ -26,8 +26,8 @@ static const char *place_of(struct lab *lab, const struct expectation *e, const 
         const struct expect_axis *axis = &e->axes.at[i];
 
         if (axis->extent > 1 || o->index[i])
-            text = arena_printf(lab->arena, "%s%s%s %" PRId64, text, *text ? ", " : "", axis->batch ? "item" : axis->name,
-                                o->index[i]);
+            text = arena_printf(lab->arena, "%s%s%s %" PRId64, text, *text ? ", " : "",
+                                axis->batch ? "item" : axis->name, o->index[i]);
     }
     return text;
 }
@@ -145,7 +145,8 @@ static int put_off(struct lab *lab, const expectation_list *expects)
 static int look_at_split(struct lab *lab, const char *data, const char *split, bool after)
 {
     struct diagnostics *d = diagnostics_new(lab->arena);
-    struct lower_options options = {.precision = lab->precision, .items = data_source_items, .items_context = lab->source};
+    struct lower_options options = {
+        .precision = lab->precision, .items = data_source_items, .items_context = lab->source};
     struct data_program *p = lower_data(lab->unit, data, split, NULL, 0, 0, options, d);
     struct made_sides made = {lab, data, split};
     struct rnet_error error;
@@ -190,8 +191,8 @@ static double *computed_values(void *context, const char *output)
     return numbers;
 }
 
-int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source, const struct expect_program *p, int64_t items,
-                  uint64_t seed, void (*see)(void *context, struct instance *in), void *context)
+int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source, const struct expect_program *p,
+                  int64_t items, uint64_t seed, void (*see)(void *context, struct instance *in), void *context)
 {
     struct compile_options compiling = {.fuse = !lab->options->no_fuse, .generate = true};
     struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
@@ -256,7 +257,8 @@ static void see_expects(void *context, struct instance *in)
 static int look_at_model(struct lab *lab, const char *model, const char *data, const char *split, bool after)
 {
     struct diagnostics *d = diagnostics_new(lab->arena);
-    struct lower_options options = {.precision = lab->precision, .items = data_source_items, .items_context = lab->source};
+    struct lower_options options = {
+        .precision = lab->precision, .items = data_source_items, .items_context = lab->source};
     int64_t items = 1;
     struct expect_program *p;
 
@@ -272,7 +274,8 @@ static int look_at_model(struct lab *lab, const char *model, const char *data, c
         return put_off(lab, &p->expects);
     if (!p->expects.count || p->trained != after)
         return RNET_DONE;
-    return lab_run_model(lab, lab->unit, lab->source, p, items, lab->seed, see_expects, &(struct model_expects){lab, p, items});
+    return lab_run_model(lab, lab->unit, lab->source, p, items, lab->seed, see_expects,
+                         &(struct model_expects){lab, p, items});
 }
 
 static int look_at_model_on_data(struct lab *lab, const char *model, bool after)
@@ -282,7 +285,8 @@ static int look_at_model_on_data(struct lab *lab, const char *model, bool after)
     int found = data_for_model(lab->unit, model, &data, &splits), status = RNET_DONE;
 
     if (found != 1)
-        return complain(RNET_SOURCE, "%s: the model %s expects something, and %s; call it in a data block", lab->path, model,
+        return complain(RNET_SOURCE, "%s: the model %s expects something, and %s; call it in a data block", lab->path,
+                        model,
                         found ? "several data blocks have all of its inputs" : "no data block has all of its inputs");
     for (int i = 0; i < splits.count && status == RNET_DONE; i++)
         status = look_at_model(lab, model, data, splits.at[i], after);

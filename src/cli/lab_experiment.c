@@ -26,7 +26,8 @@ const char *arm_text(struct arena *arena, const struct experiment *e, const int 
 static int run_trial(struct lab *lab, struct trial *trial)
 {
     const struct experiment *e = trial->experiment;
-    int *chosen = NEW_ARRAY(lab->arena, int, e->settings.count + 1), status = RNET_DONE, total = trial->arms * trial->seeds;
+    int *chosen = NEW_ARRAY(lab->arena, int, e->settings.count + 1), status = RNET_DONE,
+        total = trial->arms * trial->seeds;
 
     for (int run = 0; run < total && status == RNET_DONE;) {
         double *values = trial->values + (size_t)run * (size_t)e->records.count;
@@ -48,7 +49,8 @@ static int run_trial(struct lab *lab, struct trial *trial)
             status = keep_write(lab, path, e, what, values);
         run += status == RNET_DONE;
         if (status == RNET_INTERRUPTED || (status == RNET_DONE && rnet_interrupt_asked()))
-            status = complain(RNET_INTERRUPTED, "interrupted; `rnetc lab %s` goes on with %d of %d", lab->path, run + 1, total);
+            status = complain(RNET_INTERRUPTED, "interrupted; `rnetc lab %s` goes on with %d of %d", lab->path, run + 1,
+                              total);
     }
     return status;
 }
@@ -77,7 +79,8 @@ int lab_experiments(struct lab *lab)
             trial->skipped = true;
             continue;
         }
-        trial->values = NEW_ARRAY(lab->arena, double, (size_t)trial->arms * (size_t)trial->seeds * (size_t)e->records.count);
+        trial->values =
+            NEW_ARRAY(lab->arena, double, (size_t)trial->arms *(size_t)trial->seeds *(size_t)e->records.count);
         status = run_trial(lab, trial);
         trial->done = status == RNET_DONE;
         if (trial->done)

@@ -1,5 +1,5 @@
-/* lab_keep.c: finished runs of experiments, a small file each, so that a laboratory that was interrupted goes on. The name is a hash of
-   all that the numbers depend on; numbers are written so that they come back bit for bit. */
+/* lab_keep.c: finished runs of experiments, a small file each, so that a laboratory that was interrupted goes on. The
+   name is a hash of all that the numbers depend on; numbers are written so that they come back bit for bit. */
 #include "lab.h"
 
 #include <errno.h>
@@ -30,8 +30,8 @@ static uint64_t hash_of_run(const struct lab *lab, uint64_t seed)
 
 static const char *path_of(struct lab *lab, const char *name, uint64_t hash)
 {
-    return arena_printf(lab->arena, "%s/%s/%s-%016" PRIx64, lab->options->out ? lab->options->out : "runs/lab", lab->name, name,
-                        hash);
+    return arena_printf(lab->arena, "%s/%s/%s-%016" PRIx64, lab->options->out ? lab->options->out : "runs/lab",
+                        lab->name, name, hash);
 }
 
 const char *keep_path(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed)
@@ -143,8 +143,8 @@ int keep_write_findings(struct lab *lab, const char *path)
             fputs("unseen\n", file);
             continue;
         }
-        fprintf(file, outcome_format, o->elements, o->failed, (int)o->holds, o->op, (int)o->parts, o->miss, o->left, o->right,
-                o->first, o->second);
+        fprintf(file, outcome_format, o->elements, o->failed, (int)o->holds, o->op, (int)o->parts, o->miss, o->left,
+                o->right, o->first, o->second);
         fprintf(file, "@%s\n", f->place);
     }
     return end_file(file, path, draft);
@@ -158,8 +158,8 @@ static bool read_finding(struct lab *lab, char *line, struct finding *f)
 
     if (!strcmp(line, "unseen\n"))
         return true;
-    if (!place || sscanf(line, "%" SCNd64 " %" SCNd64 " %d %d %d %la %la %la %la %la", &o->elements, &o->failed, &holds, &o->op,
-                         &parts, &o->miss, &o->left, &o->right, &o->first, &o->second) != 10)
+    if (!place || sscanf(line, "%" SCNd64 " %" SCNd64 " %d %d %d %la %la %la %la %la", &o->elements, &o->failed, &holds,
+                         &o->op, &parts, &o->miss, &o->left, &o->right, &o->first, &o->second) != 10)
         return false;
     place[strcspn(place, "\n")] = 0;
     o->holds = holds != 0;

@@ -1,4 +1,5 @@
-/* lab_print.c: what a laboratory saw, as a table, as JSON, as CSV. Times are not among it: the same numbers give the same text. */
+/* lab_print.c: what a laboratory saw, as a table, as JSON, as CSV. Times are not among it: the same numbers give the
+ * same text. */
 #include "lab.h"
 
 #include <inttypes.h>
@@ -51,8 +52,8 @@ static void print_finding(const struct lab *lab, const struct finding *f)
         text_add(&text, ": ");
         add_numbers(&text, o);
     } else if (f->looked) {
-        text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path, line, column,
-                  o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
+        text_addf(&text, "\n          %s:%d:%d: %" PRId64 " of %" PRId64 " element%s fail%s; the worst", lab->path,
+                  line, column, o->failed, o->elements, o->elements == 1 ? "" : "s", o->failed == 1 ? "s" : "");
         text_addf(&text, "%s%s", *f->place ? " at " : "", f->place);
         text_add(&text, ": ");
         text_add_missed(&text, o);
@@ -63,22 +64,21 @@ static void print_finding(const struct lab *lab, const struct finding *f)
     text_free(&text);
 }
 
-
 /* ---- experiments ---- */
 
 static void print_arms(const struct trial *trial)
 {
     const struct experiment *e = trial->experiment;
-    int chosen[64], widths[64];
+    int chosen[MOST_VARIED], widths[MOST_VARIED];
 
-    for (int i = 0; i < e->settings.count && i < 64; i++) {
+    for (int i = 0; i < e->settings.count; i++) {
         widths[i] = (int)strlen(e->settings.at[i].name);
         for (int k = 0; k < e->settings.at[i].values.count; k++)
             if ((int)strlen(e->settings.at[i].values.at[k]) > widths[i])
                 widths[i] = (int)strlen(e->settings.at[i].values.at[k]);
     }
     printf("   ");
-    for (int i = 0; i < e->settings.count && i < 64; i++)
+    for (int i = 0; i < e->settings.count; i++)
         printf(" %-*s ", widths[i], e->settings.at[i].name);
     for (int r = 0; r < e->records.count; r++)
         printf(" %-22s", e->records.at[r].name);
@@ -86,7 +86,7 @@ static void print_arms(const struct trial *trial)
     for (int arm = 0; arm < trial->arms; arm++) {
         arm_choice(e, arm, chosen);
         printf("   ");
-        for (int i = 0; i < e->settings.count && i < 64; i++)
+        for (int i = 0; i < e->settings.count; i++)
             printf(" %-*s ", widths[i], e->settings.at[i].values.at[chosen[i]]);
         for (int r = 0; r < e->records.count; r++) {
             char cell[80];
@@ -227,7 +227,7 @@ static void print_head(const char *joint, struct span span, const char *title, c
 static void print_json_trial(const struct trial *trial)
 {
     const struct experiment *e = trial->experiment;
-    int chosen[64];
+    int chosen[MOST_VARIED];
 
     print_key("{", "name");
     print_string(e->name);
@@ -284,8 +284,8 @@ void print_lab_json(const struct lab *lab, const char *joint)
     print_string(lab->path);
     print_key(", ", "title");
     print_string(lab->title);
-    printf(", \"met\": %d, \"total\": %d, \"unmet\": %d, \"skipped\": %d, \"status\": %d, \"expects\": [", lab->met, lab->total,
-           lab->unmet, lab->skipped, lab->status);
+    printf(", \"met\": %d, \"total\": %d, \"unmet\": %d, \"skipped\": %d, \"status\": %d, \"expects\": [", lab->met,
+           lab->total, lab->unmet, lab->skipped, lab->status);
     for (int i = 0; i < lab->findings.count; i++) {
         const struct finding *f = &lab->findings.at[i];
 
@@ -313,7 +313,7 @@ void print_lab_json(const struct lab *lab, const char *joint)
 
 void print_lab_csv(const struct lab *lab)
 {
-    int chosen[64];
+    int chosen[MOST_VARIED];
 
     for (int t = 0; t < lab->trials.count; t++) {
         const struct trial *trial = &lab->trials.at[t];

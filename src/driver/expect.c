@@ -1,12 +1,13 @@
-/* expect.c: does an expectation hold for every element, and if not, by how much is it missed, and where? Numbers are compared as
-   doubles. What is not a number holds nothing, whichever way it is compared. */
+/* expect.c: does an expectation hold for every element, and if not, by how much is it missed, and where? Numbers are
+   compared as doubles. What is not a number holds nothing, whichever way it is compared. */
 #include "driver.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What a part of the formula says of one element. miss: how far the left side would have to move; below 0 if it holds. */
+/* What a part of the formula says of one element. miss: how far the left side would have to move; below 0 if it holds.
+ */
 struct said {
     bool holds, undefined;
     double miss;
@@ -126,7 +127,8 @@ void expect_check(const struct expectation *e, const double *const *sides, int64
 {
     struct arena *arena = arena_new();
     struct said *stack = NEW_ARRAY(arena, struct said, e->formula.count + 1);
-    int64_t *extents = NEW_ARRAY(arena, int64_t, e->axes.count + 1), *index = NEW_ARRAY(arena, int64_t, e->axes.count + 1);
+    int64_t *extents = NEW_ARRAY(arena, int64_t, e->axes.count + 1),
+            *index = NEW_ARRAY(arena, int64_t, e->axes.count + 1);
     struct looking looking = {e, sides, extents, index, single};
     int64_t elements = 1;
 

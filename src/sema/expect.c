@@ -12,8 +12,8 @@ struct comparing {
     struct scope *scope;
     struct workspace *w;
     struct expect_use *use;
-    ir_index_list free;  /* indices that are axes of the expectation, in its order, own ones left out */
-    ir_index_list own;   /* axes without names of their own, of the first side that has any */
+    ir_index_list free; /* indices that are axes of the expectation, in its order, own ones left out */
+    ir_index_list own;  /* axes without names of their own, of the first side that has any */
     bool computed;
 };
 
@@ -57,7 +57,8 @@ static struct ir_tensor *stored(struct comparing *c, const struct value *v, cons
                        origin_of(c->scope, at));
 }
 
-static void add_side(struct comparing *c, struct expect_side *side, const struct value *v, const char *what, struct span at)
+static void add_side(struct comparing *c, struct expect_side *side, const struct value *v, const char *what,
+                     struct span at)
 {
     struct side_use use = {0};
 

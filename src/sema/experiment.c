@@ -1,8 +1,8 @@
 /* experiment.c: what an experiment block says: settings and their values, seeds, what is recorded, claims.
    requires   the file's names are resolved
    makes      struct experiment: values as texts for --set, expressions as they stand in the tree
-   then       the laboratory runs an arm for each combination and seed, and evaluates the expressions on what it reported;
-              every name in them is known to have a meaning, but for what a report gives in a block with errors */
+   then       the laboratory runs an arm for each combination and seed, and evaluates the expressions on what it
+   reported; every name in them is known to have a meaning, but for what a report gives in a block with errors */
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +44,8 @@ static bool add_value(struct reading *r, struct varied *varied, const struct val
     if (is_poison(v))
         return false;
     if (v->kind != written->kind) {
-        fail(r->top, "E0206", node->span, "%s is a %s", varied->name, written->kind == VALUE_STRING ? "string" : "number");
+        fail(r->top, "E0206", node->span, "%s is a %s", varied->name,
+             written->kind == VALUE_STRING ? "string" : "number");
         return false;
     }
     if (v->kind == VALUE_NUMBER && (!isfinite(v->number) || (written->whole && v->number != floor(v->number)))) {
@@ -126,8 +127,9 @@ static void read_definition(struct reading *r, struct node *definition)
     int64_t count;
 
     if (definition->list.count != 1 || definition->op != '=' || definition->list.at[0]->flag || definition->b) {
-        fail(r->top, "E0102", definition->span, "an experiment holds settings, NAME in V1, V2; seeds, train, quick; record { }; "
-                                                "claims and expects");
+        fail(r->top, "E0102", definition->span,
+             "an experiment holds settings, NAME in V1, V2; seeds, train, quick; record { }; "
+             "claims and expects");
     } else if (!strcmp(name, "seeds")) {
         if (!evaluate_whole(r->top, definition->a, &count, "seeds"))
             return;
@@ -170,7 +172,8 @@ static void read_definition(struct reading *r, struct node *definition)
 
 /* ---- what is recorded ---- */
 
-static const char *const functions[] = {"exp", "log", "log1p", "expm1", "sqrt", "abs", "min", "max", "mean", "first", "last", "floor"};
+static const char *const functions[] = {"exp", "log", "log1p", "expm1", "sqrt", "abs",
+                                        "min", "max", "mean",  "first", "last", "floor"};
 
 static bool is_function(const char *name)
 {
@@ -267,7 +270,8 @@ static void check_recorded_path(struct reading *r, struct node *path)
     if (dot && definition && definition->node->kind == NODE_DATA) {
         if (field_exists(r, definition, dot + 1))
             return;
-        fail(r->top, "E0201", path->span, "the data have no %s; what is recorded of data is DATA.SPLIT.FIELD", path->name);
+        fail(r->top, "E0201", path->span, "the data have no %s; what is recorded of data is DATA.SPLIT.FIELD",
+             path->name);
         return;
     }
     if (dot && definition && definition->node->kind == NODE_MODEL && !trained) {
@@ -431,7 +435,8 @@ static void check_claim_leaf(struct reading *r, struct node *node)
         } else if (!setting) {
             fail(r->top, "E0201", at->name_span, "the experiment does not vary `%s`", at->name);
         } else if (experiment_value(r->unit, setting, at->a) < 0) {
-            fail(r->top, "E0201", at->a->span, "%s is no value of %s in this experiment", text_of(r->top, at->a), at->name);
+            fail(r->top, "E0201", at->a->span, "%s is no value of %s in this experiment", text_of(r->top, at->a),
+                 at->name);
         }
     }
 }
@@ -456,7 +461,8 @@ static void check_formula(struct reading *r, struct node *node, bool expect)
         check_expression(r, node->a, check_claim_leaf);
         check_expression(r, node->b, check_claim_leaf);
     } else {
-        fail(r->top, "E0206", node->span, "%s wants a comparison, not %s", expect ? "expect" : "claim", text_of(r->top, node));
+        fail(r->top, "E0206", node->span, "%s wants a comparison, not %s", expect ? "expect" : "claim",
+             text_of(r->top, node));
         help(r->top, expect ? "expect a < b; comparisons are joined by and, or, not"
                             : "claim a < b, or <= > >=; comparisons are joined by and, or");
     }
@@ -503,6 +509,7 @@ static struct experiment *read_experiment(struct unit *unit, struct node *node)
     struct experiment *e = NEW(unit->arena, struct experiment);
     struct reading r = {unit, scope_top(NULL, unit, unit->main, false), e};
     bool recorded = false, seeded;
+    double runs;
 
     e->name = node->name;
     e->span = node->span;
@@ -516,12 +523,14 @@ static struct experiment *read_experiment(struct unit *unit, struct node *node)
                 read_definition(&r, statement->list.at[k]);
         else if (statement->kind != NODE_EXPECT && statement->kind != NODE_CLAIM &&
                  (statement->kind != NODE_NAMED || strcmp(statement->name, "record") || statement->text))
-            fail(r.top, "E0102", statement->span, "an experiment holds settings, NAME in V1, V2; seeds, train, quick; "
-                                                  "record { }; claims and expects");
+            fail(r.top, "E0102", statement->span,
+                 "an experiment holds settings, NAME in V1, V2; seeds, train, quick; "
+                 "record { }; claims and expects");
     }
     seeded = e->seeds.count > 0;
     while (e->seeds.count < (seeded ? 0 : 5))
         list_add(unit->arena, e->seeds, (uint64_t)e->seeds.count);
+    runs = e->seeds.count;
     for (int i = 0; i < node->a->list.count; i++)
         if (node->a->list.at[i]->kind == NODE_NAMED && !strcmp(node->a->list.at[i]->name, "record")) {
             recorded = true;
@@ -530,6 +539,11 @@ static struct experiment *read_experiment(struct unit *unit, struct node *node)
     for (int i = 0; i < node->a->list.count; i++)
         if (node->a->list.at[i]->kind == NODE_EXPECT || node->a->list.at[i]->kind == NODE_CLAIM)
             read_claim(&r, node->a->list.at[i]);
+    for (int i = 0; i < e->settings.count; i++)
+        runs *= e->settings.at[i].values.count;
+    if (e->settings.count > MOST_VARIED || runs > 100000)
+        fail(r.top, "E0305", node->name_span, "the experiment %s has %g runs of %d settings; at most 100000 of %d", e->name,
+             runs, e->settings.count, MOST_VARIED);
     if (!recorded) {
         fail(r.top, "E0207", node->name_span, "the experiment %s records nothing", e->name);
         help(r.top, "record { error = 1 - accuracy }");

@@ -156,6 +156,7 @@ void unit_expects(struct unit *unit, expectation_list *out);
 
 /* ---- experiments ---- */
 
+enum { MOST_VARIED = 32 };
 struct varied {
     const char *name;
     struct span span;
