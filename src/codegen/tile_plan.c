@@ -1,7 +1,16 @@
 /* tile_plan.c: how a product is cut into tiles: which operand is spread and which runs along the vectors, what is
    copied, which tiles are made together, which of those by one part.
 
-   Parts depend on the shape and on the machine's vectors; no number depends on parts (tile.h).
+   Parts depend on the shape and on the machine's vectors. No number of a product depends on parts (tile.h), but sums of
+   its numbers are made part by part.
+
+   Tiles do every product that is fused, BLAS only those of unfused programs: on one core of a Sapphire Rapids (170
+   GFLOP/s), tests/codegen/bench_products against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, least of several passes:
+
+       128 x 2500 x 2500  139 : 130     its data gradient     148 : 132    its weight gradient   170 : 128
+       128 x 512 x 784    150 : 126     20 x 2600 x 650       104 : 77     20 x 650 x 2600        78 : 56
+       700 x 2600 x 650   151 : 149     700 x 650 x 2600      151 : 149    2048 x 2048 x 2048    143 : 157
+       128 x 10 x 2500     84 : 47      64 x 10 x 640          84 : 75     32768 x 32 x 144       88 : 59
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
 #include "tile.h"

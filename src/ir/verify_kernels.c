@@ -104,7 +104,7 @@ static bool check_time(struct verifier *v, const struct ir_kernel *kernel, const
     return true;
 }
 
-/* A sum parallel over its outputs; of a tile kernel maps may follow. */
+/* A sum parallel over its outputs; in a tile kernel stages without loops may follow. */
 static bool check_product(struct verifier *v, const struct ir_kernel *kernel)
 {
     const struct ir_stage *first = kernel->stages.count ? kernel->stages.at[0] : NULL;
@@ -112,10 +112,11 @@ static bool check_product(struct verifier *v, const struct ir_kernel *kernel)
     if (!first || first->equations.count != 1 || first->equations.at[0]->reduction != IR_SUM ||
         kernel->parallel.count + (kernel->recurrence != NULL) != first->equations.at[0]->rank)
         return broken(v, "the product kernel %s does not begin with one sum, parallel over its outputs", kernel->name);
+    if (kernel->kind == IR_PRODUCT_KERNEL && kernel->stages.count > 1)
+        return broken(v, "the product kernel %s has more than its sum", kernel->name);
     for (int i = 1; i < kernel->stages.count; i++)
-        if (kernel->kind == IR_PRODUCT_KERNEL || kernel->stages.at[i]->inner.count)
-            return broken(v, "the product kernel %s has more than its sum%s", kernel->name,
-                          kernel->kind == IR_TILE_KERNEL ? " and maps" : "");
+        if (kernel->stages.at[i]->inner.count)
+            return broken(v, "the tile kernel %s has a stage with loops behind its sum", kernel->name);
     return true;
 }
 

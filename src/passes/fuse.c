@@ -5,7 +5,7 @@
    read go). The choice rests on the structure of the program alone, never on names, threads or timing. In order:
 
      hoist       parts that vary along few loops out of equations over many (hoist.c)
-     pack        operands of products that BLAS cannot read as they lie (pack.c)
+     pack        operands of products that neither tiles nor BLAS read as they lie (pack.c)
 
      repeat      cheap maps into what reads them (inline.c)
 
@@ -18,11 +18,12 @@
 
      leftovers   chains again, then kernels over the same loops that read the same tensors
 
-   A sum of products that is large enough for BLAS is a kernel of its own, as are scatters and opaque operations. The
-   equations of a recurrence share kernels among themselves alone. */
+   A large sum of products is a tile kernel: with it go maps of its numbers (biases, activations, masks, updates) and
+   sums of all of them, made of its tiles while those are in the caches; nothing else. Scatters and opaque operations
+   are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
 #include "internal.h"
 
-/* Multiply-adds below which a call into BLAS costs more than it saves. */
+/* Multiply-adds below which copying operands for tiles, or a call into BLAS, costs more than it saves. */
 enum { SMALL_PRODUCT = 1 << 14 };
 
 bool is_product(const struct ir_program *p, const struct ir_tensor *e)
