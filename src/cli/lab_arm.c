@@ -107,7 +107,7 @@ static void see_report(void *context, const struct trainer *t)
 static int train_arm(struct arm *arm)
 {
     struct diagnostics *d = diagnostics_new(arm->arena);
-    struct watcher watcher = {arm, see_step, see_report};
+    struct watcher watcher = {.context = arm, .step = see_step, .report = see_report};
     struct trainer trainer = {
         .options = &arm->options, .unit = arm->unit, .clock = {.unit = arm->unit}, .watcher = &watcher};
     struct training **trainings = NEW_ARRAY(arm->arena, struct training *, unit_trainings(arm->unit) + 1);

@@ -31,6 +31,13 @@ const struct command commands[] = {
      "computed in double precision. Runs of experiments leave no checkpoints; their numbers are kept in runs/lab/NAME, so that what\n"
      "was interrupted goes on. Exit status 1 if an expect or a claim does not hold.",
      run_lab},
+    {REPLAY, "replay", "FOLDER [FILE]", "repeat the steps of a run and say where its numbers left the finite ones",
+     "FOLDER: where `rnetc train` left its checkpoint and its log; FILE: the program, if it is no longer where the log says. The steps\n"
+     "after the checkpoint are repeated with the run's seed, settings, samples and draws, up to the one after the last in the log.\n"
+     "Says the first equation that made a number that is not finite of finite ones, its element and source line, and the range of\n"
+     "each value that it read, also where the step ended well and left such a number in a parameter or a state. Changes no file.\n"
+     "Exit status 5 if there is such an equation, 0 if all steps are finite, 4 if the run cannot be read or the program is another.",
+     run_replay},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

@@ -16,12 +16,12 @@ static const struct option_row {
 } rows[] = {
     {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
-    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS},
+    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB},
     {"steps", "N", "stop after this many steps", TRAIN},
     {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs",
      TRAIN | PREDICT | LAB},
-    {"fresh", NULL, "make finished runs of experiments again", LAB},
+    {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB},
     {"csv", NULL, "print each number that experiments record, as CSV", LAB},
@@ -37,14 +37,14 @@ static const struct option_row {
     {"time", NULL, "print where the time went", TRAIN | EVAL},
     {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB},
     {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB},
-    {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB},
+    {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB | REPLAY},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC},
-    {"help", NULL, "this text", PROGRAMS | FMT | DOC},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -229,6 +229,7 @@ int options_parse(struct options *o, const struct command *command, int count, c
     struct option known[ROWS + 1] = {{0}};
     char **all = calloc((size_t)count + 2, sizeof *all);
     int used = 0, which, c, status = -1;
+    bool two = command->bit == PREDICT || command->bit == REPLAY;
 
     *o = (struct options){.arena = arena_new(), .precision = -1, .batch = 0};
     take_color(o, "auto");
@@ -257,9 +258,9 @@ int options_parse(struct options *o, const struct command *command, int count, c
         status = check_dump(o);
     if (status < 0 && !o->files.count && command->bit != DOC)
         status = complain(RNET_USAGE, "%s wants %s. See rnetc %s --help", command->name, command->arguments, command->name);
-    if (status < 0 && o->files.count > 1 + (command->bit == PREDICT) && command->bit != FMT && command->bit != LAB)
+    if (status < 0 && o->files.count > 1 + two && command->bit != FMT && command->bit != LAB)
         status = complain(RNET_USAGE, "%s takes %s; `%s` is one too many", command->name, command->arguments,
-                          o->files.at[1 + (command->bit == PREDICT)]);
+                          o->files.at[1 + two]);
     if (!o->threads) {
         struct rnet_machine machine;
 

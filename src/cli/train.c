@@ -92,6 +92,10 @@ static void log_header(struct trainer *t)
     rnet_log_whole(t->log, "seed", (int64_t)t->training->seed);
     rnet_log_string(t->log, "precision", t->training->precision == IR_DOUBLE ? "f64" : "f32");
     rnet_log_whole(t->log, "threads", t->options->threads);
+    if (t->options->no_fuse)
+        rnet_log_whole(t->log, "no_fuse", 1);
+    if (t->options->init)
+        rnet_log_string(t->log, "init", t->options->init);
     rnet_log_string(t->log, "cpu", machine.cpu);
     rnet_log_string(t->log, "isa", machine.isa);
     rnet_log_string(t->log, "blas", rnet_blas_core());
@@ -251,9 +255,15 @@ static int train_steps(struct trainer *t)
             status = complain_error(&error);
             break;
         }
+        if (t->watcher && t->watcher->before)
+            t->watcher->before(t->watcher->context, t);
         result = instance_run(&t->turn->instance, position, step, scalar_value, &t->clock);
         seconds = rnet_seconds() - begin;
-        if (result == RNET_NONFINITE) {
+        if (t->watcher && t->watcher->after) {
+            status = t->watcher->after(t->watcher->context, t, result, position, step);
+            if (status != RNET_DONE)
+                break;
+        } else if (result == RNET_NONFINITE) {
             rnet_progress_end(t->progress);
             status = explain_nonfinite(t, position, step);
             break;
@@ -679,8 +689,7 @@ static int train_block(struct trainer *t)
     return status;
 }
 
-/* The block and the place in it that the checkpoint in the folder stands at; the store is filled. */
-static int find_place(struct trainer *t)
+int find_place(struct trainer *t)
 {
     struct rnet_error error;
     const char *block, *before, *finished;

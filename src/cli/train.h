@@ -19,6 +19,10 @@ struct watcher {
     void *context;
     void (*step)(void *context, const struct trainer *t);
     void (*report)(void *context, const struct trainer *t);
+    /* NULL, or: sees the run before each step, and after it what the step returned, which is then no more looked at; what it returns
+       ends the run if it is not RNET_DONE. */
+    void (*before)(void *context, const struct trainer *t);
+    int (*after)(void *context, struct trainer *t, int result, uint64_t position, uint64_t step);
 };
 struct trainer {
     struct options *options;
@@ -78,6 +82,8 @@ bool probe_run(struct trainer *trainer, struct turn *turn, const int64_t *items,
 
 /* ---- train.c, sweep.c ---- */
 
+/* The block and the place in it that the checkpoint in the folder stands at; the store is filled. */
+int find_place(struct trainer *t);
 /* Block after block, of `blocks`; requires: unit, options, store, source. What a block leaves is in the store. */
 int train_blocks(struct trainer *first, struct training *const *trainings);
 
@@ -99,7 +105,7 @@ const char *file_hash(struct arena *arena, const char *path);
 
 /* ---- nonfinite.c ---- */
 
-/* Computes the step again, one kernel an equation, and names the first tensor that holds a number that is not finite.
+/* Computes the step again, one kernel an equation, and names the first equation that left the finite numbers on the way to its failure.
    requires: the step returned RNET_NONFINITE, so parameters and state are as they were before it. Returns RNET_NONFINITE. */
 int explain_nonfinite(struct trainer *trainer, uint64_t position, uint64_t step);
 
