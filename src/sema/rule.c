@@ -200,6 +200,42 @@ static void assign_in_step(struct rule_run *run, struct node *definition)
         put_back(after[i]);
 }
 
+/* Is the extent that is written the same for every parameter, of an axis that none of them has yet? */
+static bool is_new_to_all(const struct rule_run *run, struct node *axis)
+{
+    int64_t first = 0, extent;
+
+    for (int i = 0; i < run->count; i++) {
+        if (scope_find(run->peers[i], axis->name) || !evaluate_whole(run->peers[i], axis->a, &extent, "an extent"))
+            return false;
+        first = i ? first : extent;
+        if (extent != first)
+            return false;
+    }
+    return true;
+}
+
+/* Axes that a definition writes with one extent for every parameter are the same for all, as those of the outputs are: what stands
+   for each parameter in objective(e) may run over them. */
+static void share_written_axes(struct rule_run *run, const struct node *definition)
+{
+    const struct node *target = definition->list.at[0];
+
+    for (int i = 0; i < target->list.count; i++) {
+        struct node *axis = target->list.at[i];
+
+        if (axis->kind != NODE_AXIS || !strcmp(axis->name, "batch") || !is_new_to_all(run, axis) ||
+            !declare_axes(run->peers[0], &axis, 1, false))
+            continue;
+        for (int k = 1; k < run->count; k++) {
+            struct binding *binding = scope_bind(run->peers[k], axis->name, axis->span);
+
+            binding->kind = BIND_AXIS;
+            binding->axes = scope_find(run->peers[0], axis->name)->axes;
+        }
+    }
+}
+
 static void run_lines(struct rule_run *run, struct node *block)
 {
     for (int k = 0; k < block->list.count; k++) {
@@ -244,6 +280,8 @@ static void run_lines(struct rule_run *run, struct node *block)
             }
             one.list.at = &statement->list.at[j];
             one.list.count = one.list.capacity = 1;
+            if (!statement->text)
+                share_written_axes(run, statement->list.at[j]);
             for (int i = 0; i < run->count; i++)
                 run_statement(run->peers[i], &one);
         }

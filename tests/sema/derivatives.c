@@ -290,6 +290,28 @@ static void a_gradient_at_mapped_parameters(void **state)
     program_end(&p);
 }
 
+/* y = a b along its gradient, on an axis that the body of the rule writes: at (2, 3) it is (3, 2). */
+static void parameters_are_mapped_over_an_axis_of_the_body(void **state)
+{
+    struct program p = program_of("use std\n" DATA "model m(x) -> f { param early = 2, late = 3\n f = early * late + 0 * x }\n"
+                                  "rule down(w[...], g[...]) -> (lowest, steepest) {\n"
+                                  " f[k: 4] = objective(w - (k + 1) / 10 * g)\n"
+                                  " h[k] = gradient(w - (k + 1) / 10 * g)\n"
+                                  " lowest = min[k] f[k]\n steepest = max[k] norm(all h[k])\n}\n"
+                                  "train m on d { loss = f\n probe = down()\n optimizer = gd(rate = 0.1)\n"
+                                  " batch = 2, steps = 3\n}\n");
+    struct training *t = training_of(&p);
+    struct ir_values v = ir_values_new(p.arena, t->step);
+
+    (void)state;
+    at(t->step, &v, "m.early")[0] = 2;
+    at(t->step, &v, "m.late")[0] = 3;
+    ir_evaluate(t->step, &v, run_one);
+    assert_near(output_at(t->step, &v, "probe.down.lowest")[0], (2 - 0.4 * 3) * (3 - 0.4 * 2), 1e-12);
+    assert_near(output_at(t->step, &v, "probe.down.steepest")[0], sqrt(2.8 * 2.8 + 1.7 * 1.7), 1e-12);
+    program_end(&p);
+}
+
 /* ICS of Santurkar et al. 2018: the gradient after the earlier parameter has moved. y = a b: G = a + rate b for b. */
 static void earlier_parameters_move_by_name(void **state)
 {
@@ -394,6 +416,7 @@ int main(void)
         cmocka_unit_test(batch_normalisation_backwards_by_hand),
         cmocka_unit_test(a_probe_logs_what_a_step_would_gain),
         cmocka_unit_test(a_gradient_at_mapped_parameters),
+        cmocka_unit_test(parameters_are_mapped_over_an_axis_of_the_body),
         cmocka_unit_test(earlier_parameters_move_by_name),
         cmocka_unit_test(phases_have_states_of_their_own),
         cmocka_unit_test(a_model_called_in_training_is_random_in_evaluation),
