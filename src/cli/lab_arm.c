@@ -465,8 +465,12 @@ static int run_arm(struct arm *arm, const struct experiment *e, double *values)
         return RNET_DONE; /* what it would have reported is not a number */
     arm->source->precision = arm->precision;
     arm->values = values;
-    for (int r = 0; r < e->records.count && status == RNET_DONE && !arm->failed; r++)
-        values[arm->recorded++] = number_at(arm, e->records.at[r].value, (struct point){-1, NULL});
+    /* A name that is being recorded is not yet one of those recorded: `rate = rate` reads the let. */
+    for (; arm->recorded < e->records.count && status == RNET_DONE && !arm->failed; arm->recorded++) {
+        double value = number_at(arm, e->records.at[arm->recorded].value, (struct point){-1, NULL});
+
+        values[arm->recorded] = value;
+    }
     return status == RNET_DONE && arm->failed ? RNET_SOURCE : status;
 }
 

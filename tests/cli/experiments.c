@@ -224,6 +224,10 @@ static void what_is_recorded_has_one_value(void **state)
     assert_contains(o.error, "net.rnet:5:15: cloud.train.v has axes; one number is recorded, NAME[0]\n");
     run_expecting(0, "sed -i 's/a = cloud.train.v/a = cloud.train.v[2] - cloud.train.v[1]/; s/claim a > 0/expect abs(a - 1) < 1e-12/' net.rnet");
     o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    /* A name that is being recorded is not among those recorded yet. */
+    write_file("net.rnet", "let size_of_all = 7\ndata cloud { samples = 4\n train { x ~ normal(0, 1) } }\n"
+                           "experiment e {\n record { size_of_all = size_of_all }\n expect size_of_all == 7\n}\n");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
     leave_folder();
 }
 
