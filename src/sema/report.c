@@ -343,7 +343,8 @@ struct report *lower_report(struct unit *unit, struct train_block *block, const 
             for (int i = 0; i < entries.count; i++)
                 entries.at[i].result = over_the_split(scope, &entries.at[i]);
             own = w->expects.count;
-            if (block->report && block->report->kind == NODE_BLOCK)
+            /* What wants the whole split has no result yet in a round of parts. */
+            if (block->report && block->report->kind == NODE_BLOCK && (whole || !w->wants_whole))
                 run_report_expects(scope, block->report, &entries);
             for (int i = own; i < w->expects.count; i++)
                 finish_sides(scope, w->expects.at[i]);

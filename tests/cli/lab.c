@@ -249,6 +249,36 @@ static void training_fails_if_its_report_is_not_as_expected(void **state)
     leave_folder();
 }
 
+/* A statistic with axes is made of the whole split at once; what is expected of it waits for that. */
+static void a_report_of_the_whole_split_expects(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "data cloud {\n    samples = 40\n    train { x[i: 3] ~ normal(0, 1) }\n    test { x[i: 3] ~ normal(1, 2) }\n}\n"
+                           "model net(x[i: 3]) -> y[i: 3] {\n    param w = 0\n    y = w * x\n}\n"
+                           "train net on cloud {\n"
+                           "    loss      = sum[i: 3] (y[i] - x[i])^2\n"
+                           "    optimizer = gd(rate = 0.1)\n"
+                           "    batch     = 8\n"
+                           "    steps     = 20\n"
+                           "    m[i: 3]   = mean[batch] x[i]\n"
+                           "    report {\n"
+                           "        error = sum[i: 3] (y[i] - x[i])^2\n"
+                           "        spread = sum[i: 3] (m[i] - x[i])^2\n"
+                           "        expect \"explained\" error < 0.01 * spread\n"
+                           "        expect \"wide\" spread > 100\n"
+                           "    }\n"
+                           "}\n");
+    o = run_expecting(RNET_FAILED, "rnetc lab net.rnet");
+    assert_contains(o.out, "met       20  explained: error < 0.01 * spread   1 element; ");
+    assert_contains(o.out, "FAILED    21  wide: spread > 100");
+    assert_contains(o.out, "1 of 2 met\n");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,7 +287,8 @@ int main(void)
         cmocka_unit_test(what_nothing_computes_is_no_success),  cmocka_unit_test(a_folder_has_a_line_a_file),
         cmocka_unit_test(what_is_trained_is_looked_at_afterwards),
         cmocka_unit_test(averages_stand_for_parameters),
-        cmocka_unit_test(training_fails_if_its_report_is_not_as_expected)};
+        cmocka_unit_test(training_fails_if_its_report_is_not_as_expected),
+        cmocka_unit_test(a_report_of_the_whole_split_expects)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
