@@ -14,7 +14,8 @@ enum command_bit {
     FMT = 1 << 6,
     DOC = 1 << 7,
     LAB = 1 << 8,
-    REPLAY = 1 << 9
+    REPLAY = 1 << 9,
+    AVERAGE = 1 << 11
 };
 struct options {
     struct arena *arena;
@@ -96,6 +97,7 @@ int run_fmt(struct options *options);
 int run_doc(struct options *options);
 int run_lab(struct options *options);
 int run_replay(struct options *options);
+int run_average(struct options *options);
 /* lab_print.c: the numbers that a comparison had, and by how much it is missed. */
 void text_add_missed(struct text *text, const struct expect_outcome *outcome);
 

@@ -38,6 +38,9 @@ const struct command commands[] = {
      "each value that it read, also where the step ended well and left such a number in a parameter or a state. Changes no file.\n"
      "Exit status 5 if there is such an equation, 0 if all steps are finite, 4 if the run cannot be read or the program is another.",
      run_replay},
+    {AVERAGE, "average", "FILE FILE...", "write the mean of checkpoints of one program",
+     "Names, shapes and types must agree. Whole numbers are not averaged: they must be equal, but for the position, of which the\n"
+     "furthest is taken. Notes are those of the first file.", run_average},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

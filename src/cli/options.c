@@ -19,8 +19,8 @@ static const struct option_row {
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs",
-     TRAIN | PREDICT | LAB},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average: the file",
+     TRAIN | PREDICT | LAB | AVERAGE},
     {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB},
@@ -43,8 +43,8 @@ static const struct option_row {
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY},
-    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -258,7 +258,8 @@ int options_parse(struct options *o, const struct command *command, int count, c
         status = check_dump(o);
     if (status < 0 && !o->files.count && command->bit != DOC)
         status = complain(RNET_USAGE, "%s wants %s. See rnetc %s --help", command->name, command->arguments, command->name);
-    if (status < 0 && o->files.count > 1 + two && command->bit != FMT && command->bit != LAB)
+    if (status < 0 && o->files.count > 1 + two && command->bit != FMT && command->bit != LAB &&
+        command->bit != AVERAGE)
         status = complain(RNET_USAGE, "%s takes %s; `%s` is one too many", command->name, command->arguments,
                           o->files.at[1 + two]);
     if (!o->threads) {

@@ -1,0 +1,118 @@
+/* surgery.c: what commands do with checkpoints. */
+#include "run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rnet.h"
+
+static void write_net(void)
+{
+    write_file("net.rnet", "use std\n"
+                           "data cloud { samples = 240\n"
+                           "    train { e[i: 5] ~ normal(0, 1)\n"
+                           "            x[i] = e[i] + 2 * (i == batch % 3)\n"
+                           "            label = batch % 3 }\n"
+                           "    test  { e[i: 5] ~ normal(0, 1)\n"
+                           "            x[i] = e[i] + 2 * (i == batch % 3)\n"
+                           "            label = batch % 3 } }\n"
+                           "model net(x[i: 5]) -> logits[class: 3] { logits = x |> dense(40) |> relu |> dense(30) |> tanh |> dense(3) }\n"
+                           "train net on cloud {\n"
+                           "    loss = cross_entropy(logits, label)\n"
+                           "    optimizer = sgd(rate = 0.1, momentum = 0.9)\n"
+                           "    batch = 24\n"
+                           "    steps = 40\n"
+                           "    report = accuracy(logits, label)\n"
+                           "}\n");
+}
+
+static struct rnet_safetensors checkpoint(const char *path)
+{
+    struct rnet_safetensors file;
+    struct rnet_error error;
+
+    if (!rnet_safetensors_read(path, &file, &error))
+        fail_msg("%s", error.message);
+    return file;
+}
+
+static int64_t count_of(const struct rnet_tensor *t)
+{
+    int64_t count = 1;
+
+    for (int i = 0; i < t->rank; i++)
+        count *= t->shape[i];
+    return count;
+}
+
+/* ---- average ---- */
+
+static void a_mean_is_that_of_each_number(void **state)
+{
+    struct rnet_safetensors files[4];
+
+    (void)state;
+    enter_folder();
+    write_net();
+    for (int i = 0; i < 3; i++)
+        run_expecting(RNET_DONE, "rnetc train net.rnet --out run%d --steps %d", i, 10 * (i + 1));
+    assert_contains(run_expecting(RNET_DONE, "rnetc average run0/checkpoint.safetensors run1/checkpoint.safetensors "
+                                             "run2/checkpoint.safetensors --out mean.safetensors")
+                        .out,
+                    "the mean of 3 checkpoints");
+    for (int i = 0; i < 3; i++) {
+        char path[60];
+
+        snprintf(path, sizeof path, "run%d/checkpoint.safetensors", i);
+        files[i] = checkpoint(path);
+    }
+    files[3] = checkpoint("mean.safetensors");
+    assert_int_equal(files[3].count, files[0].count);
+    for (int i = 0; i < files[3].count; i++) {
+        const struct rnet_tensor *mean = &files[3].tensors[i];
+
+        if (!strcmp(mean->name, "rnet.step"))
+            assert_int_equal(*(const int64_t *)mean->data, 30);
+        for (int64_t k = 0; mean->type == RNET_F32 && k < count_of(mean); k++) {
+            double sum = 0;
+
+            for (int f = 0; f < 3; f++)
+                sum += ((const float *)rnet_safetensors_find(&files[f], mean->name)->data)[k];
+            if (((const float *)mean->data)[k] != (float)(sum / 3))
+                fail_msg("%s: %g, expected %g", mean->name, ((const float *)mean->data)[k], sum / 3);
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        rnet_safetensors_free(&files[i]);
+    run_expecting(RNET_DONE, "rnetc eval net.rnet --checkpoint mean.safetensors");
+    leave_folder();
+}
+
+static void checkpoints_of_other_programs_have_no_mean(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out a --steps 1");
+    run_expecting(RNET_DONE, "sed 's/dense(40)/dense(41)/' net.rnet > wide.rnet; rnetc train wide.rnet --out b --steps 1");
+    run_expecting(RNET_DONE, "sed 's/ |> tanh |> dense(3) }/ |> tanh }/; s/30/3/' net.rnet > flat.rnet; rnetc train flat.rnet --out c --steps 1");
+    assert_contains(run_expecting(RNET_DATA, "rnetc average a/checkpoint.safetensors b/checkpoint.safetensors --out m").error,
+                    "net.dense_1.W is [5, 40] in a/checkpoint.safetensors and [5, 41] in b/checkpoint.safetensors");
+    assert_contains(run_expecting(RNET_DATA, "rnetc average c/checkpoint.safetensors a/checkpoint.safetensors --out m").error,
+                    "these are not checkpoints of one program");
+    assert_contains(run_expecting(RNET_USAGE, "rnetc average a/checkpoint.safetensors --out m").error, "two checkpoints");
+    assert_contains(run_expecting(RNET_USAGE, "rnetc average a/checkpoint.safetensors a/checkpoint.safetensors").error, "--out FILE");
+    run_expecting(1, "test -e m");
+    leave_folder();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mean_is_that_of_each_number),
+        cmocka_unit_test(checkpoints_of_other_programs_have_no_mean),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
