@@ -126,7 +126,7 @@ struct question {
         *kept; /* free indices that stand before the target's axes; none of them is one of these or summed */
     int kept_count;
     const struct ir_expr *weight;
-    bool no_scatter; /* a recurrence makes one time after the other, which no scatter does */
+    bool in_step; /* the target's recurrence reads it: one time is made after the other, which no scatter does */
 };
 
 /* The answer, over kept and those axes of the target that are not tied: times / over * sum over reduced (none: a map)

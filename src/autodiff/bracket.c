@@ -415,6 +415,28 @@ static void guard_fixed_brackets(struct system *s)
     }
 }
 
+/* S1 for the axis that must read no other time: within a recurrence the subscript is the time itself, or one step beside
+   it, and what other axes say of the time becomes a guard. */
+static void match_time(struct system *s, const struct question *q, const struct ir_form **subscripts)
+{
+    struct ir_program *p = s->p;
+    struct ir_index *axis;
+    const struct ir_form *bracket;
+
+    if (!q->in_step || !q->target->recurrence)
+        return;
+    axis = q->target->axes[q->target->time];
+    bracket = form_minus(p, subscripts[q->target->time], ir_form_index(p, axis));
+    for (int v = 0; v < s->unknowns.count; v++)
+        for (int b = 0; b < s->brackets.count && plain_coefficient(s, bracket, v) == 1; b++)
+            if (s->brackets.at[b] == bracket) {
+                const struct ir_form *shift = form_minus(p, bracket, ir_form_index(p, s->unknowns.at[v].index));
+                drop_bracket(s, b);
+                system_eliminate(s, v, ir_form_scale(p, shift, -1));
+                return;
+            }
+}
+
 /* S1 where the subscript is just an index as long as the axis: v := a, and nothing to guard. An axis of extent 1 keeps
    its index so. */
 static void match_axes(struct system *s, struct ir_tensor *target, const struct ir_form **subscripts)
@@ -564,10 +586,11 @@ void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoin
 
     *out = (struct adjoint){0};
     system_multiply(&s, add_unknowns(&s, q, renamed), false, true);
+    match_time(&s, q, renamed);
     match_axes(&s, q->target, renamed);
     solve(&s);
     compared = s.brackets.count > 0;
-    if (compared && !q->no_scatter && positions_left(&s, q->target) > ONE_HOT) {
+    if (compared && !q->in_step && positions_left(&s, q->target) > ONE_HOT) {
         adjoint_scatter(p, q, out);
         return;
     }
@@ -582,7 +605,7 @@ void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoin
     }
     if (s.zero)
         return;
-    if (!compared && !q->no_scatter && costly(&s, q, out->tied)) {
+    if (!compared && !q->in_step && costly(&s, q, out->tied)) {
         adjoint_scatter(p, q, out);
         return;
     }

@@ -172,7 +172,7 @@ void deliver(struct reverse *r, const struct question *question, const struct ir
     }
     q.kept = r->kept;
     q.kept_count = r->kept_count;
-    q.no_scatter = r->within || (recurrence && q.target->recurrence == recurrence);
+    q.in_step = r->within || (recurrence && q.target->recurrence == recurrence);
     for (int i = 0; i < weights.count; i++) {
         struct summand s = {.origin = origin};
         q.weight = weights.at[i];
