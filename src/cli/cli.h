@@ -15,6 +15,7 @@ enum command_bit {
     DOC = 1 << 7,
     LAB = 1 << 8,
     REPLAY = 1 << 9,
+    PROBE = 1 << 10,
     AVERAGE = 1 << 11
 };
 struct options {
@@ -96,6 +97,7 @@ int run_explain(struct options *options);
 int run_fmt(struct options *options);
 int run_doc(struct options *options);
 int run_lab(struct options *options);
+int run_probe(struct options *options);
 int run_replay(struct options *options);
 int run_average(struct options *options);
 /* lab_print.c: the numbers that a comparison had, and by how much it is missed. */

@@ -31,6 +31,11 @@ const struct command commands[] = {
      "computed in double precision. Runs of experiments leave no checkpoints; their numbers are kept in runs/lab/NAME, so that what\n"
      "was interrupted goes on. Exit status 1 if an expect or a claim does not hold.",
      run_lab},
+    {PROBE, "probe", "FILE", "say what one step of training does to a net, and what is wrong with it",
+     "One batch of the program's own data, one step: for each equation mean, deviation, zeros, dead and saturated units and the norm of the\n"
+     "loss's derivative by it, step by step in a recurrence; for each parameter what the step changes, as a part of its norm. The first lines\n"
+     "say what is wrong; then the exit status is 1. With --checkpoint the net is that of the file.",
+     run_probe},
     {REPLAY, "replay", "FOLDER [FILE]", "repeat the steps of a run and say where its numbers left the finite ones",
      "FOLDER: where `rnetc train` left its checkpoint and its log; FILE: the program, if it is no longer where the log says. The steps\n"
      "after the checkpoint are repeated with the run's seed, settings, samples and draws, up to the one after the last in the log.\n"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN | LAB, RUNS = TRAIN | EVAL | PREDICT | LAB };
+enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN | LAB | PROBE, RUNS = TRAIN | EVAL | PREDICT | LAB | PROBE };
 
 static const struct option_row {
     const char *name, *value, *help;
@@ -17,26 +17,26 @@ static const struct option_row {
     {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY},
-    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB},
+    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE},
     {"steps", "N", "stop after this many steps", TRAIN},
     {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average: the file",
      TRAIN | PREDICT | LAB | AVERAGE},
     {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB},
-    {"csv", NULL, "print each number that experiments record, as CSV", LAB},
+    {"csv", NULL, "lab: print each number that experiments record, as CSV; probe: the table", LAB | PROBE},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
-    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT},
-    {"batch", "N", "samples to check with (default: 4)", GRADCHECK},
+    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PROBE},
+    {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
     {"count", "N", "how many samples (default: all)", PREDICT},
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
     {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
     {"exhaustive", NULL, "check every element", GRADCHECK},
     {"time", NULL, "print where the time went", TRAIN | EVAL},
-    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB},
-    {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB},
+    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB | PROBE},
+    {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB | PROBE},
     {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB | REPLAY},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},

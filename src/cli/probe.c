@@ -1,0 +1,85 @@
+/* probe.c: rnetc probe: what one step of training does to a net, and what is wrong with it. */
+#include "probe.h"
+
+#include <stdio.h>
+
+static int probe_phase(struct options *options, struct unit *unit, const struct training *training, const struct phase *phase, int number,
+                       bool *wrong)
+{
+    struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .phase = phase};
+    fault_list faults = {0};
+    const char *impossible = probe_graph(&probe);
+    int status;
+
+    if (impossible)
+        return complain(RNET_FAILED, "%s: there is no such derivative: %s", training->model, impossible);
+    status = probe_measure(&probe);
+    if (status != RNET_DONE)
+        return status;
+    probe_judge(&probe, &faults);
+    *wrong |= faults.count > 0;
+    if (options->json) {
+        printf("%s", number ? ",\n" : "[");
+        print_probe_json(&probe, &faults);
+    } else if (options->csv) {
+        print_probe_csv(&probe, number == 0);
+    } else {
+        if (number)
+            printf("\n");
+        print_probe(&probe, &faults);
+    }
+    return RNET_DONE;
+}
+
+/* A program that is in error with the batch it says, and none with two: then the batch is what is wrong. */
+static void judge_batch(struct options *options, struct unit *unit, int number, const struct diagnostics *d)
+{
+    struct lower_options lowering = lower_options_of(options);
+    struct diagnostics *with_two = diagnostics_new(options->arena);
+    const struct training *training;
+    struct probe probe = {.options = options, .arena = options->arena, .unit = unit};
+
+    lowering.batch = 2;
+    if (options->json || options->csv || !diagnostics_errors(d) || !(training = lower_training(unit, number, lowering, with_two)) || diagnostics_errors(with_two))
+        return;
+    probe.training = training;
+    for (int i = 0; i < training->phases.count; i++) {
+        probe.phase = &training->phases.at[i];
+        probe.pooled.count = 0;
+        if (probe_graph(&probe) || !probe.pooled.count)
+            continue;
+        printf("wrong    %s:%d: %s: %s pools the batch, and there are no numbers with a batch of 1 sample, which is its own mean; with 2 "
+               "there are\n",
+               probe.pooled.at[0].file ? probe.pooled.at[0].file : options->files.at[0], probe.pooled.at[0].line, training->model,
+               probe.pooled.at[0].name);
+        return;
+    }
+}
+
+int run_probe(struct options *options)
+{
+    struct diagnostics *d;
+    struct unit *unit = program_read(options, &d);
+    struct lower_options lowering = lower_options_of(options);
+    int status = RNET_DONE, number = 0;
+    bool wrong = false;
+
+    if (!unit)
+        return RNET_SOURCE;
+    if (unit_trainings(unit) == 0)
+        return complain(RNET_SOURCE, "%s: there is no train block, so there is no step to look at", options->files.at[0]);
+    lowering.batch = options->batch;
+    for (int i = 0; i < unit_trainings(unit) && status == RNET_DONE; i++) {
+        const struct training *training = lower_training(unit, i, lowering, d);
+
+        if (!training)
+            judge_batch(options, unit, i, d);
+        if (program_wrong(options, d) || !training)
+            return RNET_SOURCE;
+        for (int k = 0; k < training->phases.count && status == RNET_DONE; k++)
+            status = probe_phase(options, unit, training, &training->phases.at[k], number++, &wrong);
+    }
+    if (options->json && number)
+        puts("]");
+    return status == RNET_DONE && wrong ? RNET_FAILED : status;
+}

@@ -1,0 +1,531 @@
+/* probe_measure.c: one step of training between two runs of the program that measures, on one batch of the program's data.
+
+   The measuring program has the precision of the training and the same memory of parameters and states, the same samples and draws; so
+   what it says is what the step sees. A third run has other draws: what the samples' values have in common with the first is what they
+   are without noise. */
+#include "probe.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a run of probe has open. */
+struct bench {
+    struct probe *probe;
+    struct layout *layout;
+    struct compiled step, initial, measure;
+    struct memory memory;
+    struct rnet_pool *pool;
+    struct instance step_run, measure_run;
+    struct dataset step_data, measure_data;
+    struct scalar_context clock;
+    int64_t *items, count; /* of the batch */
+    uint64_t position;
+    double **weights;      /* of each parameter, before the step */
+};
+
+static void *memory_for(size_t bytes)
+{
+    void *memory = malloc(bytes + 1);
+
+    if (!memory) {
+        complain(RNET_FAILED, "out of memory");
+        exit(RNET_FAILED);
+    }
+    return memory;
+}
+
+/* The output's numbers, row-major, on the heap; NULL if there is none of that name. */
+static double *numbers_of(const struct instance *in, const char *name)
+{
+    const struct ir_tensor *t = program_output(in->compiled->program, name);
+    const void *data = t ? instance_data(in, t) : NULL;
+    int64_t count = t ? ir_elements(t) : 0;
+    double *numbers;
+
+    if (!data)
+        return NULL;
+    numbers = memory_for(sizeof *numbers * (size_t)count);
+    for (int64_t i = 0; i < count; i++)
+        numbers[i] = stored_number(data, t->storage, i);
+    return numbers;
+}
+
+static double *numbered(const struct bench *b, const char *what, int number)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s.%d", what, number);
+    return numbers_of(&b->measure_run, name);
+}
+
+/* ---- numbers of one tensor ---- */
+
+static bool all_finite(const double *numbers, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i]))
+            return false;
+    return true;
+}
+
+/* Leaves out infinities that the program writes; returns how many numbers are left. */
+static int64_t leave_out(double *numbers, int64_t count)
+{
+    int64_t left = 0;
+
+    for (int64_t i = 0; i < count; i++)
+        if (!isinf(numbers[i]))
+            numbers[left++] = numbers[i];
+    return left;
+}
+
+/* Scaled, so that squares neither vanish nor overflow. */
+static double norm_of(const double *numbers, int64_t count)
+{
+    double largest = 0, sum = 0;
+
+    for (int64_t i = 0; i < count; i++)
+        if (fabs(numbers[i]) > largest || isnan(numbers[i]))
+            largest = fabs(numbers[i]);
+    if (largest == 0 || !isfinite(largest))
+        return largest;
+    for (int64_t i = 0; i < count; i++)
+        sum += numbers[i] / largest * (numbers[i] / largest);
+    return largest * sqrt(sum);
+}
+
+static void moments(const double *numbers, int64_t count, struct measured *m)
+{
+    double zeros = 0, sum = 0, square = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        sum += numbers[i];
+        zeros += numbers[i] == 0;
+    }
+    m->mean = sum / (double)count;
+    for (int64_t i = 0; i < count; i++)
+        square += (numbers[i] - m->mean) * (numbers[i] - m->mean);
+    m->deviation = sqrt(square / (double)count);
+    m->zeros = zeros / (double)count;
+    m->norm = norm_of(numbers, count);
+    m->finite = all_finite(numbers, count);
+}
+
+/* For each element the number of its unit among the units; returns how many there are. */
+static int64_t number_units(const struct probed *v, int64_t *unit)
+{
+    const struct ir_tensor *t = v->tensor;
+    int64_t count = ir_elements(t), units = 1;
+
+    for (int64_t i = 0; i < count; i++)
+        unit[i] = 0;
+    for (int a = t->rank - 1; a >= 0; a--) {
+        int64_t below = 1;
+
+        for (int k = a + 1; k < t->rank; k++)
+            below *= t->axes[k]->extent;
+        if (!v->units[a])
+            continue;
+        for (int64_t i = 0; i < count; i++)
+            unit[i] += i / below % t->axes[a]->extent * units;
+        units *= t->axes[a]->extent;
+    }
+    return units;
+}
+
+static void measure_slope(const struct probed *v, const double *value, const double *slope, struct measured *m)
+{
+    int64_t count = ir_elements(v->tensor), *unit = memory_for(sizeof *unit * (size_t)count), units = number_units(v, unit);
+    bool *alive = memory_for((size_t)units);
+    double off = 0, saturated = 0, dead = 0;
+
+    memset(alive, 0, (size_t)units);
+    for (int64_t i = 0; i < count; i++) {
+        if (value[i] == 0 && slope[i] == 0)
+            off++;
+        else if (slope[i] < FLAT)
+            saturated++;
+        if (slope[i] != 0)
+            alive[unit[i]] = true;
+    }
+    for (int64_t u = 0; u < units; u++)
+        dead += !alive[u];
+    m->off = off / (double)count;
+    m->saturated = saturated / (double)count;
+    m->dead = dead / (double)units;
+    free(alive);
+    free(unit);
+}
+
+/* Along one of the axes of units, is each value that of its neighbours? To rounding: they may have been summed in another order. */
+static bool are_alike(const struct probed *v, const double *value)
+{
+    const struct ir_tensor *t = v->tensor;
+    int64_t count = ir_elements(t), below = 1;
+
+    for (int a = t->rank - 1; a >= 0; below *= t->axes[a--]->extent) {
+        int64_t extent = t->axes[a]->extent;
+        bool alike = v->units[a] && a != v->time && extent > 1;
+
+        for (int64_t i = 0; alike && i < count; i++) {
+            double first = value[i - i / below % extent * below];
+
+            alike = fabs(value[i] - first) <= 1e-6 * fabs(first);
+        }
+        if (alike)
+            return true;
+    }
+    return false;
+}
+
+static double *norms_by_step(struct arena *arena, const struct probed *v, const double *numbers)
+{
+    const struct ir_tensor *t = v->tensor;
+    int64_t count = ir_elements(t), steps = t->axes[v->time]->extent, below = 1, per = count / steps;
+    double *norms = NEW_ARRAY(arena, double, steps), *at = memory_for(sizeof *at * (size_t)per);
+
+    for (int k = v->time + 1; k < t->rank; k++)
+        below *= t->axes[k]->extent;
+    for (int64_t s = 0; s < steps; s++) {
+        for (int64_t i = 0; i < per; i++)
+            at[i] = numbers[i / below * below * steps + s * below + i % below];
+        norms[s] = norm_of(at, per);
+    }
+    free(at);
+    return norms;
+}
+
+static void measure_gradient(struct arena *arena, const struct probed *v, const double *gradient, struct measured *m)
+{
+    m->gradient_finite = true;
+    if (!gradient)
+        return;
+    m->gradient_norm = norm_of(gradient, ir_elements(v->tensor));
+    m->gradient_finite = all_finite(gradient, ir_elements(v->tensor));
+    if (v->time >= 0)
+        m->gradient_by_step = norms_by_step(arena, v, gradient);
+}
+
+/* What the last run of the measuring program left. */
+static void take(struct bench *b, bool after)
+{
+    struct probe *probe = b->probe;
+    double *loss = numbers_of(&b->measure_run, "objective");
+
+    *(after ? &probe->after : &probe->loss) = loss ? loss[0] : NAN;
+    free(loss);
+    for (int i = 0; i < probe->values.count; i++) {
+        struct probed *v = &probe->values.at[i];
+        struct measured *m = after ? &v->after : &v->before;
+        double *value = numbered(b, "value", i), *gradient = numbered(b, "gradient", i), *slope = numbered(b, "slope", i);
+
+        if (!value)
+            bug("value of %s is not stored", v->name);
+        m->alike = are_alike(v, value);
+        if (v->time >= 0)
+            m->by_step = norms_by_step(probe->arena, v, value);
+        if (slope)
+            measure_slope(v, value, slope, m);
+        moments(value, v->infinite ? leave_out(value, ir_elements(v->tensor)) : ir_elements(v->tensor), m);
+        measure_gradient(probe->arena, v, gradient, m);
+        free(value);
+        free(gradient);
+        free(slope);
+    }
+    for (int i = 0; i < probe->parameters.count; i++) {
+        struct probed *v = &probe->parameters.at[i];
+        struct measured *m = after ? &v->after : &v->before;
+        double *gradient = numbered(b, "weight_gradient", i);
+
+        measure_gradient(probe->arena, v, gradient, m);
+        free(gradient);
+    }
+}
+
+/* ---- parameters ---- */
+
+static double *weights_now(const struct bench *b, const struct ir_tensor *parameter)
+{
+    const struct ir_tensor *t = ir_find(b->step.program, parameter->name);
+    const void *data;
+    int64_t count = ir_elements(parameter);
+    double *numbers;
+
+    t = t ? t : ir_find(b->measure.program, parameter->name);
+    data = t ? instance_data(t == ir_find(b->step.program, parameter->name) ? &b->step_run : &b->measure_run, t) : NULL;
+    if (!data)
+        return NULL;
+    numbers = memory_for(sizeof *numbers * (size_t)count);
+    for (int64_t i = 0; i < count; i++)
+        numbers[i] = stored_number(data, t->storage, i);
+    return numbers;
+}
+
+static void weights_before(struct bench *b)
+{
+    struct probe *probe = b->probe;
+
+    b->weights = NEW_ARRAY(probe->arena, double *, probe->parameters.count + 1);
+    for (int i = 0; i < probe->parameters.count; i++) {
+        b->weights[i] = weights_now(b, probe->parameters.at[i].tensor);
+        if (b->weights[i])
+            moments(b->weights[i], ir_elements(probe->parameters.at[i].tensor), &probe->parameters.at[i].before);
+    }
+}
+
+static void weights_after(struct bench *b)
+{
+    struct probe *probe = b->probe;
+
+    for (int i = 0; i < probe->parameters.count; i++) {
+        struct probed *v = &probe->parameters.at[i];
+        int64_t count = ir_elements(v->tensor);
+        double *now = weights_now(b, v->tensor);
+
+        v->update = NAN;
+        if (now && b->weights[i]) {
+            moments(now, count, &v->after);
+            for (int64_t k = 0; k < count; k++)
+                b->weights[i][k] = now[k] - b->weights[i][k];
+            if (v->before.norm > 0)
+                v->update = norm_of(b->weights[i], count) / v->before.norm;
+        }
+        free(now);
+        free(b->weights[i]);
+    }
+}
+
+/* ---- noise in what is pooled ---- */
+
+/* With two independent draws for the same samples, the covariance of a unit's two values over them is the variance that it has without
+   noise; summed over units. */
+static double variance_ratio(const struct probed *v, const double *first, const double *second)
+{
+    int64_t count = ir_elements(v->tensor), *unit = memory_for(sizeof *unit * (size_t)count), units = number_units(v, unit);
+    double *sums = memory_for(sizeof *sums * (size_t)(2 * units)), variance = 0, covariance = 0, per = (double)v->per_unit;
+
+    memset(sums, 0, sizeof *sums * (size_t)(2 * units));
+    for (int64_t i = 0; i < count; i++) {
+        sums[2 * unit[i]] += first[i];
+        sums[2 * unit[i] + 1] += second[i];
+    }
+    for (int64_t i = 0; i < count; i++) {
+        double a = first[i] - sums[2 * unit[i]] / per, c = second[i] - sums[2 * unit[i] + 1] / per;
+
+        variance += (a * a + c * c) / 2;
+        covariance += a * c;
+    }
+    free(sums);
+    free(unit);
+    return covariance > 0 ? variance / covariance : INFINITY;
+}
+
+/* In evaluation too the model may draw: then both modes have the same noise. */
+static bool evaluation_draws(struct bench *b)
+{
+    struct probe *probe = b->probe;
+    struct diagnostics *d = diagnostics_new(probe->arena);
+    struct lower_options lowering = lower_options_of(probe->options);
+    struct prediction *prediction;
+
+    lowering.data = probe->phase->split.data;
+    lowering.report_split = probe->phase->split.name;
+    prediction = lower_prediction(probe->unit, probe->training->model, lowering, d);
+    for (int i = 0; prediction && i < prediction->program->tensors.count; i++)
+        if (prediction->program->tensors.at[i]->kind == IR_DRAW && prediction->program->tensors.at[i]->scope == IR_PER_SAMPLE)
+            return true;
+    return false;
+}
+
+/* Draws that make the data, not noise, stay as they are. */
+static void keep_other_draws(const struct bench *b, struct instance *other)
+{
+    const struct ir_program *p = b->measure.program;
+
+    for (int i = 0, draw = 0; i < p->tensors.count; i++) {
+        bool noise = false;
+
+        if (p->tensors.at[i]->kind != IR_DRAW)
+            continue;
+        for (int k = 0; k < b->probe->noise.count; k++)
+            noise |= !strcmp(b->probe->noise.at[k], p->tensors.at[i]->name);
+        if (!noise)
+            other->keys[draw] = b->measure_run.keys[draw];
+        draw++;
+    }
+}
+
+static void measure_noise(struct bench *b)
+{
+    struct probe *probe = b->probe;
+    struct instance other;
+    double **first = NEW_ARRAY(probe->arena, double *, probe->pooled.count + 1);
+    bool wanted = false;
+
+    for (int i = 0; i < probe->pooled.count; i++) {
+        first[i] = probe->pooled.at[i].source >= 0 ? numbered(b, "value", probe->pooled.at[i].source) : NULL;
+        wanted |= first[i] != NULL;
+    }
+    if (!wanted || evaluation_draws(b)) {
+        for (int i = 0; i < probe->pooled.count; i++)
+            free(first[i]);
+        return;
+    }
+    instance_new(&other, &b->measure, &b->memory, b->pool, probe->training->seed + 1);
+    keep_other_draws(b, &other);
+    memcpy(other.step.inputs, b->measure_run.step.inputs, (size_t)b->measure.program->input_bytes);
+    instance_run(&other, b->position, probe->step, scalar_value, &b->clock);
+    for (int i = 0; i < probe->pooled.count; i++) {
+        struct pooled *pooled = &probe->pooled.at[i];
+        char name[64];
+        double *second;
+
+        if (!first[i])
+            continue;
+        snprintf(name, sizeof name, "value.%d", pooled->source);
+        second = numbers_of(&other, name);
+        pooled->variance = variance_ratio(&probe->values.at[pooled->source], first[i], second);
+        free(second);
+        free(first[i]);
+    }
+    instance_free(&other);
+}
+
+/* ---- the step ---- */
+
+static bool open_programs(struct bench *b, struct data_source *source, struct rnet_error *error)
+{
+    const struct probe *probe = b->probe;
+    const struct phase *phase = probe->phase;
+    struct compile_options compiling = {.fuse = !probe->options->no_fuse, .generate = true};
+
+    b->layout = layout_new(probe->arena);
+    phase->objective->precision = probe->training->precision;
+    return rnet_blas_open(error) && compile(&b->step, phase->step, b->layout, compiling, error) &&
+           compile(&b->initial, phase->initial, b->layout, compiling, error) &&
+           compile(&b->measure, phase->objective, b->layout, compiling, error) &&
+           (!probe->training->data || (dataset_read(&b->step_data, &phase->split, b->step.program, source, error) &&
+                                       dataset_read(&b->measure_data, &phase->split, b->measure.program, source, error)));
+}
+
+static bool first_weights(struct bench *b, struct rnet_error *error)
+{
+    const struct probe *probe = b->probe;
+    const struct ir_program *programs[] = {b->step.program, b->measure.program};
+    struct instance initial;
+
+    memory_new(&b->memory, b->layout);
+    b->pool = rnet_pool_new(probe->options->threads);
+    instance_new(&initial, &b->initial, &b->memory, b->pool, probe->training->seed);
+    instance_run(&initial, 0, 1, scalar_value, &b->clock);
+    instance_free(&initial);
+    if (probe->options->checkpoint &&
+        !checkpoint_load(probe->options->checkpoint, programs, 2, &b->memory, true, error))
+        return false;
+    instance_new(&b->step_run, &b->step, &b->memory, b->pool, probe->training->seed);
+    instance_new(&b->measure_run, &b->measure, &b->memory, b->pool, probe->training->seed);
+    return true;
+}
+
+static void set_clock(struct bench *b)
+{
+    const struct training *t = b->probe->training;
+    double batch = (double)t->batch, items = (double)b->step_data.items, steps = (double)t->steps;
+
+    if (!steps)
+        steps = items > 0 ? ceil(t->epochs * items / batch) : 1;
+    b->clock = (struct scalar_context){.unit = b->probe->unit, .step = (double)b->probe->step, .steps = steps};
+    b->clock.epoch = items > 0 ? (b->clock.step - 1) * batch / items : 0;
+    b->clock.progress = fmin((b->clock.step - 1) / steps, 1);
+    b->position = (b->probe->step - 1) * (uint64_t)t->batch;
+}
+
+static bool choose_batch(struct bench *b, struct rnet_error *error)
+{
+    const struct training *t = b->probe->training;
+    struct rnet_stream *stream;
+
+    b->count = t->batch;
+    if (!t->data)
+        return true;
+    if (b->step_data.items < t->batch)
+        return rnet_fail(error, RNET_DATA, "batch is %" PRId64 ", and %s.%s has %" PRId64 " items", t->batch,
+                         b->probe->phase->split.data, b->probe->phase->split.name, b->step_data.items);
+    b->items = NEW_ARRAY(b->probe->arena, int64_t, t->batch);
+    stream = rnet_stream_new("batch", t->seed, b->step_data.items, t->lanes);
+    for (int64_t i = 0; i < t->batch; i++)
+        b->items[i] = rnet_stream_item(stream, b->position + (uint64_t)i);
+    rnet_stream_free(stream);
+    return true;
+}
+
+static void look(struct bench *b)
+{
+    struct probe *probe = b->probe;
+
+    if (b->items) {
+        dataset_gather(&b->step_data, &b->step_run, b->items, b->count);
+        dataset_gather(&b->measure_data, &b->measure_run, b->items, b->count);
+    }
+    weights_before(b);
+    instance_run(&b->measure_run, b->position, probe->step, scalar_value, &b->clock);
+    take(b, false);
+    measure_noise(b);
+    probe->nonfinite = instance_run(&b->step_run, b->position, probe->step, scalar_value, &b->clock) == RNET_NONFINITE;
+    weights_after(b);
+    instance_run(&b->measure_run, b->position, probe->step, scalar_value, &b->clock);
+    take(b, true);
+}
+
+static void close_bench(struct bench *b)
+{
+    if (b->step_run.arena)
+        instance_free(&b->step_run);
+    if (b->measure_run.arena)
+        instance_free(&b->measure_run);
+    dataset_free(&b->step_data);
+    dataset_free(&b->measure_data);
+    if (b->pool)
+        rnet_pool_free(b->pool);
+    memory_free(&b->memory);
+    compiled_release(&b->step);
+    compiled_release(&b->initial);
+    compiled_release(&b->measure);
+}
+
+int probe_measure(struct probe *probe)
+{
+    struct bench b = {.probe = probe};
+    struct data_source *source = data_source_new(probe->arena, probe->unit, store_new(probe->arena));
+    struct rnet_error error;
+    int status = RNET_DONE;
+
+    source->seed = probe->training->seed;
+    source->precision = (int)probe->training->precision;
+    source->threads = probe->options->threads;
+    source->no_fuse = probe->options->no_fuse;
+    probe->step = 1;
+    if (probe->options->checkpoint) {
+        const struct rnet_tensor *step;
+
+        if (!store_read(source->store, probe->options->checkpoint, &error))
+            return complain_error(&error);
+        source->seed = checkpoint_seed(source->store, source->seed);
+        step = store_find(source->store, STORED_STEP);
+        probe->step = step ? (uint64_t) * (const int64_t *)step->data + 1 : 1;
+    }
+    if (!open_programs(&b, source, &error)) {
+        status = complain_error(&error);
+    } else {
+        set_clock(&b);
+        if (!choose_batch(&b, &error) || !first_weights(&b, &error))
+            status = complain_error(&error);
+        else
+            look(&b);
+    }
+    close_bench(&b);
+    return status;
+}
