@@ -16,7 +16,8 @@ enum command_bit {
     LAB = 1 << 8,
     REPLAY = 1 << 9,
     PROBE = 1 << 10,
-    AVERAGE = 1 << 11
+    AVERAGE = 1 << 11,
+    PRUNE = 1 << 12
 };
 struct options {
     struct arena *arena;
@@ -32,6 +33,8 @@ struct options {
     int precision;                     /* -1, or enum ir_precision */
     int64_t batch, count;
     const char *on;                    /* DATA or DATA.SPLIT that a model answers for */
+    double share;                      /* prune: which part becomes 0; below 0: not given */
+    const char *by, *params;           /* prune: magnitude (NULL) or unit; which parameters */
     bool numbers;                      /* symbols as numbers */
     int64_t seeds;                     /* lab: 0: as experiments say */
     bool fresh, quick, csv;
@@ -100,6 +103,9 @@ int run_lab(struct options *options);
 int run_probe(struct options *options);
 int run_replay(struct options *options);
 int run_average(struct options *options);
+int run_prune(struct options *options);
+/* eval.c: the report of a train block with the parameters of options->checkpoint; say: what it is of, on stderr. */
+int evaluate_report(struct options *options, struct unit *unit, struct training *training, bool say, struct report_result *result);
 /* lab_print.c: the numbers that a comparison had, and by how much it is missed. */
 void text_add_missed(struct text *text, const struct expect_outcome *outcome);
 

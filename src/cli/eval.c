@@ -21,13 +21,12 @@ static void print_result(const struct options *options, const char *model, const
         printf("}\n");
 }
 
-static int evaluate(struct options *options, struct unit *unit, struct training *training)
+int evaluate_report(struct options *options, struct unit *unit, struct training *training, bool say, struct report_result *result)
 {
     struct compile_options compiling = {.fuse = !options->no_fuse, .generate = true};
     struct layout *layout = layout_new(options->arena);
     struct scalar_context clock = {.unit = unit, .step = 1, .steps = 1};
     struct reporter reporter = {.report = training->report};
-    struct report_result result = {0};
     bool read;
     struct data_source *source = data_source_new(options->arena, unit, store_new(options->arena));
     struct compiled compiled;
@@ -54,15 +53,11 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
         status = complain_error(&error);
     } else {
         begin = rnet_seconds();
-        complain(0, "%s on the %lld items of %s.%s", training->model, (long long)reporter.dataset.items,
-                 training->report->split.data, training->report->split.name);
-        report_run(&reporter, 1, scalar_value, &clock, &result);
-        print_result(options, training->model, training->report, &result);
-        for (int i = 0; i < result.count && status == RNET_DONE; i++)
-            if (!isfinite(result.at[i].value))
-                status = complain(RNET_NONFINITE, "the report %s of %s is %g", result.at[i].name, training->model,
-                                  result.at[i].value);
-        if (options->time)
+        if (say)
+            complain(0, "%s on the %lld items of %s.%s", training->model, (long long)reporter.dataset.items,
+                     training->report->split.data, training->report->split.name);
+        report_run(&reporter, 1, scalar_value, &clock, result);
+        if (say && options->time)
             fprintf(stderr, "time: compiling %.1f ms, reading data %.1f ms, %lld samples in %.1f ms\n",
                     1e3 * compile_seconds(&compiled.timing), 1e3 * reporter.dataset.seconds,
                     (long long)reporter.dataset.items, 1e3 * (rnet_seconds() - begin));
@@ -72,6 +67,21 @@ static int evaluate(struct options *options, struct unit *unit, struct training 
     rnet_pool_free(pool);
     memory_free(&memory);
     compiled_release(&compiled);
+    return status;
+}
+
+static int evaluate(struct options *options, struct unit *unit, struct training *training)
+{
+    struct report_result result = {0};
+    int status = evaluate_report(options, unit, training, true, &result);
+
+    if (status != RNET_DONE)
+        return status;
+    print_result(options, training->model, training->report, &result);
+    for (int i = 0; i < result.count && status == RNET_DONE; i++)
+        if (!isfinite(result.at[i].value))
+            status = complain(RNET_NONFINITE, "the report %s of %s is %g", result.at[i].name, training->model,
+                              result.at[i].value);
     return status;
 }
 

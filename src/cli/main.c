@@ -46,6 +46,10 @@ const struct command commands[] = {
     {AVERAGE, "average", "FILE FILE...", "write the mean of checkpoints of one program",
      "Names, shapes and types must agree. Whole numbers are not averaged: they must be equal, but for the position, of which the\n"
      "furthest is taken. Notes are those of the first file.", run_average},
+    {PRUNE, "prune", "FILE", "set the smallest weights, or whole units, of a checkpoint to 0",
+     "Of all chosen parameters together the smallest --share becomes 0; with --by unit, of each axis that can lose units, those whose\n"
+     "numbers are smallest, in every parameter that has the axis. Prints how much of each parameter is 0, and the report before and\n"
+     "after. `rnetc compact` then leaves out what makes no difference.", run_prune},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

@@ -14,13 +14,13 @@ static const struct option_row {
     const char *name, *value, *help;
     int commands; /* that take it */
 } rows[] = {
-    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS},
+    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
-    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY},
+    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY | PRUNE},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average: the file",
-     TRAIN | PREDICT | LAB | AVERAGE},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average, prune: the file",
+     TRAIN | PREDICT | LAB | AVERAGE | PRUNE},
     {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB},
@@ -28,7 +28,7 @@ static const struct option_row {
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
-    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PROBE},
+    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | PROBE},
     {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
     {"count", "N", "how many samples (default: all)", PREDICT},
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
@@ -43,8 +43,11 @@ static const struct option_row {
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE},
-    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE},
+    {"share", "PART", "which part becomes 0, from 0 to 1", PRUNE},
+    {"by", "WHAT", "magnitude (default): the smallest numbers; unit: whole units", PRUNE},
+    {"params", "SELECTOR", "weights (default), biases, params, or a pattern of names: \"net.*.W\"", PRUNE},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -168,6 +171,18 @@ static int take(struct options *o, const char *name, const char *value)
         status = take_color(o, value);
     } else if (!strcmp(name, "out")) {
         o->out = value;
+    } else if (!strcmp(name, "share")) {
+        char *end;
+
+        o->share = strtod(value, &end);
+        if (end == value || *end || !(o->share >= 0 && o->share <= 1))
+            return wrong_value(name, value, "a number from 0 to 1");
+    } else if (!strcmp(name, "by")) {
+        if (strcmp(value, "magnitude") && strcmp(value, "unit"))
+            return wrong_value(name, value, "magnitude or unit");
+        o->by = value;
+    } else if (!strcmp(name, "params")) {
+        o->params = value;
     } else if (!strcmp(name, "on")) {
         o->on = value;
     } else if (!strcmp(name, "init")) {
@@ -231,7 +246,7 @@ int options_parse(struct options *o, const struct command *command, int count, c
     int used = 0, which, c, status = -1;
     bool two = command->bit == PREDICT || command->bit == REPLAY;
 
-    *o = (struct options){.arena = arena_new(), .precision = -1, .batch = 0};
+    *o = (struct options){.arena = arena_new(), .precision = -1, .batch = 0, .share = -1};
     take_color(o, "auto");
     for (int i = 0; i < ROWS; i++)
         if (rows[i].commands & (int)command->bit)

@@ -107,11 +107,105 @@ static void checkpoints_of_other_programs_have_no_mean(void **state)
     leave_folder();
 }
 
+/* ---- prune ---- */
+
+static double zeros_of(const struct rnet_tensor *t)
+{
+    int64_t zeros = 0;
+
+    for (int64_t k = 0; k < count_of(t); k++)
+        zeros += ((const float *)t->data)[k] == 0;
+    return (double)zeros / (double)count_of(t);
+}
+
+static void the_smallest_weights_become_zero_and_no_others(void **state)
+{
+    struct rnet_safetensors before, after;
+    struct outcome o;
+    double kept = INFINITY, gone = 0;
+    int64_t zeros = 0;
+
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    o = run_expecting(RNET_DONE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --share 0.8 --out small");
+    assert_contains(o.out, "before: accuracy of cloud.test: ");
+    assert_contains(o.out, "after: accuracy of cloud.test: ");
+    assert_contains(o.out, "1192 of 1490 are 0: 80.0 %");
+    before = checkpoint("run/checkpoint.safetensors");
+    after = checkpoint("small");
+    for (int i = 0; i < before.count; i++) {
+        const struct rnet_tensor *old = &before.tensors[i], *new = rnet_safetensors_find(&after, old->name);
+        size_t length = strlen(old->name);
+
+        for (int64_t k = 0; length > 2 && !strcmp(old->name + length - 2, ".W") && k < count_of(old); k++) {
+            double was = fabs(((const float *)old->data)[k]), is = fabs(((const float *)new->data)[k]);
+
+            assert_true(is == 0 || is == was);
+            zeros += is == 0;
+            gone = is == 0 && was > gone ? was : gone;
+            kept = is > 0 && is < kept ? is : kept;
+        }
+        if (length > 2 && strcmp(old->name + length - 2, ".W"))
+            assert_memory_equal(old->data, new->data, (size_t)count_of(old) * rnet_type_size(old->type));
+    }
+    assert_int_equal(zeros, 1192);
+    assert_true(gone <= kept);
+    rnet_safetensors_free(&before);
+    rnet_safetensors_free(&after);
+    leave_folder();
+}
+
+static void a_pruned_unit_is_zero_in_every_parameter(void **state)
+{
+    struct rnet_safetensors after;
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    o = run_expecting(RNET_DONE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --share 0.8 --by unit --out small");
+    assert_contains(o.out, "56 of 70 units are pruned");
+    after = checkpoint("small");
+    assert_true(fabs(zeros_of(rnet_safetensors_find(&after, "net.dense_1.W")) - 0.8) < 1e-9);
+    assert_true(fabs(zeros_of(rnet_safetensors_find(&after, "net.dense_2.W")) - 0.96) < 1e-9);
+    assert_true(fabs(zeros_of(rnet_safetensors_find(&after, "net.dense_2.b")) - 0.8) < 1e-9);
+    assert_true(zeros_of(rnet_safetensors_find(&after, "net.dense_3.b")) < 1);
+    rnet_safetensors_free(&after);
+    leave_folder();
+}
+
+static void what_prune_cannot_do_is_said(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run --steps 1");
+    assert_contains(run_expecting(RNET_USAGE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --out p").error, "--share");
+    assert_contains(run_expecting(RNET_USAGE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --out p --share 1.5").error,
+                    "a number from 0 to 1");
+    assert_contains(run_expecting(RNET_USAGE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --out p --share 0.5 "
+                                              "--params 'net.lstm.*'")
+                        .error,
+                    "no trained parameter is of that name");
+    run_expecting(0, "sed 's/ |> dense(40) |> relu |> dense(30) |> tanh / /' net.rnet > flat.rnet; rnetc train flat.rnet --out flat --steps 1");
+    assert_contains(run_expecting(RNET_SOURCE, "rnetc prune flat.rnet --checkpoint flat/checkpoint.safetensors --out p --share 0.5 --by unit")
+                        .error,
+                    "no axis of the parameters can lose units");
+    run_expecting(1, "test -e p");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mean_is_that_of_each_number),
         cmocka_unit_test(checkpoints_of_other_programs_have_no_mean),
+        cmocka_unit_test(the_smallest_weights_become_zero_and_no_others),
+        cmocka_unit_test(a_pruned_unit_is_zero_in_every_parameter),
+        cmocka_unit_test(what_prune_cannot_do_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
