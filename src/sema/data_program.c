@@ -304,6 +304,7 @@ struct data_program *lower_data(struct unit *unit, const char *data, const char 
 
         for (int k = 0; other && k < out->others.count; k++)
             known |= !strcmp(out->others.at[k].data, other->data->name) && !strcmp(out->others.at[k].name, other->name);
+        out->trained |= other && data_of_trained(unit, other->data->name);
         if (other && !known)
             list_add(unit->arena, out->others, describe_split(top, (struct data_split *)other, &fields, out->program, other));
     }

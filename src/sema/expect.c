@@ -366,15 +366,73 @@ void unit_data_blocks(const struct unit *unit, data_names *out)
             list_add(unit->arena, *out, unit->main->definitions.at[i]->name);
 }
 
+/* Every definition that the tree names, and those that these name in turn; `data`: data blocks too. */
+static void add_named(const struct unit *unit, const struct node *node, bool data, struct map *found)
+{
+    if (!node)
+        return;
+    if (node->kind == NODE_PATH) {
+        const char *name = arena_slice(unit->arena, node->name, strcspn(node->name, "."));
+        struct definition *definition = map_get(unit->main->names, name);
+
+        if (!definition || map_get(found, name) || (definition->node->kind == NODE_DATA && !data))
+            return;
+        map_put(found, name, definition);
+        add_named(unit, definition->node, data, found);
+        return;
+    }
+    add_named(unit, node->a, data, found);
+    add_named(unit, node->b, data, found);
+    add_named(unit, node->c, data, found);
+    for (int i = 0; i < node->list.count; i++)
+        add_named(unit, node->list.at[i], data, found);
+    for (int i = 0; i < node->more.count; i++)
+        add_named(unit, node->more.at[i], data, found);
+}
+
+/* The models of the train blocks and those that they call: training changes their parameters. */
+static struct map *models_in_training(const struct unit *unit)
+{
+    struct map *found = map_new(unit->arena);
+
+    for (int i = 0; i < unit->trainings.count; i++) {
+        const struct node *block = unit->trainings.at[i];
+        struct definition *model = map_get(unit->main->names, block->name);
+
+        if (model && !map_get(found, block->name)) {
+            map_put(found, block->name, model);
+            add_named(unit, model->node, false, found);
+        }
+        add_named(unit, block->a, false, found);
+    }
+    return found;
+}
+
 bool reads_trained(const struct workspace *w)
 {
-    for (int i = 0; i < w->parameters.count; i++) {
-        const char *dot = strchr(w->parameters.at[i]->path, '.');
+    struct map *trained = models_in_training(w->unit);
 
-        if (dot && is_trained(w->unit, arena_slice(w->arena, w->parameters.at[i]->path,
-                                                   (size_t)(dot - w->parameters.at[i]->path))))
+    for (int i = 0; i < w->parameters.count; i++) {
+        const char *path = w->parameters.at[i]->path, *dot = strchr(path, '.');
+
+        if (dot && map_get(trained, arena_slice(w->arena, path, (size_t)(dot - path))))
             return true;
     }
+    return false;
+}
+
+bool data_of_trained(const struct unit *unit, const char *data)
+{
+    struct map *trained = models_in_training(unit), *found = map_new(unit->arena);
+    struct definition *definition = map_get(unit->main->names, data);
+
+    if (definition)
+        add_named(unit, definition->node, true, found);
+    for (int i = 0; i < unit->main->definitions.count; i++)
+        if (unit->main->definitions.at[i]->node->kind == NODE_MODEL &&
+            map_get(found, unit->main->definitions.at[i]->name) &&
+            map_get(trained, unit->main->definitions.at[i]->name))
+            return true;
     return false;
 }
 
@@ -489,7 +547,7 @@ struct expect_program *lower_expects(struct unit *unit, const char *name, const 
     if (!scope || diagnostics_errors(d) || fields.changed)
         return NULL;
     trained = is_trained(unit, name);
-    out->trained = reads_trained(w);
+    out->trained = reads_trained(w) || (data_name && data_of_trained(unit, data_name));
     list_expects(w, trained, &out->expects);
     for (int i = 0; i < w->expects.count; i++)
         for (int k = 0; w->expects.at[i]->expectation.trained == trained && k < w->expects.at[i]->sides.count; k++)

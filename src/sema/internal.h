@@ -471,6 +471,7 @@ const struct value *call_opaque(struct scope *scope, const char *name, struct no
 /* The axes in the brackets of a call, apart by `;`, none empty; false after an error. */
 bool axis_groups(struct scope *scope, struct node *call, ir_index_list *groups, int wanted);
 /* gain * an orthogonal matrix from `in` to `out` for each value of the other axes, made of normal numbers over the axes. NULL after an
+bool data_of_trained(const struct unit *unit, const char *data);
    error. */
 struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gain, const ir_index_list *in,
                                   const ir_index_list *out, const char *name, const struct ir_expr *normal,

@@ -279,6 +279,34 @@ static void a_report_of_the_whole_split_expects(void **state)
     leave_folder();
 }
 
+/* The train block names m only: the half that m calls is trained with it, and so is whatever is made from its data. */
+static void what_a_trained_model_calls_is_trained(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "data one {\n    samples = 40\n    train { x ~ normal(0, 1) }\n}\n"
+                           "model half(x) -> z {\n    param w = 0\n    z = w * x\n    expect \"half\" abs(z - 2 * x) < 1e-3\n}\n"
+                           "model m(x) -> z { z = half(x) }\n"
+                           "rule descent(w[...], g[...]; rate) { w <- w - rate * g }\n"
+                           "train m on one {\n    loss = (z - 2 * x)^2, optimizer = descent(rate = 0.25), batch = 20, steps = 60\n"
+                           "    precision = f64\n}\n"
+                           "data seen from one { z = half(one.x) }\n"
+                           "data again from seen {\n    y = seen.z\n    large = mean[batch] abs(seen.train.z)\n"
+                           "    expect \"large\" large > 1\n}\n"
+                           "model outer(y) -> u {\n    u = 2 * y\n    expect \"outer\" mean[batch] abs(u) > 1\n}\n");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    assert_contains(o.out, "half: abs(z - 2 * x) < 1e-3   40 elements; ");
+    assert_contains(o.out, "large: large > 1   1 element; ");
+    assert_contains(o.out, "3 of 3 met\n");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet --quick");
+    assert_contains(o.out, "skipped    8  half");
+    assert_contains(o.out, "skipped   20  large");
+    assert_contains(o.out, "skipped   24  outer");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,7 +316,8 @@ int main(void)
         cmocka_unit_test(what_is_trained_is_looked_at_afterwards),
         cmocka_unit_test(averages_stand_for_parameters),
         cmocka_unit_test(training_fails_if_its_report_is_not_as_expected),
-        cmocka_unit_test(a_report_of_the_whole_split_expects)};
+        cmocka_unit_test(a_report_of_the_whole_split_expects),
+        cmocka_unit_test(what_a_trained_model_calls_is_trained)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
