@@ -36,6 +36,9 @@ struct options {
     double share;                      /* prune: which part becomes 0; below 0: not given */
     const char *by, *params;           /* prune: magnitude (NULL) or unit; which parameters */
     bool numbers;                      /* symbols as numbers */
+    int64_t smoothness;                /* probe: along so many steps */
+    const char *jacobian;              /* probe: of the answer by this value */
+    bool invariances;                  /* probe */
     int64_t seeds;                     /* lab: 0: as experiments say */
     bool fresh, quick, csv;
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;

@@ -30,6 +30,9 @@ static const struct option_row {
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
     {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | PROBE},
     {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
+    {"jacobian", "NAME", "singular values of the answer's derivative by this equation", PROBE},
+    {"invariances", NULL, "try which scalings and shifts of parameters leave the answer or the loss as it is (in f64)", PROBE},
+    {"smoothness", "N", "how fast the gradient changes along N steps, against its norm, and the clipping that follows (in f64)", PROBE},
     {"count", "N", "how many samples (default: all)", PREDICT},
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
     {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
@@ -159,6 +162,10 @@ static int take(struct options *o, const char *name, const char *value)
         status = take_whole(name, value, 1, &o->seeds);
     } else if (!strcmp(name, "batch")) {
         status = take_whole(name, value, 1, &o->batch);
+    } else if (!strcmp(name, "smoothness")) {
+        status = take_whole(name, value, 1, &o->smoothness);
+    } else if (!strcmp(name, "jacobian")) {
+        o->jacobian = value;
     } else if (!strcmp(name, "count")) {
         status = take_whole(name, value, 1, &o->count);
     } else if (!strcmp(name, "precision")) {
@@ -205,6 +212,7 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "fresh")      ? &o->fresh
                      : !strcmp(name, "quick")      ? &o->quick
                      : !strcmp(name, "csv")        ? &o->csv
+                     : !strcmp(name, "invariances") ? &o->invariances
                      : !strcmp(name, "in-place")   ? &o->in_place
                                                    : &o->compare;
         *flag = true;

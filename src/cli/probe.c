@@ -11,8 +11,10 @@ static int probe_phase(struct options *options, struct unit *unit, const struct 
     const char *impossible = probe_graph(&probe);
     int status;
 
+    if (!impossible && options->jacobian)
+        impossible = jacobian_graph(&probe);
     if (impossible)
-        return complain(RNET_FAILED, "%s: there is no such derivative: %s", training->model, impossible);
+        return complain(RNET_FAILED, "%s: %s", training->model, impossible);
     status = probe_measure(&probe);
     if (status != RNET_DONE)
         return status;
@@ -69,6 +71,8 @@ int run_probe(struct options *options)
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block, so there is no step to look at", options->files.at[0]);
     lowering.batch = options->batch;
+    if ((options->smoothness || options->invariances) && lowering.precision < 0)
+        lowering.precision = IR_DOUBLE; /* differences of small changes */
     for (int i = 0; i < unit_trainings(unit) && status == RNET_DONE; i++) {
         const struct training *training = lower_training(unit, i, lowering, d);
 

@@ -14,6 +14,7 @@ struct measured {
     double off, saturated;         /* share of elements: local derivative 0 and value 0; below FLAT in size otherwise */
     double dead;                   /* share of units whose local derivative is 0 throughout the batch */
     bool alike;                    /* all units have one value, for every sample */
+    double correlation;            /* of two units, its size on average */
     double *by_step, *gradient_by_step; /* norms along the time of a recurrence; NULL */
 };
 /* An equation on the way from the parameters to the loss, or a parameter. */
@@ -43,6 +44,14 @@ struct pooled {
     double variance;               /* of that value in training, over its variance without noise */
 };
 typedef LIST(const char *) name_list;
+/* A change of a parameter, and by how much the answer and the loss differ after it, as parts of themselves. */
+struct invariance {
+    int parameter, axis;           /* axis -1: all of it */
+    bool shift;                    /* a constant is added along the axis, another for each place besides; else each place of the axis times its own factor */
+    double answer, loss;
+};
+/* Along one step: size of the gradient before it, largest |difference of gradients| / |difference of parameters| on it. */
+struct smooth_point { double gradient, smoothness; };
 struct probe {
     struct options *options;
     struct arena *arena;
@@ -53,6 +62,15 @@ struct probe {
     LIST(struct pooled) pooled;
     name_list noise;               /* draws that meet a sample after a parameter did */
     int depth;                     /* the greatest */
+    int answer;                    /* value after which no parameter comes, the first of the greatest depth; -1 */
+    struct jacobian {
+        const struct ir_tensor *of, *by; /* NULL: not asked for */
+        const char *name;          /* of by */
+        int samples, count;        /* singular values of each sample's Jacobian, descending */
+        double *singular;          /* [sample * count + k] */
+    } jacobian;
+    LIST(struct invariance) invariances;
+    LIST(struct smooth_point) smooth;
     uint64_t step;                 /* the one that is looked at */
     bool nonfinite;                /* it was not made */
     double loss, after;            /* objective of the batch before and after it */
@@ -83,6 +101,17 @@ double growth(const double *numbers, int64_t count);
 /* A value for each depth at which there are hidden ones, the last that bends or else the last, its gradient's norm and its root mean
    square; returns how many. Room for probe->depth + 1. */
 int probe_chain(const struct probe *probe, const struct probed **chain, double *gradients, double *sizes);
+
+/* ---- probe_jacobian.c, probe_invariance.c, probe_smooth.c ---- */
+
+/* Adds the output "jacobian" of the answer by the value that --jacobian names. NULL, or what is wrong. */
+const char *jacobian_graph(struct probe *probe);
+void print_jacobian(const struct probe *probe);
+void print_invariances(const struct probe *probe);
+/* Least squares of smoothness against the gradient's norm. */
+struct smooth_fit { double l0, l1, explained; bool fits; };
+struct smooth_fit fit_smoothness(const struct probe *probe);
+void print_smoothness(const struct probe *probe);
 
 /* ---- probe_print.c ---- */
 

@@ -467,6 +467,7 @@ const char *probe_graph(struct probe *probe)
     struct ir_tensor *loss = (struct ir_tensor *)program_output(p, "objective");
     struct graph g = {.p = p, .arena = probe->arena, .loss = loss, .noise = &probe->noise};
     struct ir_tensor **wrt, **gradients;
+    struct ir_tensor *data_loss;
     const struct ir_tensor *where;
     const char *wrong;
     int count = 0, tensors = p->tensors.count;
@@ -492,7 +493,7 @@ const char *probe_graph(struct probe *probe)
         wrt[count++] = probe->parameters.at[i].tensor;
     wrong = differentiate(p, loss, wrt, count, gradients, &where);
     if (wrong)
-        return wrong;
+        return arena_printf(probe->arena, "there is no such derivative: %s", wrong);
     for (int i = 0; i < probe->parameters.count; i++)
         probe->parameters.at[i].gradient = gradients[probe->values.count + i];
     for (int i = 0; i < probe->values.count; i++) {
@@ -505,5 +506,11 @@ const char *probe_graph(struct probe *probe)
         v->judged = v->slope && !exponential && v->hidden;
     }
     add_outputs(probe, p);
+    probe->answer = -1;
+    for (int i = probe->values.count; i-- > 0;)
+        if (!probe->values.at[i].hidden && probe->values.at[i].depth == probe->depth)
+            probe->answer = i;
+    data_loss = ir_find(p, "loss"); /* without penalty, if it is apart */
+    ir_add_output(p, "data_loss", data_loss && !data_loss->rank && g.reaches[data_loss->number] ? data_loss : loss, false);
     return NULL;
 }

@@ -3,7 +3,7 @@
    The measuring program has the precision of the training and the same memory of parameters and states, the same samples and draws; so
    what it says is what the step sees. A third run has other draws: what the samples' values have in common with the first is what they
    are without noise. */
-#include "probe.h"
+#include "probe_bench.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,22 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a run of probe has open. */
-struct bench {
-    struct probe *probe;
-    struct layout *layout;
-    struct compiled step, initial, measure;
-    struct memory memory;
-    struct rnet_pool *pool;
-    struct instance step_run, measure_run;
-    struct dataset step_data, measure_data;
-    struct scalar_context clock;
-    int64_t *items, count; /* of the batch */
-    uint64_t position;
-    double **weights;      /* of each parameter, before the step */
-};
+enum { SEEN = 64 };
 
-static void *memory_for(size_t bytes)
+void *memory_for(size_t bytes)
 {
     void *memory = malloc(bytes + 1);
 
@@ -38,7 +25,7 @@ static void *memory_for(size_t bytes)
 }
 
 /* The output's numbers, row-major, on the heap; NULL if there is none of that name. */
-static double *numbers_of(const struct instance *in, const char *name)
+double *numbers_of(const struct instance *in, const char *name)
 {
     const struct ir_tensor *t = program_output(in->compiled->program, name);
     const void *data = t ? instance_data(in, t) : NULL;
@@ -83,7 +70,7 @@ static int64_t leave_out(double *numbers, int64_t count)
 }
 
 /* Scaled, so that squares neither vanish nor overflow. */
-static double norm_of(const double *numbers, int64_t count)
+double norm_of(const double *numbers, int64_t count)
 {
     double largest = 0, sum = 0;
 
@@ -114,8 +101,7 @@ static void moments(const double *numbers, int64_t count, struct measured *m)
     m->finite = all_finite(numbers, count);
 }
 
-/* For each element the number of its unit among the units; returns how many there are. */
-static int64_t number_units(const struct probed *v, int64_t *unit)
+int64_t number_units(const struct probed *v, int64_t *unit)
 {
     const struct ir_tensor *t = v->tensor;
     int64_t count = ir_elements(t), units = 1;
@@ -134,6 +120,43 @@ static int64_t number_units(const struct probed *v, int64_t *unit)
         units *= t->axes[a]->extent;
     }
     return units;
+}
+
+/* Mean size of the correlation of two units over samples and places, of SEEN units at most. NAN if fewer than two vary. */
+static double correlation_of(const struct probed *v, const double *value)
+{
+    int64_t count = ir_elements(v->tensor), *unit = memory_for(sizeof *unit * (size_t)count), units = number_units(v, unit), per = v->per_unit;
+    int64_t seen = units < SEEN ? units : SEEN, stride = units / seen, rows = 0;
+    double *table = memory_for(sizeof *table * (size_t)(seen * per)), sum = 0, pairs = 0;
+    int64_t *filled = memory_for(sizeof *filled * (size_t)units);
+
+    memset(filled, 0, sizeof *filled * (size_t)units);
+    for (int64_t i = 0; i < count; i++)
+        if (unit[i] % stride == 0 && unit[i] / stride < seen)
+            table[unit[i] / stride * per + filled[unit[i]]++] = value[i];
+    for (int64_t u = 0; u < seen; u++) {
+        double mean = 0, norm = 0, *row = table + u * per, *kept = table + rows * per;
+
+        for (int64_t i = 0; i < per; i++)
+            mean += row[i] / (double)per;
+        for (int64_t i = 0; i < per; i++)
+            norm += (row[i] - mean) * (row[i] - mean);
+        for (int64_t i = 0; i < per; i++)
+            kept[i] = (row[i] - mean) / sqrt(norm);
+        rows += norm > 0 && isfinite(norm);
+    }
+    for (int64_t u = 0; u < rows; u++)
+        for (int64_t w = 0; w < u; w++, pairs++) {
+            double product = 0;
+
+            for (int64_t i = 0; i < per; i++)
+                product += table[u * per + i] * table[w * per + i];
+            sum += fabs(product);
+        }
+    free(filled);
+    free(table);
+    free(unit);
+    return pairs ? sum / pairs : NAN;
 }
 
 static void measure_slope(const struct probed *v, const double *value, const double *slope, struct measured *m)
@@ -225,6 +248,7 @@ static void take(struct bench *b, bool after)
         if (!value)
             bug("value of %s is not stored", v->name);
         m->alike = are_alike(v, value);
+        m->correlation = after || !v->owned || v->per_unit < 2 ? NAN : correlation_of(v, value);
         if (v->time >= 0)
             m->by_step = norms_by_step(probe->arena, v, value);
         if (slope)
@@ -247,21 +271,41 @@ static void take(struct bench *b, bool after)
 
 /* ---- parameters ---- */
 
-static double *weights_now(const struct bench *b, const struct ir_tensor *parameter)
+static void *place_of(const struct bench *b, const struct ir_tensor *parameter, enum ir_storage *storage)
 {
-    const struct ir_tensor *t = ir_find(b->step.program, parameter->name);
-    const void *data;
+    enum ir_region region;
+    int64_t offset;
+
+    if (!layout_find(b->layout, parameter->name, &region, &offset, storage))
+        return NULL;
+    return (region == IR_IN_PARAMETERS ? b->memory.parameters : b->memory.state) + offset;
+}
+
+double *weights_now(const struct bench *b, const struct ir_tensor *parameter)
+{
+    enum ir_storage storage;
+    const void *data = place_of(b, parameter, &storage);
     int64_t count = ir_elements(parameter);
     double *numbers;
 
-    t = t ? t : ir_find(b->measure.program, parameter->name);
-    data = t ? instance_data(t == ir_find(b->step.program, parameter->name) ? &b->step_run : &b->measure_run, t) : NULL;
     if (!data)
         return NULL;
     numbers = memory_for(sizeof *numbers * (size_t)count);
     for (int64_t i = 0; i < count; i++)
-        numbers[i] = stored_number(data, t->storage, i);
+        numbers[i] = stored_number(data, storage, i);
     return numbers;
+}
+
+void set_weights(const struct bench *b, const struct ir_tensor *parameter, const double *numbers)
+{
+    enum ir_storage storage;
+    void *data = place_of(b, parameter, &storage);
+
+    for (int64_t i = 0; data && i < ir_elements(parameter); i++)
+        if (storage == IR_F64)
+            ((double *)data)[i] = numbers[i];
+        else
+            ((float *)data)[i] = (float)numbers[i];
 }
 
 static void weights_before(struct bench *b)
@@ -430,7 +474,7 @@ static bool first_weights(struct bench *b, struct rnet_error *error)
     return true;
 }
 
-static void set_clock(struct bench *b)
+void set_clock(struct bench *b)
 {
     const struct training *t = b->probe->training;
     double batch = (double)t->batch, items = (double)b->step_data.items, steps = (double)t->steps;
@@ -443,7 +487,7 @@ static void set_clock(struct bench *b)
     b->position = (b->probe->step - 1) * (uint64_t)t->batch;
 }
 
-static bool choose_batch(struct bench *b, struct rnet_error *error)
+bool choose_batch(struct bench *b, struct rnet_error *error)
 {
     const struct training *t = b->probe->training;
     struct rnet_stream *stream;
@@ -462,21 +506,40 @@ static bool choose_batch(struct bench *b, struct rnet_error *error)
     return true;
 }
 
+void give_batch(struct bench *b)
+{
+    if (!b->items)
+        return;
+    dataset_gather(&b->step_data, &b->step_run, b->items, b->count);
+    dataset_gather(&b->measure_data, &b->measure_run, b->items, b->count);
+}
+
+void run_measure(struct bench *b)
+{
+    instance_run(&b->measure_run, b->position, b->probe->step, scalar_value, &b->clock);
+}
+
+bool run_step(struct bench *b)
+{
+    return instance_run(&b->step_run, b->position, b->probe->step, scalar_value, &b->clock) != RNET_NONFINITE;
+}
+
 static void look(struct bench *b)
 {
     struct probe *probe = b->probe;
 
-    if (b->items) {
-        dataset_gather(&b->step_data, &b->step_run, b->items, b->count);
-        dataset_gather(&b->measure_data, &b->measure_run, b->items, b->count);
-    }
+    give_batch(b);
     weights_before(b);
-    instance_run(&b->measure_run, b->position, probe->step, scalar_value, &b->clock);
+    run_measure(b);
     take(b, false);
     measure_noise(b);
-    probe->nonfinite = instance_run(&b->step_run, b->position, probe->step, scalar_value, &b->clock) == RNET_NONFINITE;
+    if (probe->jacobian.of)
+        measure_jacobian(b);
+    if (probe->options->invariances)
+        measure_invariances(b);
+    probe->nonfinite = !run_step(b);
     weights_after(b);
-    instance_run(&b->measure_run, b->position, probe->step, scalar_value, &b->clock);
+    run_measure(b);
     take(b, true);
 }
 
@@ -525,6 +588,8 @@ int probe_measure(struct probe *probe)
             status = complain_error(&error);
         else
             look(&b);
+        if (status == RNET_DONE && probe->options->smoothness)
+            status = measure_smoothness(&b);
     }
     close_bench(&b);
     return status;

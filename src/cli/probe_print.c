@@ -51,15 +51,15 @@ static void print_values(const struct probe *probe)
 
     if (!probe->values.count)
         return;
-    printf("\n%-*s %5s %5s %9s %9s %6s %6s %9s %9s\n", width, "equation", "line", "depth", "mean", "deviation", "zeros", "dead", "saturated",
-           "gradient");
+    printf("\n%-*s %5s %5s %9s %9s %6s %6s %9s %9s %9s\n", width, "equation", "line", "depth", "mean", "deviation", "zeros", "dead", "saturated",
+           "correl", "gradient");
     for (int i = 0; i < probe->values.count; i++) {
         const struct probed *v = &probe->values.at[i];
         const struct measured *m = &v->before;
 
-        printf("%-*s %5d %5d %9s %9s %6s %6s %9s %9s\n", width, v->name, v->line, v->depth, number(probe, m->mean), number(probe, m->deviation),
+        printf("%-*s %5d %5d %9s %9s %6s %6s %9s %9s %9s\n", width, v->name, v->line, v->depth, number(probe, m->mean), number(probe, m->deviation),
                percent(probe, true, m->zeros), percent(probe, v->slope != NULL, m->dead), percent(probe, v->slope != NULL, m->saturated),
-               number(probe, v->gradient ? m->gradient_norm : NAN));
+               number(probe, m->correlation), number(probe, v->gradient ? m->gradient_norm : NAN));
     }
 }
 
@@ -150,6 +150,12 @@ void print_probe(const struct probe *probe, const fault_list *faults)
     print_parameters(probe);
     print_chain(probe);
     print_steps(probe);
+    if (probe->jacobian.of)
+        print_jacobian(probe);
+    if (probe->options->invariances)
+        print_invariances(probe);
+    if (probe->options->smoothness)
+        print_smoothness(probe);
 }
 
 /* ---- JSON ---- */
@@ -202,6 +208,8 @@ static void json_probed(const struct probed *v, bool parameter, const char *join
         json_number("gradient_norm", m->gradient_norm);
     if (parameter)
         json_number("update", v->update);
+    else if (!isnan(m->correlation))
+        json_number("correlation", m->correlation);
     if (v->slope) {
         json_number("dead", m->dead);
         json_number("off", m->off);
@@ -212,6 +220,55 @@ static void json_probed(const struct probed *v, bool parameter, const char *join
         json_numbers("gradient_norm_by_step", m->gradient_by_step, v->tensor->axes[v->time]->extent);
     }
     printf("}");
+}
+
+/* What was asked for besides. */
+static void json_more(const struct probe *probe)
+{
+    const struct jacobian *j = &probe->jacobian;
+
+    if (j->of) {
+        printf(",\n  \"jacobian\": {\"of\": ");
+        json_string(probe->values.at[probe->answer].name);
+        printf(", \"by\": ");
+        json_string(j->name);
+        printf(", \"singular\": [");
+        for (int s = 0; s < j->samples; s++) {
+            printf("%s\n    [", s ? "," : "");
+            for (int k = 0; k < j->count; k++)
+                printf("%s%.9g", k ? ", " : "", j->singular[s * j->count + k]);
+            printf("]");
+        }
+        printf("]}");
+    }
+    if (probe->options->invariances) {
+        printf(",\n  \"changes\": [");
+        for (int i = 0; i < probe->invariances.count; i++) {
+            const struct invariance *v = &probe->invariances.at[i];
+            const struct probed *p = &probe->parameters.at[v->parameter];
+
+            printf("%s\n    {\"parameter\": ", i ? "," : "");
+            json_string(p->name);
+            printf(", \"change\": \"%s\", \"axis\": ", v->shift ? "shift" : "scale");
+            json_string(v->axis < 0 ? "" : p->tensor->axes[v->axis]->name);
+            json_number("answer", v->answer);
+            json_number("loss", v->loss);
+            printf("}");
+        }
+        printf("]");
+    }
+    if (probe->options->smoothness) {
+        struct smooth_fit fit = fit_smoothness(probe);
+
+        printf(",\n  \"smoothness\": {\"fits\": %s", fit.fits ? "true" : "false");
+        json_number("l0", fit.l0);
+        json_number("l1", fit.l1);
+        json_number("explained", fit.explained);
+        printf(", \"points\": [");
+        for (int i = 0; i < probe->smooth.count; i++)
+            printf("%s[%.9g, %.9g]", i ? ", " : "", probe->smooth.at[i].gradient, probe->smooth.at[i].smoothness);
+        printf("]}");
+    }
 }
 
 void print_probe_json(const struct probe *probe, const fault_list *faults)
@@ -233,7 +290,9 @@ void print_probe_json(const struct probe *probe, const fault_list *faults)
     printf("],\n  \"parameters\": [");
     for (int i = 0; i < probe->parameters.count; i++)
         json_probed(&probe->parameters.at[i], true, i ? "," : "");
-    printf("]}");
+    printf("]");
+    json_more(probe);
+    printf("}");
 }
 
 /* ---- CSV ---- */

@@ -339,6 +339,108 @@ static void steps_of_a_recurrence_are_measured_as_by_torch(void **state)
     leave_folder();
 }
 
+/* ---- what is asked for besides ---- */
+
+static void write_answering_net(void)
+{
+    char text[4000];
+
+    snprintf(text, sizeof text, "data waves {\n"
+                                "    samples = 24\n"
+                                "    train { x[i: 4] = sin(1 + i + 3 * batch)\n"
+                                "        y = cos(2 * batch) }\n"
+                                "}\n"
+                                "model net(x[i: 4], y) -> z[p: 5] {\n"
+                                "    param V[i, o: 6] = sin(1 + 7 * i + 3 * o), W[o, p] = sin(2 + 5 * o + 2 * p + 3 * o * p) / 2, c[p] = 0\n"
+                                "    a[o] = sum[i] x[i] * V[i, o]\n"
+                                "    h[o] = tanh(a[o])\n"
+                                "    z[p] = sum[o] h[o] * W[o, p] + c[p]\n"
+                                "    nll = sum[p] (z[p] - y)^2\n"
+                                "}\n%s", rest);
+    write_file("net.rnet", text);
+}
+
+/* Samples come shuffled: each line is one. */
+static void singular_values_are_those_of_torch(void **state)
+{
+    const char *json;
+
+    (void)state;
+    enter_folder();
+    write_answering_net();
+    json = run_expecting(RNET_DONE, "rnetc probe net.rnet --jacobian a --json").out;
+    assert_number(json, "net.h", "correlation", -1, 0.898455943);
+    assert_contains(json, "\"jacobian\": {\"of\": \"net.z\", \"by\": \"net.a\", \"singular\": [\n");
+    assert_contains(json, "[0.648476652, 0.316709257, 0.123079772, 0.0636692717, 0.0149080431]");
+    assert_contains(json, "[0.240328242, 0.150668979, 0.0719748212, 0.032773217, 0.00747404355]");
+    json = run_expecting(RNET_DONE, "rnetc probe net.rnet --jacobian net.a").out;
+    assert_contains(json, "\nJacobian of net.z by net.a: singular values of 24 samples, mean (least .. greatest)\n     1  0.7193 (");
+    leave_folder();
+}
+
+static void a_jacobian_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_answering_net();
+    assert_contains(run_expecting(RNET_FAILED, "rnetc probe net.rnet --jacobian b").error, "there is no equation b between the parameters and the loss");
+    assert_contains(run_expecting(RNET_FAILED, "rnetc probe net.rnet --jacobian z").error, "z is the answer itself");
+    write_net("    |> dense(16)\n    |> batch_norm |> relu\n", "", 0.1, 64);
+    assert_contains(run_expecting(RNET_FAILED, "rnetc probe net.rnet --jacobian dense_1.y").error,
+                    "net.batch_norm_1.m pools the batch: a sample's answer depends on other samples");
+    leave_folder();
+}
+
+static void smoothness_of_a_cosh_grows_with_its_slope(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "data one { samples = 1\n    train { zero = 0 * batch } }\n"
+                           "model net(zero) -> f {\n"
+                           "    param x[i: 1] = 0.8\n"
+                           "    f = (sum[i] (exp(5 * x[i]) + exp(-5 * x[i]))) / 50 + zero\n"
+                           "}\n"
+                           "rule descent(w[...], g[...]; rate) { w <- w - rate * g }\n"
+                           "train net on one { loss = f\n optimizer = descent(rate = 0.01)\n batch = 1\n steps = 3 }\n");
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --smoothness 20 --json");
+    assert_contains(o.out, "\"smoothness\": {\"fits\": true, \"l0\": 0.246059368, \"l1\": 4.8304552, \"explained\": 0.999986756, \"points\": [[4.15343858, 20.2613805], ");
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --smoothness 20");
+    assert_contains(o.out, "L = 0.246 + 4.83 |g|, which explains 100 % of its variance\n");
+    assert_contains(o.out, "rate 1 / (10 L0) = 0.406, limit min(10 L0, L0 / L1) = 0.0509\n");
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --smoothness 5");
+    assert_contains(o.out, "no clipping follows: at least 8 steps that move are wanted\n");
+    /* A bowl is as smooth everywhere. */
+    run_expecting(0, "sed -i 's/f = .*/f = (sum[i] x[i]^2) + zero/' net.rnet");
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --smoothness 20");
+    assert_contains(o.out, "no clipping follows: ");
+    assert_null(strstr(o.out, "limit min"));
+    leave_folder();
+}
+
+static void invariances_of_normalised_weights_are_found(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_net("    |> dense(16)\n    |> batch_norm |> relu\n", "", 0.1, 64);
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --invariances");
+    assert_contains(o.out, "  net.dense_1.W (line 9): times 2: the answer, ");
+    assert_contains(o.out, "      so L2 on it changes nothing that the net can say: ");
+    assert_contains(o.out, "  net.dense_1.W (line 9): each o times its own factor: the answer, ");
+    assert_contains(o.out, "  net.dense_1.b (line 9): a constant added along o: the answer, ");
+    assert_contains(o.out, "  net.dense_2.W (line 11): a constant added along o: the loss, ");
+    assert_null(strstr(o.out, "net.dense_1.W (line 9): a constant added along i"));
+    assert_null(strstr(o.out, "net.dense_1.W (line 9): each i times"));
+    assert_null(strstr(o.out, "net.batch_norm_1.gain (line 10): "));
+    assert_null(strstr(o.out, "net.dense_2.W (line 11): times 2"));
+    o = run_expecting(RNET_DONE, "rnetc probe net.rnet --invariances --json");
+    assert_contains(o.out, "{\"parameter\": \"net.dense_2.b\", \"change\": \"shift\", \"axis\": \"o\", \"answer\": ");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +456,10 @@ int main(void)
         cmocka_unit_test(a_checkpoint_is_looked_at_as_it_is),
         cmocka_unit_test(a_chain_is_measured_as_by_torch),
         cmocka_unit_test(steps_of_a_recurrence_are_measured_as_by_torch),
+        cmocka_unit_test(singular_values_are_those_of_torch),
+        cmocka_unit_test(a_jacobian_that_is_none_is_refused),
+        cmocka_unit_test(smoothness_of_a_cosh_grows_with_its_slope),
+        cmocka_unit_test(invariances_of_normalised_weights_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,10 +82,50 @@ def recurrence():
         steps.append(h)
     loss = ((h.sum(1) - y) ** 2).mean()
     loss.backward()
-    print("norms", [f"{float(h.norm()):.9g}" for h in steps])
+    print("norms", [f"{float(h.detach().norm()):.9g}" for h in steps])
     print("gradients", [f"{float(h.grad.norm()):.9g}" for h in steps])
     updates({"net.U": U, "net.w": w}, 0.1)
 
 
+def correlation(t):
+    """Mean size of the correlation of two of its columns that vary."""
+    c = torch.corrcoef(t.detach()[:, t.detach().std(0) > 0].T).abs()
+    return (c.sum() - c.diag().sum()) / (c.numel() - len(c))
+
+
+def jacobian():
+    n, i, o, q = axis(24), axis(4), axis(6), axis(5)
+    x = torch.sin(1 + i[None, :] + 3 * n[:, None])
+    V = torch.sin(1 + 7 * i[:, None] + 3 * o[None, :])
+    W = torch.sin(2 + 5 * o[:, None] + 2 * q[None, :] + 3 * o[:, None] * q[None, :]) / 2
+    a = x @ V
+    h = torch.tanh(a)
+    print("correlation", f"{float(correlation(h)):.9g}")
+    for s in (0, 7):
+        J = torch.autograd.functional.jacobian(lambda t: torch.tanh(t) @ W, a[s])
+        print("singular values of sample", s, [f"{float(v):.9g}" for v in torch.linalg.svdvals(J)])
+
+
+def smoothness():
+    """cosh along gradient descent: |f'' | = L0 cosh(L1 x), by the largest difference quotient on each step."""
+    import math
+    l0, l1, x, rate, points = 1.0, 5.0, 0.8, 0.01, []
+    slope = lambda x: l0 / l1 * math.sinh(l1 * x)
+    x -= rate * slope(x)
+    for _ in range(20):
+        g = slope(x)
+        d = -rate * g
+        points.append((abs(g), max(abs(slope(x + k / 4 * d) - g) / abs(k / 4 * d) for k in range(1, 5))))
+        x += d
+    g = torch.tensor(points)
+    A = torch.stack([torch.ones(len(g)), g[:, 0]], 1)
+    fit = torch.linalg.lstsq(A, g[:, 1:]).solution
+    residual = g[:, 1:] - A @ fit
+    print("smoothness", [f"{float(v):.9g}" for v in fit], "explained", float(1 - residual.var() / g[:, 1].var()))
+    print("first", points[0], "last", points[-1])
+
+
 chain()
 recurrence()
+jacobian()
+smoothness()
