@@ -474,7 +474,7 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
         const struct value *v = inputs->at[i];
 
         if (v->kind == VALUE_TENSOR && !v->field && !v->unshaped)
-            v = materialise(inner, v, definition->node->list.at[i]->name, at);
+            v = materialise_named(inner, v, definition->node->list.at[i]->name, at);
         list_add(w->arena, values, v);
     }
     if (!bind_header(inner, definition, &values, settings, at))

@@ -25,6 +25,7 @@ struct file {
     struct node *tree;
     struct map *names;                     /* name -> struct definition */
     LIST(struct definition *) definitions; /* in order */
+    struct map *differentiated;            /* names by which it takes a gradient; NULL: not looked for yet */
     LIST(struct file *) uses;              /* what `use` brings in; not transitive */
     bool library;
 };
@@ -68,6 +69,8 @@ bool is_scalar_let(const struct unit *unit, const struct definition *let);
 const struct value *let_value(struct unit *unit, struct definition *let);
 /* Names no use of a definition can mean: reported once, at the definition. */
 void check_definition_names(struct unit *unit, struct definition *definition);
+/* Does a `grad(e, name)` stand in the file, or one by a path that ends so? */
+bool takes_gradient_by(struct unit *unit, struct file *file, const char *name);
 
 /* ---- values ---- */
 
@@ -338,6 +341,10 @@ const struct ir_expr *with_own(struct scope *scope, const struct ir_expr *e, con
                                const ir_index_list *to);
 /* An equation of it over the context it has and its own axes; what is only a read of a tensor stays as it is. */
 const struct value *materialise(struct scope *scope, const struct value *v, const char *name, struct span span);
+/* The same for what a name stands for. If the file takes a gradient by the name, grad adds to what this name stands for
+   and to nothing that happens to be equal: an equation that no other shares, of a constant too, made at each step of the
+   `over` around it. Another name of a whole tensor stays that. */
+const struct value *materialise_named(struct scope *scope, const struct value *v, const char *name, struct span span);
 /* The tensor whose elements are v's, with axes: context (batch first), then own. Always a tensor of its own axes'
  * order. */
 struct ir_tensor *tensor_of(struct scope *scope, const struct value *v, const char *name, struct span span);
@@ -446,6 +453,8 @@ bool kinds_are_open(const struct scope *scope);
 bool in_over_body(const struct scope *scope);
 /* Is the name the time of an `over` around this, in the same body? */
 bool is_time(const struct scope *scope, const char *name);
+/* Adds the times of the `over` blocks around here that are not among the axes yet. */
+void add_times(const struct scope *scope, ir_index_list *axes);
 /* The innermost recurrence whose time is among the axes, and where; NULL: none. */
 const struct ir_recurrence *recurrence_here(const struct scope *scope, const ir_index_list *axes, int *time);
 /* An equation, of the innermost recurrence whose time is among its axes. */

@@ -128,7 +128,7 @@ struct scope *forward(struct workspace *w, struct definition *model, struct data
             return NULL;
         if (v->kind == VALUE_TENSOR && !v->field) {
             struct scope *named = scope_body(top, model->file, model->name);
-            v = materialise(named, v, model->node->list.at[i]->name, model->node->list.at[i]->span);
+            v = materialise_named(named, v, model->node->list.at[i]->name, model->node->list.at[i]->span);
         }
         list_add(w->arena, inputs, v);
     }

@@ -114,6 +114,43 @@ static bool names_it(const struct node *node, const char *name)
     return false;
 }
 
+/* ---- gradients ---- */
+
+static void find_gradients(struct unit *unit, struct map *names, const struct node *node)
+{
+    if (!node)
+        return;
+    if ((node->kind == NODE_CALL || node->kind == NODE_STAGE) && node->list.count && !strcmp(node->a->name, "grad")) {
+        const struct node *by = node->list.at[node->list.count - 1]->a;
+        const char *dot;
+
+        while (by && (by->kind == NODE_GROUPED || by->kind == NODE_READ))
+            by = by->a;
+        if (by && (by->kind == NODE_PATH || by->kind == NODE_NAME)) {
+            dot = strrchr(by->name, '.');
+            map_put(names, dot ? arena_string(unit->arena, dot + 1) : by->name, (void *)"");
+        }
+    }
+    find_gradients(unit, names, node->a);
+    find_gradients(unit, names, node->b);
+    find_gradients(unit, names, node->c);
+    for (int i = 0; i < node->list.count; i++)
+        find_gradients(unit, names, node->list.at[i]);
+    for (int i = 0; i < node->more.count; i++)
+        find_gradients(unit, names, node->more.at[i]);
+}
+
+bool takes_gradient_by(struct unit *unit, struct file *file, const char *name)
+{
+    if (!file->differentiated) {
+        file->differentiated = map_new(unit->arena);
+        find_gradients(unit, file->differentiated, file->tree);
+    }
+    return map_get(file->differentiated, name) != NULL;
+}
+
+/* ---- inputs ---- */
+
 /* An input that neither the model nor what trains it reads was forgotten somewhere. */
 static void warn_of_unused_inputs(struct unit *unit, const struct definition *model)
 {

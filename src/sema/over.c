@@ -48,6 +48,13 @@ const struct ir_recurrence *recurrence_here(const struct scope *scope, const ir_
     return NULL;
 }
 
+void add_times(const struct scope *scope, ir_index_list *axes)
+{
+    for (const struct over *o = scope->over; o; o = o->up)
+        if (!list_has(axes, o->time))
+            list_add(scope->unit->arena, *axes, o->time);
+}
+
 struct ir_tensor *equation_here(struct scope *scope, const char *name, const ir_index_list *axes,
                                 enum ir_reduction reduction, const ir_index_list *reduced, const struct ir_expr *value,
                                 bool single, struct span span)
@@ -295,7 +302,7 @@ void keep(struct scope *scope, struct node *target, const struct value *value)
     else if (kept->carried)
         define_carried(scope, kept, value, target);
     else
-        kept->step = value->field ? value : materialise(scope, value, target->name, target->span);
+        kept->step = value->field ? value : materialise_named(scope, value, target->name, target->span);
 }
 
 /* ---- direction ---- */

@@ -172,7 +172,7 @@ void assign(struct scope *scope, struct node *target, const struct value *value)
     }
     value = value_assigned(scope, target, value);
     if (!scope->function && value->kind == VALUE_TENSOR && !value->field)
-        value = materialise(scope, value, target->name, target->span);
+        value = materialise_named(scope, value, target->name, target->span);
     scope_define(scope, target->name, target->name_span, value);
 }
 

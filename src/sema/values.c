@@ -554,6 +554,32 @@ const struct value *materialise(struct scope *scope, const struct value *v, cons
     return stating(scope, read_back(scope, tensor_of(scope, v, name, span), &axes, &v->own), &v->stated, NULL);
 }
 
+const struct value *materialise_named(struct scope *scope, const struct value *v, const char *name, struct span span)
+{
+    ir_index_list axes = {0}, all = {0};
+    const struct ir_expr *e = v->expr;
+    int steps;
+
+    if (v->kind != VALUE_TENSOR || e->whole || !takes_gradient_by(scope->unit, scope->file, name))
+        return materialise(scope, v, name, span);
+    equation_axes(scope, v, &axes);
+    steps = axes.count;
+    add_times(scope, &axes);
+    if (is_rename(e) && axes.count == steps)
+        return v;
+    for (int i = 0; i < axes.count; i++)
+        list_add(scope->unit->arena, all, axes.at[i]);
+    for (int i = 0; i < v->own.count; i++)
+        list_add(scope->unit->arena, all, v->own.at[i]);
+    if (all.count)
+        e = constants_stored(scope, e, name, span);
+    elements_fit(scope, equation_name(scope, name), &all, span);
+    return stating(scope,
+                   read_back(scope, equation_here(scope, equation_name(scope, name), &all, IR_MAP, NULL, e, false, span),
+                             &axes, &v->own),
+                   &v->stated, NULL);
+}
+
 const struct value *value_of_whole(struct scope *scope, const struct value *v, const char *name, struct span span)
 {
     ir_index_list axes = {0};

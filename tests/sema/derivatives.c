@@ -56,6 +56,43 @@ static void gradients_of_single_samples_and_their_fisher_block(void **state)
     program_end(&p);
 }
 
+/* Two names of equal values are two values: what is added to one is not added to the other. Nor need a value change
+   with anything to be differentiated by; in an `over` it is made at each step. */
+static void gradients_are_by_one_name(void **state)
+{
+    struct program p;
+    struct ir_values v;
+    struct ir_program *m = evaluated(&p,
+                                     "layer product(a, b) -> g {\n e = a * b^2\n g = grad(e, a)\n}\n"
+                                     "model m(x[i: 3]) -> (g[i], c[i], d[i], k[o: 2, n: 4], s[i]) {\n"
+                                     " r = x[0]^2\n q = x[0]^2\n e = r * q\n slope = grad(e, r)\n"
+                                     " g[i] = slope + 0 * x[i]\n"
+                                     " u[i: 3] = 0.5\n E = sum[i] u[i]^3 * x[i]\n c = grad(E, u)\n"
+                                     " d[i] = product(2 * x[0], 2 * x[0]) + 0 * x[i]\n"
+                                     " over o: 2 from h = 0 {\n  z[n: 4] = tanh(h[o - 1] * 0 + 0.1)\n"
+                                     "  y[n] = x[n % 3]\n"
+                                     "  f = sum[n] z[n]^2 * y[n] + h[o - 1]\n  k[o] = grad(f, z)\n"
+                                     "  by = grad(f, y)\n  h[o] = h[o - 1] + 0 * by[0]\n }\n"
+                                     " over t: 1 from l[i: 3] = 0.3 {\n  w[i] = 2 * l[t + 1, i]\n"
+                                     "  F = sum[i] w[i]^3\n  by_w = grad(F, w)\n"
+                                     "  l[t, i] = l[t + 1, i] + by_w[i]\n }\n s[i] = l[0, i] + 0 * x[i]\n}\n",
+                                     2, &v);
+    const double *x = at(m, &v, "x"), z = tanh(0.1);
+
+    (void)state;
+    for (int n = 0; n < 2; n++) {
+        assert_near(output_at(m, &v, "g")[3 * n], x[3 * n] * x[3 * n], 1e-12);
+        assert_near(output_at(m, &v, "d")[3 * n], 4 * x[3 * n] * x[3 * n], 1e-12);
+        for (int i = 0; i < 3; i++) {
+            assert_near(output_at(m, &v, "c")[3 * n + i], 0.75 * x[3 * n + i], 1e-12);
+            assert_near(output_at(m, &v, "s")[3 * n + i], 0.3 + 3 * 0.36, 1e-12);
+        }
+        for (int i = 0; i < 8; i++)
+            assert_near(output_at(m, &v, "k")[8 * n + i], 2 * z * x[3 * n + i % 4 % 3], 1e-12);
+    }
+    program_end(&p);
+}
+
 static void products_with_the_hessian_and_its_rows(void **state)
 {
     struct program p;
@@ -407,6 +444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_single_samples_and_their_fisher_block),
+        cmocka_unit_test(gradients_are_by_one_name),
         cmocka_unit_test(products_with_the_hessian_and_its_rows),
         cmocka_unit_test(a_jacobian_and_its_diagonal),
         cmocka_unit_test(of_an_index_that_both_have_the_diagonal_is_taken),
