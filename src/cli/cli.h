@@ -41,6 +41,7 @@ struct options {
     bool invariances;                  /* probe */
     int64_t seeds;                     /* lab: 0: as experiments say */
     bool fresh, quick, csv;
+    bool watch;                        /* train: instruments, and rules that are broken are said */
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
 };
 struct command {

@@ -26,6 +26,7 @@ static const struct option_row {
     {"seeds", "N", "so many seeds in every experiment", LAB},
     {"csv", NULL, "lab: print each number that experiments record, as CSV; probe: the table", LAB | PROBE},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
+    {"watch", NULL, "look at gradients, updates and units now and then, log them, and say which rule is broken; no number depends on it", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
     {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | PROBE},
@@ -204,6 +205,7 @@ static int take(struct options *o, const char *name, const char *value)
         o->dump_assembly = value;
     } else {
         bool *flag = !strcmp(name, "resume")       ? &o->resume
+                     : !strcmp(name, "watch")      ? &o->watch
                      : !strcmp(name, "exhaustive") ? &o->exhaustive
                      : !strcmp(name, "time")       ? &o->time
                      : !strcmp(name, "json")       ? &o->json

@@ -33,7 +33,8 @@ struct unit *program_read(struct options *options, struct diagnostics **d)
 
 struct lower_options lower_options_of(const struct options *options)
 {
-    return (struct lower_options){.precision = options->precision, .seed = options->seed_given ? &options->seed : NULL};
+    return (struct lower_options){.precision = options->precision, .seed = options->seed_given ? &options->seed : NULL,
+                                  .watch = options->watch};
 }
 
 uint64_t checkpoint_seed(const struct store *store, uint64_t otherwise)

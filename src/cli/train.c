@@ -251,6 +251,10 @@ static int train_steps(struct trainer *t)
             status = complain_error(&error);
             break;
         }
+        if (t->turn->watch && !watch_look(t, t->turn, items, position, step, &error)) {
+            status = complain_error(&error);
+            break;
+        }
         if (t->items && !batch_ready(t, items, &error)) {
             status = complain_error(&error);
             break;
@@ -273,7 +277,7 @@ static int train_steps(struct trainer *t)
         note_step(t, seconds);
         if (t->watcher)
             t->watcher->step(t->watcher->context, t);
-        if (!log_step(t, seconds, &error)) {
+        if (!log_step(t, seconds, &error) || (t->turn->watch && !watch_step(t, t->turn, &error))) {
             status = complain_error(&error);
             break;
         }
@@ -394,6 +398,8 @@ static bool compile_turn(struct trainer *t, struct turn *turn, struct layout *la
     if (!compile(&turn->initial, t->options->init ? given_parameters(initial, &t->given) : initial, layout, quiet, error) ||
         (turn->phase->probe && !compile(&turn->probe_compiled, turn->phase->probe, layout, quiet, error)))
         return false;
+    if (turn->phase->watch && !watch_compile(t, turn, layout, quiet, error))
+        return false;
     t->other_seconds += rnet_seconds() - begin;
     if (t->training->data &&
         !dataset_read(&turn->dataset, &turn->phase->split, turn->compiled.program, t->source, error))
@@ -431,7 +437,7 @@ static const char *hash_of_turns(const struct trainer *t)
 /* Steps, probes and reports take turns in one arena. */
 static void memory_for_steps(struct trainer *t, struct layout *layout)
 {
-    const struct compiled **programs = NEW_ARRAY(t->options->arena, const struct compiled *, 2 * t->turn_count + 1);
+    const struct compiled **programs = NEW_ARRAY(t->options->arena, const struct compiled *, 3 * t->turn_count + 1);
     struct rnet_resident resident;
     int count = 0;
 
@@ -439,6 +445,8 @@ static void memory_for_steps(struct trainer *t, struct layout *layout)
         programs[count++] = &t->turns[i].compiled;
         if (t->turns[i].phase->probe)
             programs[count++] = &t->turns[i].probe_compiled;
+        if (t->turns[i].watch)
+            programs[count++] = watch_compiled(t->turns[i].watch);
     }
     if (t->training->report)
         programs[count++] = &t->report_compiled;
@@ -503,6 +511,8 @@ static int prepare(struct trainer *t, struct layout *layout)
         instance_new(&turn->instance, &turn->compiled, &t->memory, t->pool, t->training->seed);
         if (turn->phase->probe)
             instance_new(&turn->probe_instance, &turn->probe_compiled, &t->memory, t->pool, t->training->seed);
+        if (turn->watch)
+            watch_begin(t, turn);
     }
     if (t->training->report) {
         t->reporter.report = t->training->report;
@@ -578,6 +588,8 @@ static void release(struct trainer *t)
             instance_free(&turn->instance);
         if (turn->probe_instance.arena)
             instance_free(&turn->probe_instance);
+        if (turn->watch)
+            watch_free(turn->watch);
         dataset_free(&turn->dataset);
     }
     if (t->reporter.instance.arena)

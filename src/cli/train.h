@@ -10,6 +10,7 @@ struct turn {
     struct compiled compiled, initial, probe_compiled;
     struct instance instance, probe_instance;
     struct dataset dataset;
+    struct watch *watch;         /* NULL: without --watch */
     bool probe_due;              /* its next step is one before which the probes run */
     struct window { double steps, loss, clipped; } window; /* since the last report */
 };
@@ -116,6 +117,21 @@ bool ahead_begin(struct trainer *t, struct rnet_error *error);
 /* The inputs of the step whose turn it is: of these items, which are those of the stream. */
 bool batch_ready(struct trainer *t, const int64_t *items, struct rnet_error *error);
 void ahead_end(struct trainer *t);
+
+/* ---- watch.c: the instruments of --watch; nothing here changes a number of the run ---- */
+
+/* Compiles them; what comes after runs where turn->watch is there. */
+bool watch_compile(struct trainer *t, struct turn *turn, struct layout *layout, struct compile_options options,
+                   struct rnet_error *error);
+const struct compiled *watch_compiled(const struct watch *watch);
+/* When the memory is there. */
+void watch_begin(struct trainer *t, struct turn *turn);
+/* Before a step of the turn: looks, if this is one to look at. */
+bool watch_look(struct trainer *t, struct turn *turn, const int64_t *items, uint64_t position, uint64_t step,
+                struct rnet_error *error);
+/* After a step: what the step itself gives. */
+bool watch_step(struct trainer *t, struct turn *turn, struct rnet_error *error);
+void watch_free(struct watch *watch);
 
 /* ---- show.c ---- */
 

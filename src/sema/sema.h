@@ -96,6 +96,10 @@ struct report {
     int sides;
 };
 
+/* Of a watched phase: a parameter that is trained, the derivative of the objective by it, and what it is after the step. All three are
+   tensors of the phase's program `watch`. */
+struct watched_parameter { struct ir_tensor *leaf, *gradient, *value; };
+
 /* A step of a train block; each loss, its parameters and rules. Phases take turns, `times` steps each; they share parameters,
    states of the model and batches' size. A block without phases has one without a name. */
 struct phase {
@@ -103,6 +107,12 @@ struct phase {
     int64_t times;
     struct ir_program *step, *initial, *objective, *probe; /* as in struct training */
     struct split split;
+    /* With lower_options.watch, else NULL: forward, backward and rules once more, without updates and without outputs, which are to be
+       added by whoever looks; the objective in it. */
+    struct ir_program *watch;
+    struct ir_tensor *watch_objective;
+    LIST(struct watched_parameter) watched;
+    struct span optimizer_span, clip_span; /* of the first such slot; source NULL: there is none */
 };
 struct training {
     LIST(struct phase) phases;     /* the first is what this block's own fields say */
@@ -138,6 +148,7 @@ struct lower_options {
     int64_t batch, report_batch; int precision; const uint64_t *seed; const char *report_split, *data;
     int64_t (*items)(void *context, const char *data, const char *split);
     void *items_context;
+    bool watch; /* lower_training: phases get their program `watch` */
 };
 /* A program that says size(D.S) needs the number of items from the start: how to find it for a split read from files. must: it
    is an error if that fails; else any number will do. Nothing changes for a program that does not ask. */

@@ -432,6 +432,47 @@ static struct ir_program *probe_program(struct lowered *l, enum ir_precision pre
     return p;
 }
 
+/* The step once more, for whoever looks at it: it assigns nothing, and the step's own program is as if it were not there. */
+static void watch_program(struct lowered *l, enum ir_precision precision, struct phase *phase)
+{
+    struct workspace *w = l->w;
+    struct extraction *x = extraction_new(w->arena, w->program, "watch", precision);
+    LIST(struct watched_parameter) found = {0};
+
+    for (int i = 0; i < w->parameters.count; i++) {
+        struct parameter *parameter = w->parameters.at[i];
+        struct watched_parameter watched = {parameter->leaf, parameter->derivative, NULL};
+
+        if (!parameter->derivative || !parameter->current || parameter->current->kind != VALUE_TENSOR)
+            continue;
+        watched.value = new_value(l, parameter->current, parameter->path);
+        if (watched.value != watched.leaf)
+            list_add(w->arena, found, watched);
+    }
+    extraction_want(x, l->objective);
+    for (int i = 0; i < found.count; i++) {
+        extraction_want(x, found.at[i].leaf);
+        extraction_want(x, found.at[i].gradient);
+        extraction_want(x, found.at[i].value);
+    }
+    phase->watch = extraction_run(x);
+    phase->watch_objective = extraction_copy(x, l->objective);
+    for (int i = 0; i < found.count; i++) {
+        struct watched_parameter copy = {extraction_copy(x, found.at[i].leaf), extraction_copy(x, found.at[i].gradient),
+                                         extraction_copy(x, found.at[i].value)};
+
+        list_add(w->arena, phase->watched, copy);
+    }
+}
+
+static struct span span_of_slot(const struct train_block *block, const char *name)
+{
+    for (int i = 0; i < block->slots.count; i++)
+        if (!strcmp(block->slots.at[i].name, name))
+            return block->slots.at[i].definition->span;
+    return (struct span){0};
+}
+
 static struct ir_tensor *leaf_like(struct ir_program *p, struct arena *arena, const struct ir_tensor *leaf)
 {
     struct ir_index **axes = NEW_ARRAY(arena, struct ir_index *, leaf->rank + 1);
@@ -643,7 +684,7 @@ static bool lower_phases(struct unit *unit, struct train_block *block, struct da
 }
 
 static struct phase programs_of(struct unit *unit, struct train_block *block, struct data_split *split,
-                                struct field_table *fields, struct training *t, struct lowered *l)
+                                struct field_table *fields, struct training *t, bool watch, struct lowered *l)
 {
     struct scope *top = scope_top(NULL, unit, unit->main, true);
     struct phase phase = {.name = block->phase, .times = 1};
@@ -653,6 +694,10 @@ static struct phase programs_of(struct unit *unit, struct train_block *block, st
     phase.initial = initial_program(l->w, t->precision);
     phase.objective = objective_program(l);
     phase.probe = probe_program(l, t->precision);
+    phase.optimizer_span = span_of_slot(block, "optimizer");
+    phase.clip_span = span_of_slot(block, "clip");
+    if (watch)
+        watch_program(l, t->precision, &phase);
     phase.split = describe_split(top, split, fields, phase.step, NULL);
     for (int i = 0; i < l->w->states.count; i++) {
         if (l->w->states.at[i]->rule)
@@ -714,7 +759,8 @@ struct training *lower_training(struct unit *unit, int number, struct lower_opti
     t->batch_span = block->batch ? block->batch->span : node->name_span;
     for (int i = 0; i < block->phases.count || i < 1; i++)
         list_add(unit->arena, t->phases,
-                 programs_of(unit, block->phases.count ? block->phases.at[i] : block, split, &fields, t, &lowered[i]));
+                 programs_of(unit, block->phases.count ? block->phases.at[i] : block, split, &fields, t, options.watch,
+                             &lowered[i]));
     t->step = t->phases.at[0].step;
     t->initial = t->phases.at[0].initial;
     t->objective = t->phases.at[0].objective;

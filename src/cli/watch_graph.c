@@ -1,0 +1,285 @@
+/* watch_graph.c: what --watch measures, as equations beside those of the step.
+
+   requires   the program `watch` of a phase, before any pass
+   makes      outputs in it: of each parameter four numbers, of each named equation with units two tensors that have an element a unit
+   A unit is what a parameter has an axis for; an equation is normalised where it divides by a root of something reduced. */
+#include <string.h>
+
+#include "watch.h"
+
+struct graph {
+    struct ir_program *p;
+    struct arena *arena;
+    int count;      /* tensors before any is added */
+    bool *weight;   /* by number: made of parameters and of the batch */
+    bool *reaches;  /* the objective */
+    bool **units;   /* by axis */
+};
+
+typedef LIST(const struct ir_expr *) read_list;
+struct reading {
+    struct arena *arena;
+    read_list list;
+};
+
+static void note_read(const struct ir_expr *read, void *context)
+{
+    struct reading *reading = context;
+
+    list_add(reading->arena, reading->list, read);
+}
+
+static read_list reads_in(struct arena *arena, const struct ir_expr *e)
+{
+    struct reading reading = {.arena = arena};
+
+    if (e)
+        ir_reads(e, note_read, &reading);
+    return reading.list;
+}
+
+static bool has_batch(const struct ir_tensor *t)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (t->axes[i]->batch)
+            return true;
+    return false;
+}
+
+static void find_units(struct graph *g, const struct ir_tensor *t)
+{
+    read_list reads = reads_in(g->arena, t->kind == IR_EQUATION ? t->value : NULL);
+    bool *units = g->units[t->number] = NEW_ARRAY(g->arena, bool, t->rank + 1);
+
+    g->weight[t->number] = t->kind == IR_PARAMETER;
+    for (int i = 0; i < reads.count; i++) {
+        const struct ir_tensor *from = reads.at[i]->tensor;
+
+        g->weight[t->number] |= g->weight[from->number];
+        for (int k = 0; k < from->rank; k++) {
+            const struct ir_index *index = ir_form_bare(reads.at[i]->subscripts[k]);
+
+            if (!index || index->batch || !(from->kind == IR_PARAMETER || (g->units[from->number] && g->units[from->number][k])))
+                continue;
+            for (int a = 0; a < t->rank; a++)
+                units[a] |= t->axes[a] == index;
+        }
+    }
+    for (int k = 0; k < 2 && t->operands[k]; k++)
+        g->weight[t->number] |= g->weight[t->operands[k]->number];
+}
+
+static void read_graph(struct graph *g, const struct ir_tensor *objective)
+{
+    g->count = g->p->tensors.count;
+    g->weight = NEW_ARRAY(g->arena, bool, g->count + 1);
+    g->reaches = NEW_ARRAY(g->arena, bool, g->count + 1);
+    g->units = NEW_ARRAY(g->arena, bool *, g->count + 1);
+    for (int i = 0; i < g->count; i++)
+        find_units(g, g->p->tensors.at[i]);
+    g->reaches[objective->number] = true;
+    for (int i = objective->number; i >= 0; i--) {
+        const struct ir_tensor *t = g->p->tensors.at[i];
+        read_list reads = reads_in(g->arena, t->kind == IR_EQUATION && g->reaches[i] ? t->value : NULL);
+
+        for (int k = 0; k < reads.count; k++)
+            g->reaches[reads.at[k]->tensor->number] = true;
+        for (int k = 0; g->reaches[i] && k < 2 && t->operands[k]; k++)
+            g->reaches[t->operands[k]->number] = true;
+    }
+}
+
+/* ---- names and places ---- */
+
+/* "net.y.sum" of the equation net.y: a part of it that the program does not name. */
+static bool is_part(const struct graph *g, const struct ir_tensor *t)
+{
+    char *name = arena_string(g->arena, t->name), *dot;
+
+    while ((dot = strrchr(name, '.'))) {
+        const struct ir_tensor *whole;
+
+        *dot = 0;
+        whole = ir_find(g->p, name);
+        if (whole && whole->kind == IR_EQUATION)
+            return true;
+    }
+    return false;
+}
+
+/* "net.y" of net.y.sum, if the sum is all that the program's y is. */
+static const char *program_name(struct arena *arena, const struct ir_tensor *t)
+{
+    const char *dot = strrchr(t->name, '.');
+
+    return t->reduction == IR_SUM && dot && !strcmp(dot, ".sum") ? arena_slice(arena, t->name, (size_t)(dot - t->name)) : t->name;
+}
+
+/* Where the program itself says it: the use of the layer, not the layer's text. */
+static struct watched looked_at(struct arena *arena, const struct ir_tensor *t)
+{
+    struct watched v = {.name = program_name(arena, t), .elements = ir_elements(t), .rank = t->rank};
+
+    for (const struct ir_origin *o = t->origin; o; o = o->caller)
+        if (o->line) {
+            v.file = o->file;
+            v.line = o->line;
+        }
+    return v;
+}
+
+/* ---- equations ---- */
+
+/* t at indices of its own; an equation outside of a recurrence shares none of its indices. */
+static const struct ir_expr *element(struct graph *g, struct ir_tensor *t, struct ir_index ***axes)
+{
+    const struct ir_form **forms = NEW_ARRAY(g->arena, const struct ir_form *, t->rank + 1);
+
+    *axes = NEW_ARRAY(g->arena, struct ir_index *, t->rank + 1);
+    for (int i = 0; i < t->rank; i++) {
+        (*axes)[i] = t->recurrence ? ir_index(g->p, t->axes[i]->name, t->axes[i]->extent, t->axes[i]->batch) : t->axes[i];
+        forms[i] = ir_form_index(g->p, (*axes)[i]);
+    }
+    return ir_read(g->p, t, forms, t->rank, NULL);
+}
+
+/* value over all axes that are not kept. */
+static struct ir_tensor *reduced(struct graph *g, const char *name, enum ir_reduction reduction, struct ir_index **axes, int rank,
+                                 const bool *kept, const struct ir_expr *value)
+{
+    struct ir_index **outputs = NEW_ARRAY(g->arena, struct ir_index *, rank + 1), **rest = NEW_ARRAY(g->arena, struct ir_index *, rank + 1);
+    int output_count = 0, rest_count = 0;
+
+    for (int i = 0; i < rank; i++) {
+        if (kept && kept[i])
+            outputs[output_count++] = axes[i];
+        else
+            rest[rest_count++] = axes[i];
+    }
+    return ir_equation(g->p, name, outputs, output_count, rest_count ? reduction : IR_MAP, rest, rest_count, value, false, NULL);
+}
+
+static void output_square(struct graph *g, const char *name, struct ir_index **axes, int rank, const struct ir_expr *e)
+{
+    ir_add_output(g->p, name, reduced(g, name, IR_SUM, axes, rank, NULL, ir_apply(g->p, IR_multiply, e, e, NULL)), false);
+}
+
+static void instrument_parameter(struct graph *g, const struct watched_parameter *parameter, int number)
+{
+    struct ir_index **axes, **own;
+    const struct ir_expr *weight = element(g, parameter->leaf, &axes), *gradient = element(g, parameter->gradient, &own), *value;
+    const struct ir_form **forms = NEW_ARRAY(g->arena, const struct ir_form *, parameter->leaf->rank + 1);
+    const char *name = arena_printf(g->arena, "reached.%d", number);
+
+    for (int i = 0; i < parameter->leaf->rank; i++)
+        forms[i] = ir_form_index(g->p, axes[i]);
+    value = ir_read(g->p, parameter->value, forms, parameter->leaf->rank, NULL);
+    output_square(g, arena_printf(g->arena, "weight.%d", number), axes, parameter->leaf->rank, weight);
+    output_square(g, arena_printf(g->arena, "update.%d", number), axes, parameter->leaf->rank,
+                  ir_apply(g->p, IR_subtract, value, weight, NULL));
+    output_square(g, arena_printf(g->arena, "gradient.%d", number), own, parameter->gradient->rank, gradient);
+    value = ir_apply(g->p, IR_select, ir_apply(g->p, IR_not_equal, gradient, ir_real(g->p, 0), NULL), ir_real(g->p, 1), ir_real(g->p, 0));
+    ir_add_output(g->p, name, reduced(g, name, IR_SUM, own, parameter->gradient->rank, NULL, value), false);
+}
+
+static int64_t kept_elements(const struct ir_tensor *t, const bool *kept)
+{
+    int64_t count = 1;
+
+    for (int i = 0; i < t->rank; i++)
+        count *= kept[i] ? t->axes[i]->extent : 1;
+    return count;
+}
+
+static bool has_root(const struct ir_expr *e)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        if (has_root(e->arguments[i]))
+            return true;
+    return e->op == IR_sqrt;
+}
+
+/* Is e a quotient, or made of one, whose divisor has the root of something with fewer axes than t? kept: which those are. */
+static bool divides_by_root(struct graph *g, const struct ir_tensor *t, const struct ir_expr *e, bool *kept)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    if (e->op == IR_divide && has_root(e->arguments[1])) {
+        read_list reads = reads_in(g->arena, e->arguments[1]);
+        bool varies = false, fewer = false;
+
+        memset(kept, 0, sizeof *kept * (size_t)t->rank);
+        for (int i = 0; i < reads.count; i++) {
+            varies |= reads.at[i]->tensor->kind == IR_EQUATION;
+            for (int a = 0; a < t->rank; a++)
+                for (int k = 0; k < reads.at[i]->tensor->rank; k++)
+                    kept[a] |= ir_form_mentions(reads.at[i]->subscripts[k], t->axes[a]);
+        }
+        for (int a = 0; a < t->rank; a++)
+            fewer |= !kept[a];
+        if (varies && fewer)
+            return true;
+    }
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        if (divides_by_root(g, t, e->arguments[i], kept))
+            return true;
+    return false;
+}
+
+static void instrument_value(struct graph *g, struct ir_tensor *t, struct watched *v, int number)
+{
+    struct ir_index **axes;
+    const struct ir_expr *e = element(g, t, &axes), *mean;
+    const bool *units = g->units[t->number];
+    bool *kept = NEW_ARRAY(g->arena, bool, t->rank + 1);
+    const char *most = arena_printf(g->arena, "most.%d", number), *spread = arena_printf(g->arena, "spread.%d", number);
+    const struct ir_form **forms = NEW_ARRAY(g->arena, const struct ir_form *, t->rank + 1);
+    struct ir_tensor *sum;
+    int count = 0;
+
+    v->normalised = divides_by_root(g, t, t->value, kept);
+    if (!v->normalised)
+        memcpy(kept, units, sizeof *kept * (size_t)t->rank);
+    v->per_unit = ir_elements(t) / kept_elements(t, units);
+    v->per_spread = ir_elements(t) / kept_elements(t, kept);
+    ir_add_output(g->p, most, reduced(g, most, IR_MAXIMUM, axes, t->rank, units, ir_apply(g->p, IR_abs, e, NULL, NULL)), false);
+    sum = reduced(g, arena_printf(g->arena, "total.%d", number), IR_SUM, axes, t->rank, kept, e);
+    for (int i = 0; i < t->rank; i++)
+        if (kept[i])
+            forms[count++] = ir_form_index(g->p, axes[i]);
+    mean = ir_apply(g->p, IR_multiply, ir_read(g->p, sum, forms, count, NULL), ir_real(g->p, 1.0 / (double)v->per_spread), NULL);
+    e = ir_apply(g->p, IR_subtract, e, mean, NULL);
+    ir_add_output(g->p, spread, reduced(g, spread, IR_SUM, axes, t->rank, kept, ir_apply(g->p, IR_multiply, e, e, NULL)), false);
+}
+
+static bool has_units(const struct graph *g, const struct ir_tensor *t)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (g->units[t->number][i])
+            return true;
+    return false;
+}
+
+void watch_instruments(struct arena *arena, const struct phase *phase, watched_list *parameters, watched_list *values)
+{
+    struct graph g = {.p = phase->watch, .arena = arena};
+
+    read_graph(&g, phase->watch_objective);
+    ir_add_output(g.p, "loss", phase->watch_objective, false);
+    for (int i = 0; i < phase->watched.count; i++) {
+        list_add(arena, *parameters, looked_at(arena, phase->watched.at[i].leaf));
+        instrument_parameter(&g, &phase->watched.at[i], i);
+    }
+    for (int i = 0; i < phase->watch_objective->number; i++) {
+        struct ir_tensor *t = g.p->tensors.at[i];
+        struct watched v;
+
+        if (t->kind != IR_EQUATION || t->whole || t->targets || !g.reaches[i] || !g.weight[i] || !has_batch(t) || !has_units(&g, t) || is_part(&g, t))
+            continue;
+        v = looked_at(arena, t);
+        instrument_value(&g, t, &v, values->count);
+        list_add(arena, *values, v);
+    }
+}
