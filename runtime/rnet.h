@@ -329,4 +329,11 @@ struct rnet_resident {
 void rnet_resident(struct rnet_resident *out);
 double rnet_seconds(void); /* monotonic */
 
+/* ---- limits.c: what the machine gives just now, to all threads of the pool: the best of a few slices of milliseconds ---- */
+
+/* Floating-point operations a second: multiply-adds of f32 on registers, each two. */
+double rnet_multiply_add_rate(struct rnet_pool *pool);
+/* Bytes a second, read and written, of copying one half of `memory` to the other. */
+double rnet_copy_rate(struct rnet_pool *pool, char *memory, int64_t bytes);
+
 #endif

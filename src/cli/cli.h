@@ -16,6 +16,7 @@ enum command_bit {
     LAB = 1 << 8,
     REPLAY = 1 << 9,
     PROBE = 1 << 10,
+    BENCH = 1 << 20,
     AVERAGE = 1 << 11,
     PRUNE = 1 << 12
 };
@@ -40,6 +41,8 @@ struct options {
     const char *jacobian;              /* probe: of the answer by this value */
     bool invariances;                  /* probe */
     int64_t seeds;                     /* lab: 0: as experiments say */
+    int64_t passes;                    /* bench; 0: as the command likes */
+    bool kernels;
     bool fresh, quick, csv;
     bool watch;                        /* train: instruments, and rules that are broken are said */
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
@@ -105,6 +108,7 @@ int run_fmt(struct options *options);
 int run_doc(struct options *options);
 int run_lab(struct options *options);
 int run_probe(struct options *options);
+int run_bench(struct options *options);
 int run_replay(struct options *options);
 int run_average(struct options *options);
 int run_prune(struct options *options);

@@ -50,6 +50,12 @@ const struct command commands[] = {
      "Of all chosen parameters together the smallest --share becomes 0; with --by unit, of each axis that can lose units, those whose\n"
      "numbers are smallest, in every parameter that has the axis. Prints how much of each parameter is 0, and the report before and\n"
      "after. `rnetc compact` then leaves out what makes no difference.", run_prune},
+    {BENCH, "bench", "FILE", "measure a step of training: fused, and an equation at a time",
+     "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads and copying;\n"
+     "the best of the passes counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
+     "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
+     "larger of operations at the peak rate and bytes at the rate of copying; first the one that loses most. Nothing is trained or kept.",
+     run_bench},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN | LAB | PROBE, RUNS = TRAIN | EVAL | PREDICT | LAB | PROBE };
+enum { PROGRAMS = CHECK | TRAIN | EVAL | PREDICT | GRADCHECK | EXPLAIN | LAB | PROBE | BENCH, RUNS = TRAIN | EVAL | PREDICT | LAB | PROBE | BENCH };
 
 static const struct option_row {
     const char *name, *value, *help;
@@ -17,7 +17,7 @@ static const struct option_row {
     {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY | PRUNE},
-    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE},
+    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE | BENCH},
     {"steps", "N", "stop after this many steps", TRAIN},
     {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average, prune: the file",
      TRAIN | PREDICT | LAB | AVERAGE | PRUNE},
@@ -39,9 +39,11 @@ static const struct option_row {
     {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
     {"exhaustive", NULL, "check every element", GRADCHECK},
     {"time", NULL, "print where the time went", TRAIN | EVAL},
-    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB | PROBE},
+    {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB | PROBE | BENCH},
     {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB | PROBE},
     {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB | REPLAY},
+    {"passes", "N", "measure so many times, interleaved (default: 5)", BENCH},
+    {"kernels", NULL, "each kernel by itself too", BENCH},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
@@ -161,6 +163,8 @@ static int take(struct options *o, const char *name, const char *value)
         status = take_whole(name, value, 1, &o->steps);
     } else if (!strcmp(name, "seeds")) {
         status = take_whole(name, value, 1, &o->seeds);
+    } else if (!strcmp(name, "passes")) {
+        status = take_whole(name, value, 1, &o->passes);
     } else if (!strcmp(name, "batch")) {
         status = take_whole(name, value, 1, &o->batch);
     } else if (!strcmp(name, "smoothness")) {
@@ -214,6 +218,7 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "fresh")      ? &o->fresh
                      : !strcmp(name, "quick")      ? &o->quick
                      : !strcmp(name, "csv")        ? &o->csv
+                     : !strcmp(name, "kernels")    ? &o->kernels
                      : !strcmp(name, "invariances") ? &o->invariances
                      : !strcmp(name, "in-place")   ? &o->in_place
                                                    : &o->compare;

@@ -428,7 +428,12 @@ static struct code *compile(const struct ir_program *p, const struct code_option
 
 static int run(const struct code *code, const struct rnet_step *step)
 {
-    return program_run_step(&code->run, step);
+    return program_run_timed(&code->run, step, NULL);
+}
+
+static int run_timed(const struct code *code, const struct rnet_step *step, double *seconds)
+{
+    return program_run_timed(&code->run, step, seconds);
 }
 
 static int64_t scratch(const struct code *code)
@@ -459,6 +464,6 @@ static const char *host(void)
 __attribute__((visibility("default"))) const struct code_api *rnet_code_api(void)
 {
     static const struct code_api api = {
-        .compile = compile, .run = run, .scratch = scratch, .object = object, .release = release, .host = host};
+        .compile = compile, .run = run, .run_timed = run_timed, .scratch = scratch, .object = object, .release = release, .host = host};
     return &api;
 }

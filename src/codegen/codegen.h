@@ -26,6 +26,9 @@ struct code_api {
                             const char **error);
     /* RNET_DONE, or RNET_NONFINITE with parameters and state untouched. */
     int (*run)(const struct code *code, const struct rnet_step *step);
+    /* The same; adds what each kernel of the program took to seconds[its number], and the rest (what is checked before the run's
+       numbers change, what is copied) to the one behind the last. For steps that are measured: a clock is read around each kernel. */
+    int (*run_timed)(const struct code *code, const struct rnet_step *step, double *seconds);
     /* Bytes that the code wants in the arena behind program->arena_bytes, for partial results and what it calls kernels with. */
     int64_t (*scratch)(const struct code *code);
     /* The object files that were loaded, one a number from 0; NULL after the last. */

@@ -161,8 +161,21 @@ static void run_function(const struct kernel_run *kernel, int number, struct ker
         rnet_pool_run(call->step->pool, kernel->functions[number], call, kernel->parts[number].parts);
 }
 
+/* Adds what passed since *clock to the number, and sets the clock. NULL: nothing is timed. */
+static void note_time(double *seconds, double *clock)
+{
+    double now;
+
+    if (!seconds)
+        return;
+    now = rnet_seconds();
+    *seconds += now - *clock;
+    *clock = now;
+}
+
 /* Kernels first .. end - 1, of one recurrence: all of them for each step of its time, in its order. */
-static void run_recurrence(const struct program_run *run, int first, int end, const struct rnet_step *step)
+static void run_recurrence(const struct program_run *run, int first, int end, const struct rnet_step *step,
+                           double *seconds, double *clock)
 {
     int64_t extent = run->kernels[first].extent;
 
@@ -177,6 +190,7 @@ static void run_recurrence(const struct program_run *run, int first, int end, co
             for (int k = 0; k < kernel->unit->count; k++)
                 if (kernel->parts[k].when == ALWAYS || (kernel->parts[k].when == FIRST_STEP) == (count == 0))
                     run_function(kernel, k, call);
+            note_time(seconds ? &seconds[i] : NULL, clock);
         }
 }
 
@@ -244,8 +258,9 @@ static void run_updates(const struct program_run *run, const struct rnet_step *s
     }
 }
 
-int program_run_step(const struct program_run *run, const struct rnet_step *step)
+int program_run_timed(const struct program_run *run, const struct rnet_step *step, double *seconds)
 {
+    double *rest = seconds ? &seconds[run->kernel_count] : NULL, clock = seconds ? rnet_seconds() : 0;
     bool guarded = false;
 
     for (int i = 0; i < run->kernel_count; i++) {
@@ -256,7 +271,7 @@ int program_run_step(const struct program_run *run, const struct rnet_step *step
 
             while (end < run->kernel_count && run->kernels[end].recurrence == kernel->recurrence)
                 end++;
-            run_recurrence(run, i, end, step);
+            run_recurrence(run, i, end, step, seconds, &clock);
             i = end - 1;
             continue;
         }
@@ -264,13 +279,16 @@ int program_run_step(const struct program_run *run, const struct rnet_step *step
             if (!guards_hold(run, step))
                 return RNET_NONFINITE;
             guarded = true;
+            note_time(rest, &clock);
         }
         struct kernel_call *call = prepare(run, kernel, step);
         for (int k = 0; k < kernel->unit->count; k++)
             run_function(kernel, k, call);
+        note_time(seconds ? &seconds[i] : NULL, &clock);
     }
     if (!guarded && !guards_hold(run, step))
         return RNET_NONFINITE;
     run_updates(run, step);
+    note_time(rest, &clock);
     return RNET_DONE;
 }

@@ -124,6 +124,7 @@ struct program_run {
 /* Fills everything but functions and parts. The units' scratch is known. */
 void program_run_new(struct arena *arena, const struct ir_program *p, const ir_tensor_list *places,
                      const struct unit *const *units, struct program_run *run);
-int program_run_step(const struct program_run *run, const struct rnet_step *step);
+/* seconds: NULL, or one for each kernel and one for the rest, to which what they took is added. */
+int program_run_timed(const struct program_run *run, const struct rnet_step *step, double *seconds);
 
 #endif

@@ -82,6 +82,7 @@ struct instance {
     struct scalar_code *code;      /* of compiled->schedule; NULL: the evaluator does it, with the values below */
     struct ir_values schedule;
     int *schedule_outputs;         /* number of the schedule's tensor that fills scalar i, or -1 */
+    double *kernel_seconds;        /* NULL, or where each kernel's time is added: code_api.run_timed */
 };
 /* Value of a scalar leaf that is not of the schedule: step, epoch, progress, steps, a let. */
 typedef double scalar_source(void *context, const char *name);

@@ -164,6 +164,8 @@ int instance_run(struct instance *in, uint64_t position, uint64_t step, scalar_s
     }
     in->step.position = position;
     in->step.step = step;
+    if (in->kernel_seconds)
+        return in->compiled->api->run_timed(in->compiled->code, &in->step, in->kernel_seconds);
     return in->compiled->api->run(in->compiled->code, &in->step);
 }
 
