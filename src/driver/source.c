@@ -172,10 +172,10 @@ static enum rnet_type type_of(enum ir_storage storage)
 static struct made *made_new(struct data_source *source, const struct ir_tensor *t, int64_t items)
 {
     struct made *made = NEW(source->arena, struct made);
-    int64_t bytes = storage_bytes(t->storage);
+    int64_t bytes = t->kind == IR_SCALAR ? (int64_t)sizeof(double) : storage_bytes(t->storage);
 
     made->shared = !t->rank || !t->axes[0]->batch;
-    made->array = (struct rnet_array){.type = type_of(t->storage), .rank = t->rank + made->shared};
+    made->array = (struct rnet_array){.type = t->kind == IR_SCALAR ? RNET_F64 : type_of(t->storage), .rank = t->rank + made->shared};
     made->array.shape[0] = made->shared ? 1 : items;
     for (int i = !made->shared; i < t->rank; i++)
         made->array.shape[i + made->shared] = t->axes[i]->extent;
@@ -226,7 +226,9 @@ static void run_program(struct data_source *source, struct instance *in, const s
             const struct ir_tensor *t = p->outputs.at[i].tensor;
             size_t row = (size_t)storage_bytes(t->storage) * (size_t)ir_elements(t) / (size_t)(made[i]->shared ? 1 : chunk);
 
-            if (made[i]->shared)
+            if (t->kind == IR_SCALAR) /* it rests on settings alone */
+                instance_output(in, p->outputs.at[i].name, made[i]->array.data);
+            else if (made[i]->shared)
                 memcpy(made[i]->array.data, instance_data(in, t), row);
             else
                 memcpy((char *)made[i]->array.data + row * (size_t)first, instance_data(in, t), row * (size_t)real);

@@ -307,6 +307,23 @@ static void what_a_trained_model_calls_is_trained(void **state)
     leave_folder();
 }
 
+/* A side that no item changes is computed once for all, and is no tensor of the program. */
+static void a_side_may_rest_on_settings_alone(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "let top = 3\n"
+                           "data one {\n    samples = 4\n    train { x ~ normal(0, 1) }\n}\n"
+                           "data two from one {\n    s[u: 3] = top\n    high = max[u] s[u]\n    low = min[u] s[u]\n"
+                           "    expect high < 1.5 * low\n    expect high * one.x < 100\n}\n");
+    o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    assert_contains(o.out, "3 < 4.5\n");
+    assert_contains(o.out, "2 of 2 met\n");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,7 +334,8 @@ int main(void)
         cmocka_unit_test(averages_stand_for_parameters),
         cmocka_unit_test(training_fails_if_its_report_is_not_as_expected),
         cmocka_unit_test(a_report_of_the_whole_split_expects),
-        cmocka_unit_test(what_a_trained_model_calls_is_trained)};
+        cmocka_unit_test(what_a_trained_model_calls_is_trained),
+        cmocka_unit_test(a_side_may_rest_on_settings_alone)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
