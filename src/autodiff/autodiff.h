@@ -77,7 +77,7 @@ struct gradcheck_result {
     double worst;    /* relative error of the worst element, kinks apart */
     int64_t element; /* its row-major number; -1: the random direction */
     double analytic, numeric;
-    int checked, kinks; /* kinks: left and right slopes differ; not counted in worst */
+    int checked, kinks; /* kinks: left and right slopes differ, or a jump; not counted in worst */
     bool passed;
 };
 /* Compares differentiate with central differences of ir_evaluate; draws, states and what is stopped are frozen. values

@@ -4,14 +4,14 @@
    truncation and rounding meet; wider where the slope is small beside the function. An element that disagrees is tried
    again with a wider and a narrower step: a right derivative agrees with one of them, a wrong one with none. A
    difference that rounding alone explains is none. A kink is where the slopes from left and right differ and do not
-   come closer as the step shrinks, as they do where the function is smooth. */
+   come closer as the step shrinks, as they do where the function is smooth. Where it jumps there is none. */
 #include "adjoint.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { FEW = 16 /* elements a tensor, unless all are wanted */, ROUNDINGS = 100 /* in a loss, about */ };
+enum { FEW = 16 /* elements a tensor, unless all are wanted */, ROUNDINGS = 100 /* in a loss, about */, TRIES = 16 };
 static const double usual_step = 6.0554544523933429e-6; /* DBL_EPSILON^(1/3) */
 static const double widest_step = 0.01;
 static const double usual_tolerance = 1e-6;
@@ -123,6 +123,26 @@ static bool kinked(struct check *c, const struct line *line, double analytic)
            analytic > fmin(narrow.left, narrow.right) - slack && analytic < fmax(narrow.left, narrow.right) + slack;
 }
 
+/* Does the function move by what no slope explains, however little the element moves? It steps there, perhaps by rounding
+   alone (floor of what is 0 but for rounding), and then differences of any width say nothing. */
+static bool jumps(struct check *c, const struct line *line, double analytic, double numeric)
+{
+    static const double little = 1e-12;
+    const double scale = line->direction ? 1 : fmax(1, fabs(line->origin[line->element]));
+    double low = c->at_rest, high = c->at_rest, size, slope = fabs(analytic) + fabs(numeric);
+
+    for (int n = -TRIES; n <= TRIES; n++) {
+        double value;
+        move(line, n * little * scale);
+        value = evaluate(c);
+        low = fmin(low, value);
+        high = fmax(high, value);
+    }
+    move(line, 0);
+    size = fmax(fabs(low), fabs(high));
+    return high - low > 1e3 * (slope * TRIES * little * scale + ROUNDINGS * DBL_EPSILON * size);
+}
+
 static void check_line(struct check *c, const struct line *line, double analytic, struct gradcheck_result *result)
 {
     static const double steps[] = {1, 16, 1.0 / 16};
@@ -141,7 +161,8 @@ static void check_line(struct check *c, const struct line *line, double analytic
     result->checked++;
     if (!(error <= c->tolerance) && rounding)
         error = 0;
-    if (!(error <= c->tolerance) && isfinite(analytic) && kinked(c, line, analytic)) {
+    if (!(error <= c->tolerance) && isfinite(analytic) &&
+        (kinked(c, line, analytic) || jumps(c, line, analytic, numeric))) {
         result->kinks++;
         return;
     }
