@@ -6,9 +6,10 @@
 
 /* Where a number becomes a fault. */
 #define FAR        1e3  /* by so much gradients or values differ from one end of a chain to the other */
+#define FAR_IN_TIME 1e4 /* the same along the time of a recurrence, which has more steps than nets have layers */
 #define WHOLE_STEP 1.0  /* a step changes a parameter by its own norm */
 #define NOISE      1.25 /* variance with noise over that without */
-#define DEAD       0.25 /* share of units */
+#define DEAD       0.5  /* share of units: random weights over positive inputs have a quarter */
 #define SATURATED  0.5  /* share of elements */
 enum { CHAIN = 3, ENOUGH = 16 }; /* layers that make a chain; elements by which a unit is judged */
 
@@ -263,7 +264,7 @@ static void judge_time(const struct probe *probe, fault_list *faults)
             if (!isnan(total) && (!gentlest || fabs(total) < fabs(least)))
                 gentlest = v, least = total;
         }
-        if (gentlest && fabs(least) > log10(FAR)) {
+        if (gentlest && fabs(least) > log10(FAR_IN_TIME)) {
             const struct ir_index *time = gentlest->tensor->axes[gentlest->time];
 
             blame(probe, faults, gentlest->file, gentlest->line,

@@ -125,6 +125,21 @@ static void thirty_sigmoids_lose_the_gradient(void **state)
     leave_folder();
 }
 
+static void so_do_thirty_steps_of_a_recurrence(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_net("    |> tower\n", "", 0.1, 64);
+    run_expecting(0, "printf 'layer tower(x[o]) -> y[o] {\\n param W[l: 30, i: size(o), o] ~ glorot[i; o]\\n"
+                     " over l from a[o] = x[o] { a[l, o] = sigmoid(sum[i] a[l - 1, i] * W[l, i, o]) }\\n y = last(a)\\n}\\n' >> net.rnet");
+    o = probe(RNET_FAILED, "");
+    assert_contains(o.out, "wrong    net.rnet:9: net: the gradient at net.tower_1.a vanishes along l: by 10^-1");
+    assert_contains(o.out, " over its 30 steps, times 0.");
+    leave_folder();
+}
+
 static void a_batch_of_one_has_no_variance(void **state)
 {
     struct outcome o;
@@ -327,8 +342,9 @@ static void steps_of_a_recurrence_are_measured_as_by_torch(void **state)
                                 "    nll = (z - y)^2\n"
                                 "}\n%s", rest);
     write_file("net.rnet", text);
-    json = run_expecting(RNET_FAILED, "rnetc probe net.rnet --json").out;
-    assert_contains(json, "the gradient at net.h vanishes along t: by 10^-3.1 over its 12 steps, times 0.528 a step back");
+    assert_contains(run_expecting(RNET_DONE, "rnetc probe net.rnet").out,
+                    "\nnet.h (line 8) along t: norm of the gradient, times 0.528 a step back\n  0.00015 0.00033 ");
+    json = run_expecting(RNET_DONE, "rnetc probe net.rnet --json").out;
     for (int t = 0; t < 12; t++) {
         assert_number(json, "net.h", "norm_by_step", t, norms[t]);
         assert_number(json, "net.h", "gradient_norm_by_step", t, gradients[t]);
@@ -419,6 +435,29 @@ static void smoothness_of_a_cosh_grows_with_its_slope(void **state)
     leave_folder();
 }
 
+/* The same of the rules of the standard library: at the second step what --smoothness has first. */
+static void rules_of_the_library_measure_the_same(void **state)
+{
+    char *log;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\ndata one { samples = 1\n    train { zero = 0 * batch } }\n"
+                           "model net(zero) -> f {\n"
+                           "    param x[i: 1] = 0.8\n"
+                           "    f = (sum[i] (exp(5 * x[i]) + exp(-5 * x[i]))) / 50 + zero\n"
+                           "}\n"
+                           "train net on one { loss = f\n probe = local_smoothness(rate = 0.01), probe = gradient_ratio()\n optimizer = gd(rate = 0.01)\n"
+                           " batch = 1\n steps = 2\n precision = f64 }\n");
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    log = read_file("run/log.jsonl", NULL);
+    assert_contains(strstr(log, "{\"step\":2,"), "\"probe.local_smoothness.smoothness\":20.26138");
+    assert_contains(strstr(log, "{\"step\":2,"), "\"probe.local_smoothness.size_of_gradient\":4.15343857");
+    assert_contains(strstr(log, "{\"step\":1,"), "\"probe.gradient_ratio.ratio.net.x\":6.8224");
+    free(log);
+    leave_folder();
+}
+
 static void invariances_of_normalised_weights_are_found(void **state)
 {
     struct outcome o;
@@ -449,6 +488,7 @@ int main(void)
         cmocka_unit_test(zero_weights_of_the_last_layer_are_no_fault),
         cmocka_unit_test(a_rate_of_100_is_too_large),
         cmocka_unit_test(thirty_sigmoids_lose_the_gradient),
+        cmocka_unit_test(so_do_thirty_steps_of_a_recurrence),
         cmocka_unit_test(a_batch_of_one_has_no_variance),
         cmocka_unit_test(noise_before_statistics_shifts_the_variance),
         cmocka_unit_test(dead_and_saturated_units_are_counted),
@@ -459,6 +499,7 @@ int main(void)
         cmocka_unit_test(singular_values_are_those_of_torch),
         cmocka_unit_test(a_jacobian_that_is_none_is_refused),
         cmocka_unit_test(smoothness_of_a_cosh_grows_with_its_slope),
+        cmocka_unit_test(rules_of_the_library_measure_the_same),
         cmocka_unit_test(invariances_of_normalised_weights_are_found),
     };
 

@@ -204,7 +204,9 @@ static void every_loss_lowers(void **state)
     }
 }
 
-static const char *const rules[] = {"gradient = gradient_noise(0.1)\n optimizer = gd(rate = 0.1)",
+static const char *const rules[] = {"probe = gradient_ratio()\n optimizer = gd(rate = 0.1)",
+                                    "probe = local_smoothness(rate = 0.1)\n optimizer = gd(rate = 0.1)",
+                                    "gradient = gradient_noise(0.1)\n optimizer = gd(rate = 0.1)",
                                     "clip = clip_norm(1)\n optimizer = gd(rate = 0.1)",
                                     "clip = clip_each(1)\n optimizer = gd(rate = 0.1)",
                                     "clip = clip_value(1)\n optimizer = gd(rate = 0.1)",
