@@ -16,6 +16,7 @@ enum command_bit {
     LAB = 1 << 8,
     REPLAY = 1 << 9,
     PROBE = 1 << 10,
+    REPORT = 1 << 21,
     BENCH = 1 << 20,
     AVERAGE = 1 << 11,
     PRUNE = 1 << 12
@@ -44,6 +45,8 @@ struct options {
     int64_t passes;                    /* bench; 0: as the command likes */
     bool kernels;
     bool fresh, quick, csv;
+    const char *report, *board;        /* lab: file of a page; report: folder of event files */
+    bool kept;                         /* lab: nothing is trained */
     bool watch;                        /* train: instruments, and rules that are broken are said */
     bool resume, time, json, no_fuse, exhaustive, in_place, compare, color;
 };
@@ -107,6 +110,7 @@ int run_explain(struct options *options);
 int run_fmt(struct options *options);
 int run_doc(struct options *options);
 int run_lab(struct options *options);
+int run_report(struct options *options);
 int run_probe(struct options *options);
 int run_bench(struct options *options);
 int run_replay(struct options *options);

@@ -1,5 +1,5 @@
 /* lab.c: rnetc lab: what files expect and claim is looked at, one file after another. */
-#include "lab.h"
+#include "report.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -197,7 +197,7 @@ static bool list_folder(struct arena *arena, const char *path, path_list *out)
     return true;
 }
 
-static void run_one(struct options *options, const char *path, struct lab *lab)
+void lab_open(struct options *options, const char *path, struct lab *lab)
 {
     const struct source *source;
     double begin = rnet_seconds();
@@ -217,6 +217,7 @@ int run_lab(struct options *options)
     path_list files = {0};
     bool many = options->files.count > 1;
     int widest = 0, status = RNET_DONE, met = 0, total = 0, fine = 0;
+    struct text page = {0};
     double seconds = 0;
     struct lab lab;
 
@@ -236,8 +237,12 @@ int run_lab(struct options *options)
 
         widest = width > widest ? width : widest;
     }
+    if (options->report)
+        page_begin(&page, many ? "rnetc lab" : file_stem(options->arena, files.at[0]));
+    if (options->report && many)
+        page_heading(&page, 1, "rnetc lab");
     for (int i = 0; i < files.count; i++) {
-        run_one(options, files.at[i], &lab);
+        lab_open(options, files.at[i], &lab);
         if (options->json) {
             print_lab_json(&lab, i ? ",\n " : "[");
         } else if (options->csv) {
@@ -250,6 +255,8 @@ int run_lab(struct options *options)
             print_lab(&lab, !many);
         }
         fflush(stdout);
+        if (options->report)
+            report_lab(&page, &lab, !many);
         met += lab.met;
         total += lab.total;
         seconds += lab.seconds;
@@ -259,6 +266,12 @@ int run_lab(struct options *options)
         arena_free(lab.arena);
         if (lab.status == RNET_INTERRUPTED)
             break;
+    }
+    if (options->report) {
+        page_end(&page);
+        if (page_write(options->report, &page) != RNET_DONE)
+            status = RNET_FAILED;
+        text_free(&page);
     }
     if (options->json)
         printf("]\n");

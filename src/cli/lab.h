@@ -21,13 +21,22 @@ struct verdict {
     double gap, error;            /* mean and standard error of the paired differences */
     const char *place;            /* "depth = 4, seed 3" or "" */
 };
+/* What a run reported, and what its steps gave: at most 100 points, each a mean of neighbours where there were more. */
+struct kept_series {
+    int block;
+    const char *model, *split, *name; /* split: of the report; NULL: of the steps */
+    LIST(double) step, value;
+};
+typedef LIST(struct kept_series) kept_series_list;
 struct trial {
     const struct experiment *experiment;
     int arms, seeds;
     uint64_t *seed;
     double *values;               /* of record r, arm a, seed s: [(a * seeds + s) * records + r] */
     struct verdict *verdicts;     /* of each claim */
+    kept_series_list *series;     /* of arm a, seed s: [a * seeds + s] */
     int kept;                     /* runs that were there already */
+    int missing;                  /* with options.kept: those that were not */
     bool skipped, done;
 };
 struct lab {
@@ -58,8 +67,8 @@ int lab_run_model(struct lab *lab, struct unit *unit, struct data_source *source
 
 /* ---- lab_arm.c ---- */
 
-/* One run of an experiment's arm: values of what is recorded. `chosen`: of each setting. */
-int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values);
+/* One run of an experiment's arm: values of what is recorded, and its series. `chosen`: of each setting. */
+int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values, kept_series_list *series);
 
 /* Trains the file as it stands, looks at what reports expect, then calls `then` with the unit and the source of data that the training
    leaves in the lab. */
@@ -69,8 +78,9 @@ int lab_train(struct lab *lab, int (*then)(struct lab *lab));
 
 /* The file that keeps a run's numbers; false if they are not there. */
 const char *keep_path(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed);
-bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values);
-int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values);
+bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values, kept_series_list *series);
+int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values,
+               const kept_series_list *series);
 /* The same for what was seen of the file's expects after its training. */
 const char *keep_path_of_training(struct lab *lab);
 bool keep_read_findings(struct lab *lab, const char *path);
@@ -93,8 +103,17 @@ double function_number(const char *name, const double *arguments, int count);
 /* Mean over seeds and its standard error. */
 void summarise(const struct trial *trial, int arm, int record, double *mean, double *error);
 
+/* ---- lab.c ---- */
+
+/* Looks at one file; lab->arena is then the caller's to free. */
+void lab_open(struct options *options, const char *path, struct lab *lab);
+
 /* ---- lab_print.c ---- */
 
+/* "met", "FAILED", "skipped", "unseen"; of claims that are known not to come out "finding", or "HOLDS". v: NULL if not looked at. */
+const char *finding_word(const struct finding *f);
+const char *verdict_word(const struct claim *claim, const struct trial *trial, const struct verdict *v);
+const char *operator_text(int op);
 void print_lab(const struct lab *lab, bool all);
 void print_lab_json(const struct lab *lab, const char *joint);
 void print_lab_csv(const struct lab *lab);

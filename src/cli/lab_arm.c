@@ -491,7 +491,32 @@ static struct arm arm_new(struct lab *lab, const struct experiment *e, struct ar
     return arm;
 }
 
-int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values)
+static void keep_series(const struct arm *arm, struct arena *arena, kept_series_list *out)
+{
+    enum { MOST_POINTS = 100 };
+
+    for (int i = 0; i < arm->series.count; i++) {
+        const struct series *s = arm->series.at[i];
+        struct kept_series kept = {.block = s->block, .model = arena_string(arena, s->model), .name = arena_string(arena, s->name)};
+        int each = (s->values.count + MOST_POINTS - 1) / MOST_POINTS;
+
+        kept.split = s->split ? arena_string(arena, s->split) : NULL;
+        for (int begin = 0; begin < s->values.count; begin += each) {
+            int end = begin + each < s->values.count ? begin + each : s->values.count;
+            double step = 0, value = 0;
+
+            for (int k = begin; k < end; k++) {
+                step += s->step.at[k] / (end - begin);
+                value += s->values.at[k] / (end - begin);
+            }
+            list_add(arena, kept.step, step);
+            list_add(arena, kept.value, value);
+        }
+        list_add(arena, *out, kept);
+    }
+}
+
+int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, uint64_t seed, double *values, kept_series_list *series)
 {
     struct arm arm = arm_new(lab, e, arena_new(), seed);
     int status;
@@ -500,6 +525,7 @@ int lab_run_arm(struct lab *lab, const struct experiment *e, const int *chosen, 
         list_add(arm.arena, arm.options.settings,
                  (struct setting){.name = e->settings.at[i].name, .value = e->settings.at[i].values.at[chosen[i]]});
     status = run_arm(&arm, e, values);
+    keep_series(&arm, lab->arena, series);
     arena_free(arm.arena);
     return status;
 }
@@ -512,7 +538,7 @@ int lab_train(struct lab *lab, int (*then)(struct lab *lab))
     const char *path = keep_path_of_training(lab);
     int precision = lab->precision, status;
 
-    if (keep_read_findings(lab, path))
+    if (keep_read_findings(lab, path) || lab->options->kept)
         return RNET_DONE;
     fprintf(stderr, "%s: training\n", lab->name);
     status = begin_arm(&arm);

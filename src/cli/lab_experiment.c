@@ -38,15 +38,20 @@ static int run_trial(struct lab *lab, struct trial *trial)
         path = keep_path(lab, e, chosen, seed);
         what = arena_printf(lab->arena, "%s %s%sseed=%" PRIu64, e->name, arm_text(lab->arena, e, chosen, " "),
                             e->settings.count ? " " : "", seed);
-        if (keep_read(lab, path, e, values)) {
+        if (keep_read(lab, path, e, values, &trial->series[run])) {
             trial->kept++;
             run++;
             continue;
         }
+        if (lab->options->kept) {
+            trial->missing++;
+            run++;
+            continue;
+        }
         fprintf(stderr, "%s: %s (%d of %d)\n", lab->name, what, run + 1, total);
-        status = lab_run_arm(lab, e, chosen, seed, values);
+        status = lab_run_arm(lab, e, chosen, seed, values, &trial->series[run]);
         if (status == RNET_DONE)
-            status = keep_write(lab, path, e, what, values);
+            status = keep_write(lab, path, e, what, values, &trial->series[run]);
         run += status == RNET_DONE;
         if (status == RNET_INTERRUPTED || (status == RNET_DONE && rnet_interrupt_asked()))
             status = complain(RNET_INTERRUPTED, "interrupted; `rnetc lab %s` goes on with %d of %d", lab->path, run + 1,
@@ -81,8 +86,9 @@ int lab_experiments(struct lab *lab)
         }
         trial->values =
             NEW_ARRAY(lab->arena, double, (size_t)trial->arms *(size_t)trial->seeds *(size_t)e->records.count);
+        trial->series = NEW_ARRAY(lab->arena, kept_series_list, trial->arms * trial->seeds);
         status = run_trial(lab, trial);
-        trial->done = status == RNET_DONE;
+        trial->done = status == RNET_DONE && !trial->missing;
         if (trial->done)
             judge(lab, trial);
     }

@@ -49,20 +49,47 @@ const char *keep_path(struct lab *lab, const struct experiment *e, const int *ch
     return path_of(lab, e->name, hash);
 }
 
-bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values)
+/* "@BLOCK MODEL SPLIT NAME STEP VALUE STEP VALUE ...", SPLIT "-" of the steps. Leaves the list as it is if the line is another. */
+static void read_series(struct arena *arena, char *line, kept_series_list *out)
 {
-    char line[1000];
+    struct kept_series s = {0};
+    char *rest = NULL, *words[4], *word;
+
+    for (int i = 0; i < 4; i++)
+        if (!(words[i] = strtok_r(i ? NULL : line + 1, " ", &rest)))
+            return;
+    s.block = (int)strtol(words[0], NULL, 10);
+    s.model = arena_string(arena, words[1]);
+    s.split = strcmp(words[2], "-") ? arena_string(arena, words[2]) : NULL;
+    s.name = arena_string(arena, words[3]);
+    while ((word = strtok_r(NULL, " \n", &rest))) {
+        char *value = strtok_r(NULL, " \n", &rest);
+
+        if (!value)
+            return;
+        list_add(arena, s.step, strtod(word, NULL));
+        list_add(arena, s.value, strtod(value, NULL));
+    }
+    list_add(arena, *out, s);
+}
+
+bool keep_read(struct lab *lab, const char *path, const struct experiment *e, double *values, kept_series_list *series)
+{
     FILE *file = lab->options->fresh ? NULL : fopen(path, "r");
-    int found = 0;
     bool whole = false;
+    char *line = NULL;
+    size_t room = 0;
+    int found = 0;
 
     if (!file)
         return false;
-    while (fgets(line, sizeof line, file)) {
+    while (getline(&line, &room, file) >= 0) {
         char *space = strrchr(line, ' '), *end;
 
         if (!strcmp(line, "end\n"))
             whole = true;
+        if (line[0] == '@')
+            read_series(lab->arena, line, series);
         if (line[0] == '#' || !space || found == e->records.count)
             continue;
         *space = 0;
@@ -72,8 +99,12 @@ bool keep_read(struct lab *lab, const char *path, const struct experiment *e, do
         if (*end != '\n')
             break;
     }
+    free(line);
     fclose(file);
-    return whole && found == e->records.count;
+    whole = whole && found == e->records.count;
+    if (!whole)
+        series->count = 0;
+    return whole;
 }
 
 static void make_folders(struct arena *arena, const char *path)
@@ -106,7 +137,8 @@ static int end_file(FILE *file, const char *path, const char *draft)
     return RNET_FAILED;
 }
 
-int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values)
+int keep_write(struct lab *lab, const char *path, const struct experiment *e, const char *what, const double *values,
+               const kept_series_list *series)
 {
     const char *draft;
     FILE *file = begin_file(lab, path, &draft);
@@ -116,6 +148,14 @@ int keep_write(struct lab *lab, const char *path, const struct experiment *e, co
     fprintf(file, "# %s %s\n", lab->path, what);
     for (int i = 0; i < e->records.count; i++)
         fprintf(file, "%s %a\n", e->records.at[i].name, values[i]);
+    for (int i = 0; i < series->count; i++) {
+        const struct kept_series *s = &series->at[i];
+
+        fprintf(file, "@%d %s %s %s", s->block, s->model, s->split ? s->split : "-", s->name);
+        for (int n = 0; n < s->value.count; n++)
+            fprintf(file, " %a %a", s->step.at[n], s->value.at[n]);
+        fputs("\n", file);
+    }
     return end_file(file, path, draft);
 }
 

@@ -9,7 +9,7 @@
 
 /* ---- expectations ---- */
 
-static const char *operator_text(int op)
+const char *operator_text(int op)
 {
     return op == '=' ? "==" : op == '!' ? "!=" : op == 'l' ? "<=" : op == 'g' ? ">=" : op == '<' ? "<" : ">";
 }
@@ -30,7 +30,7 @@ void text_add_missed(struct text *out, const struct expect_outcome *o)
         text_addf(out, ", missed by %.9g", fabs(o->miss));
 }
 
-static const char *finding_word(const struct finding *f)
+const char *finding_word(const struct finding *f)
 {
     return f->skipped ? "skipped" : !f->looked ? "unseen" : f->outcome.holds ? "met" : "FAILED";
 }
@@ -103,7 +103,7 @@ static void print_arms(const struct trial *trial)
     }
 }
 
-static const char *verdict_word(const struct claim *claim, const struct trial *trial, const struct verdict *v)
+const char *verdict_word(const struct claim *claim, const struct trial *trial, const struct verdict *v)
 {
     if (trial->skipped)
         return "skipped";

@@ -56,6 +56,12 @@ const struct command commands[] = {
      "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
      "larger of operations at the peak rate and bytes at the rate of copying; first the one that loses most. Nothing is trained or kept.",
      run_bench},
+    {REPORT, "report", "FOLDER", "make a page of a run, or of the experiments that lab keeps",
+     "FOLDER: where `rnetc train` left a run's log, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes FOLDER/report.html, one\n"
+     "file that wants no network and no script: curves, tables, probes, claims, the program. --csv prints a run's numbers instead, a line\n"
+     "each step and report, or each number that experiments recorded; --tensorboard writes event files, FOLDER/train and one for each split\n"
+     "that is reported, wall times being seconds of steps. Trains nothing.",
+     run_report},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

@@ -14,21 +14,23 @@ static const struct option_row {
     const char *name, *value, *help;
     int commands; /* that take it */
 } rows[] = {
-    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE},
+    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE | REPORT},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
     {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY | PRUNE},
-    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE | BENCH},
+    {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE | BENCH | REPORT},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; average, prune: the file",
-     TRAIN | PREDICT | LAB | AVERAGE | PRUNE},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; report: the page; average, prune: the file",
+     TRAIN | PREDICT | LAB | AVERAGE | PRUNE | REPORT},
     {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
-    {"seeds", "N", "so many seeds in every experiment", LAB},
-    {"csv", NULL, "lab: print each number that experiments record, as CSV; probe: the table", LAB | PROBE},
+    {"seeds", "N", "so many seeds in every experiment", LAB | REPORT},
+    {"csv", NULL, "lab: print each number that experiments record, as CSV; probe: the table; report: the numbers, and no page", LAB | PROBE | REPORT},
+    {"report", "FILE", "write a page with tables and figures, FILE.html", LAB},
+    {"tensorboard", "DIR", "write a run's numbers as event files", REPORT},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"watch", NULL, "look at gradients, updates and units now and then, log them, and say which rule is broken; no number depends on it", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
-    {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN},
+    {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN | REPORT},
     {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | PROBE},
     {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
     {"jacobian", "NAME", "singular values of the answer's derivative by this equation", PROBE},
@@ -49,11 +51,11 @@ static const struct option_row {
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | REPORT},
     {"share", "PART", "which part becomes 0, from 0 to 1", PRUNE},
     {"by", "WHAT", "magnitude (default): the smallest numbers; unit: whole units", PRUNE},
     {"params", "SELECTOR", "weights (default), biases, params, or a pattern of names: \"net.*.W\"", PRUNE},
-    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | REPORT},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -161,6 +163,10 @@ static int take(struct options *o, const char *name, const char *value)
         o->seed_given = true;
     } else if (!strcmp(name, "steps")) {
         status = take_whole(name, value, 1, &o->steps);
+    } else if (!strcmp(name, "report")) {
+        o->report = value;
+    } else if (!strcmp(name, "tensorboard")) {
+        o->board = value;
     } else if (!strcmp(name, "seeds")) {
         status = take_whole(name, value, 1, &o->seeds);
     } else if (!strcmp(name, "passes")) {

@@ -155,6 +155,8 @@ static bool make_report(struct trainer *t, struct rnet_error *error)
     rnet_log_begin(t->log);
     rnet_log_string(t->log, "event", "report");
     log_place(t);
+    if (t->training->report)
+        rnet_log_string(t->log, "split", arena_printf(t->options->arena, "%s.%s", t->training->report->split.data, t->training->report->split.name));
     for (int i = 0; i < t->result.count; i++) {
         char *key = arena_printf(t->options->arena, "report.%s", t->result.at[i].name);
 
