@@ -471,6 +471,7 @@ struct ir_tensor *expect_side_tensor(const struct workspace *w, const char *name
 void list_expects(const struct workspace *w, bool trained, expectation_list *out);
 bool has_expects(const struct node *node);
 bool reads_trained(const struct workspace *w);
+bool data_of_trained(const struct unit *unit, const char *data);
 
 /* ---- opaque.c, gather.c ---- */
 
@@ -480,7 +481,6 @@ const struct value *call_opaque(struct scope *scope, const char *name, struct no
 /* The axes in the brackets of a call, apart by `;`, none empty; false after an error. */
 bool axis_groups(struct scope *scope, struct node *call, ir_index_list *groups, int wanted);
 /* gain * an orthogonal matrix from `in` to `out` for each value of the other axes, made of normal numbers over the axes. NULL after an
-bool data_of_trained(const struct unit *unit, const char *data);
    error. */
 struct ir_tensor *draw_orthogonal(struct scope *scope, const struct ir_expr *gain, const ir_index_list *in,
                                   const ir_index_list *out, const char *name, const struct ir_expr *normal,
