@@ -178,6 +178,17 @@ static void what_cannot_be_measured(void **state)
     assert_contains(run_expecting(3, "rnetc bench net.rnet").error, "there is no train block");
 }
 
+/* Programs that nothing in the suite runs. */
+static void nets_of_the_peers_are_programs(void **state)
+{
+    struct outcome outcome = run_expecting(0, "for f in " SOURCE_FOLDER "/tests/bench/*.rnet; do rnetc check $f || exit; done");
+    int count = 0;
+
+    for (const char *at = outcome.out; (at = strstr(at, "no errors\n")); at++)
+        count++;
+    assert_true(count > 17); /* seventeen, and what they are made of */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(settings_are_taken, enter, leave),
         cmocka_unit_test_setup_teardown(a_step_without_finite_numbers, enter, leave),
         cmocka_unit_test_setup_teardown(what_cannot_be_measured, enter, leave),
+        cmocka_unit_test_setup_teardown(nets_of_the_peers_are_programs, enter, leave),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
