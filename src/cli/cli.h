@@ -19,7 +19,8 @@ enum command_bit {
     REPORT = 1 << 21,
     BENCH = 1 << 20,
     AVERAGE = 1 << 11,
-    PRUNE = 1 << 12
+    PRUNE = 1 << 12,
+    COMPACT = 1 << 13
 };
 struct options {
     struct arena *arena;
@@ -116,6 +117,7 @@ int run_bench(struct options *options);
 int run_replay(struct options *options);
 int run_average(struct options *options);
 int run_prune(struct options *options);
+int run_compact(struct options *options);
 /* eval.c: the report of a train block with the parameters of options->checkpoint; say: what it is of, on stderr. */
 int evaluate_report(struct options *options, struct unit *unit, struct training *training, bool say, struct report_result *result);
 /* lab_print.c: the numbers that a comparison had, and by how much it is missed. */

@@ -62,6 +62,13 @@ const struct command commands[] = {
      "each step and report, or each number that experiments recorded; --tensorboard writes event files, FOLDER/train and one for each split\n"
      "that is reported, wall times being seconds of steps. Trains nothing.",
      run_report},
+    {COMPACT, "compact", "FILE", "leave out units that make no difference: a smaller program and checkpoint with the same answers",
+     "A unit is a position of an axis that parameters share with the values between them. It makes no difference if all that it is multiplied\n"
+     "with later is 0, or it is always 0 itself. The numbers of the text that give such axes their extents become smaller (`dense(2500)`,\n"
+     "`let width = 2500`); where one number gives several axes, all lose as many. --out FOLDER gets the program, under its name, and\n"
+     "checkpoint.safetensors. Both programs answer their data, in double precision; if the answers differ by more than rounding nothing is\n"
+     "left, and the status is 1. Prints what evaluation and a step gain, and what their floating-point operations promise.",
+     run_compact},
     {FMT, "fmt", "FILE...", "print a program in canonical form",
      "`-` reads standard input. --in-place rewrites the files; --compare prints the names of files that would change and\n"
      "exits with status 1 if there are any.",

@@ -171,7 +171,7 @@ static bool add_squares(const struct pruning *p, const struct axis_member *membe
     return c != NULL;
 }
 
-static void clear_unit(const struct pruning *p, const struct axis_class *class, int64_t unit)
+static void clear_units(const struct pruning *p, const struct axis_class *class, const bool *pruned)
 {
     for (int i = 0; i < class->members.count; i++) {
         const struct axis_member *member = &class->members.at[i];
@@ -180,7 +180,7 @@ static void clear_unit(const struct pruning *p, const struct axis_class *class, 
 
         if (member->tensor->kind == IR_PARAMETER && stored)
             for (int64_t k = 0; k < tensor_count(stored); k++)
-                if (k / inner % class->extent == unit)
+                if (pruned[k / inner % class->extent])
                     tensor_set(stored, k, 0);
     }
 }
@@ -193,7 +193,7 @@ static int prune_units(struct pruning *p)
         struct axis_class *class = p->axes->classes.at[i];
         struct place *units = NEW_ARRAY(p->options->arena, struct place, class->extent + 1);
         int64_t count = (int64_t)floor(p->options->share * (double)class->extent + 0.5);
-        bool any = false;
+        bool any = false, *pruned = NEW_ARRAY(p->options->arena, bool, class->extent + 1);
 
         why = class->fixed ? class->fixed : why;
         if (class->fixed || !class->summed)
@@ -208,7 +208,8 @@ static int prune_units(struct pruning *p)
         qsort(units, (size_t)class->extent, sizeof *units, by_size);
         count = count < class->extent ? count : class->extent - 1;
         for (int64_t k = 0; k < count; k++)
-            clear_unit(p, class, units[k].element);
+            pruned[units[k].element] = true;
+        clear_units(p, class, pruned);
         p->units += class->extent;
         p->pruned += count;
     }

@@ -198,6 +198,156 @@ static void what_prune_cannot_do_is_said(void **state)
     leave_folder();
 }
 
+/* ---- compact ---- */
+
+/* Both programs answer the test split; the norm of the difference as a part of the norm of the answers. */
+static double difference(const char *old, const char *old_checkpoint, const char *new, const char *new_checkpoint)
+{
+    struct rnet_safetensors a, b;
+    double square = 0, norm = 0;
+
+    run_expecting(RNET_DONE, "rm -f a.safetensors b.safetensors; rnetc predict %s net --precision f64 --checkpoint %s --out a.safetensors", old,
+                  old_checkpoint);
+    run_expecting(RNET_DONE, "rnetc predict %s net --precision f64 --checkpoint %s --out b.safetensors", new, new_checkpoint);
+    a = checkpoint("a.safetensors");
+    b = checkpoint("b.safetensors");
+    assert_int_equal(a.tensors[0].type, RNET_F64);
+    assert_int_equal(count_of(&a.tensors[0]), count_of(&b.tensors[0]));
+    for (int64_t k = 0; k < count_of(&a.tensors[0]); k++) {
+        double x = ((const double *)a.tensors[0].data)[k], y = ((const double *)b.tensors[0].data)[k];
+
+        square += (x - y) * (x - y);
+        norm += x * x;
+    }
+    assert_true(norm > 0);
+    rnet_safetensors_free(&a);
+    rnet_safetensors_free(&b);
+    return sqrt(square / norm);
+}
+
+static void use_layers(const char *layers)
+{
+    run_expecting(0, "sed -i 's/dense(40) |> relu |> dense(30) |> tanh |> dense(3)/%s/' net.rnet", layers);
+}
+
+/* Trains, prunes by unit, compacts. */
+static struct outcome compacted(void)
+{
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    run_expecting(RNET_DONE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --share 0.8 --by unit --out pruned");
+    return run_expecting(RNET_DONE, "rnetc compact net.rnet --checkpoint pruned --out small");
+}
+
+static void what_is_compacted_answers_as_what_was_pruned(void **state)
+{
+    struct rnet_safetensors small;
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_net();
+    o = compacted();
+    assert_contains(o.out, "net.rnet:9:62: 40 becomes 8\n");
+    assert_contains(o.out, "net.rnet:9:83: 30 becomes 6\n");
+    assert_contains(o.out, "its floating-point operations");
+    small = checkpoint("small/checkpoint.safetensors");
+    assert_int_equal(rnet_safetensors_find(&small, "net.dense_2.W")->shape[0], 8);
+    assert_int_equal(rnet_safetensors_find(&small, "net.dense_2.W.sgd.m")->shape[1], 6);
+    rnet_safetensors_free(&small);
+    assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+    run_expecting(RNET_DONE, "rnetc train small/net.rnet --out small --resume --steps 45 || rnetc train small/net.rnet --out more --init "
+                             "small/checkpoint.safetensors --steps 5");
+    run_expecting(RNET_USAGE, "rnetc compact net.rnet --checkpoint pruned --out small");
+    leave_folder();
+}
+
+/* Batch norm in evaluation is a scale and a shift; the axis of its statistics shrinks with it. */
+static void statistics_shrink_with_their_units(void **state)
+{
+    struct rnet_safetensors small;
+
+    (void)state;
+    enter_folder();
+    write_net();
+    use_layers("dense(40) |> batch_norm |> relu |> dense(3)");
+    compacted();
+    small = checkpoint("small/checkpoint.safetensors");
+    assert_int_equal(rnet_safetensors_find(&small, "net.batch_norm_1.var")->shape[0], 8);
+    rnet_safetensors_free(&small);
+    assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+    leave_folder();
+}
+
+/* A unit whose own weights are 0 is 0 behind tanh, one half behind the logistic function: that stays. */
+static void a_unit_that_is_constant_goes_only_if_it_is_zero(void **state)
+{
+    struct rnet_safetensors file;
+    struct rnet_error error;
+
+    (void)state;
+    for (int logistic = 0; logistic < 2; logistic++) {
+        enter_folder();
+        write_net();
+        use_layers(logistic ? "dense(7) |> sigmoid |> dense(3)" : "dense(7) |> tanh |> dense(3)");
+        run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+        file = checkpoint("run/checkpoint.safetensors");
+        for (int64_t i = 0; i < 5; i++) /* unit 4: what comes in; unit 2: what goes out */
+            ((float *)rnet_safetensors_find(&file, "net.dense_1.W")->data)[i * 7 + 4] = 0;
+        ((float *)rnet_safetensors_find(&file, "net.dense_1.b")->data)[4] = 0;
+        for (int64_t k = 0; k < 3; k++)
+            ((float *)rnet_safetensors_find(&file, "net.dense_2.W")->data)[2 * 3 + k] = 0;
+        assert_true(rnet_safetensors_write("cut", file.tensors, file.count, file.metadata, file.pairs, &error));
+        rnet_safetensors_free(&file);
+        assert_contains(run_expecting(RNET_DONE, "rnetc compact net.rnet --checkpoint cut --out small").out,
+                        logistic ? "7 becomes 6\n" : "7 becomes 5\n");
+        assert_true(difference("net.rnet", "cut", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+        leave_folder();
+    }
+}
+
+/* One number gives two axes: both lose what both can lose; data in files are found from another folder. */
+static void a_number_that_gives_several_axes_shrinks_all_of_them(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "let half = 10\n"
+                           "data cloud {\n"
+                           "    train { x = csv(\"d.csv\", first = 0, count = 3), label = csv(\"d.csv\", first = 3) }\n"
+                           "    test { x = csv(\"d.csv\", first = 0, count = 3), label = csv(\"d.csv\", first = 3) }\n"
+                           "}\n"
+                           "model net(x[i: 3]) -> logits[class: 2] { logits = x |> dense(2 * half) |> relu |> dense(half) |> relu |> dense(2) }\n"
+                           "train net on cloud { loss = cross_entropy(logits, label), optimizer = adam(0.01), batch = 2, steps = 9\n"
+                           "    report = accuracy(logits, label) }\n");
+    write_file("d.csv", "1,2,3,0\n4,5,6,1\n0,1,0,1\n");
+    o = compacted();
+    assert_contains(o.out, "net.rnet:2:12: 10 becomes 2\n");
+    assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+    leave_folder();
+}
+
+static void what_cannot_be_compacted_is_said_with_its_place(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(0, "sed -i 's/^data/let wide = 5\\ndata/; s/x\\[i: 5\\]/x[i: wide]/; s/dense(40)/dense(wide)/; s/ |> dense(30) |> tanh//' net.rnet");
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out run");
+    run_expecting(RNET_DONE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --share 0.8 --by unit --out pruned");
+    o = run_expecting(RNET_FAILED, "rnetc compact net.rnet --checkpoint pruned --out small");
+    assert_contains(o.error, "net.rnet:10:");
+    assert_contains(o.error, "4 of 5 units make no difference, and 0 are left out: no number in the text is alone to give them");
+    assert_contains(o.error, "there is nothing that can be left out");
+    run_expecting(1, "test -e small/net.rnet -o -e small/checkpoint.safetensors");
+    o = run_expecting(RNET_FAILED, "rnetc compact net.rnet --checkpoint run/checkpoint.safetensors --out small");
+    assert_contains(o.error, "there is nothing that can be left out");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +356,11 @@ int main(void)
         cmocka_unit_test(the_smallest_weights_become_zero_and_no_others),
         cmocka_unit_test(a_pruned_unit_is_zero_in_every_parameter),
         cmocka_unit_test(what_prune_cannot_do_is_said),
+        cmocka_unit_test(what_is_compacted_answers_as_what_was_pruned),
+        cmocka_unit_test(statistics_shrink_with_their_units),
+        cmocka_unit_test(a_unit_that_is_constant_goes_only_if_it_is_zero),
+        cmocka_unit_test(a_number_that_gives_several_axes_shrinks_all_of_them),
+        cmocka_unit_test(what_cannot_be_compacted_is_said_with_its_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
