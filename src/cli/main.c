@@ -11,7 +11,8 @@ const struct command commands[] = {
     {TRAIN, "train", "FILE", "compile a program and train it",
      "Runs the train blocks in order. Leaves DIR/checkpoint.safetensors and DIR/log.jsonl. The first Ctrl-C finishes the step,\n"
      "writes the checkpoint and stops with status 130; --resume goes on from there with the same bits as if nothing had\n"
-     "happened.",
+     "happened. --watch looks at steps 1, 2, 4, .., 128, 256, 384, .. of each phase: gradients, updates, dead units, variances, all\n"
+     "logged; a rule that is broken is said once, with its line and what to try. A look costs about one step.",
      run_train},
     {EVAL, "eval", "FILE", "print a program's report with the parameters of a checkpoint",
      "Evaluates the report of the last train block over its split.", run_eval},

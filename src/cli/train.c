@@ -339,6 +339,9 @@ static void print_times(const struct trainer *t)
     if (t->step > t->first_step)
         fprintf(stderr, "time: a step %.3f ms at least, %.3f ms on average over %" PRIu64 "\n", 1e3 * t->fastest,
                 1e3 * t->seconds / (double)(t->step - t->first_step), t->step - t->first_step);
+    for (int i = 0; i < t->turn_count; i++)
+        if (t->turns[i].watch)
+            watch_print_times(t->turns[i].watch);
 }
 
 static void print_json(const struct trainer *t)

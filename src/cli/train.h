@@ -131,6 +131,7 @@ bool watch_look(struct trainer *t, struct turn *turn, const int64_t *items, uint
                 struct rnet_error *error);
 /* After a step: what the step itself gives. */
 bool watch_step(struct trainer *t, struct turn *turn, struct rnet_error *error);
+void watch_print_times(const struct watch *watch);
 void watch_free(struct watch *watch);
 
 /* ---- show.c ---- */

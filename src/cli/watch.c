@@ -13,7 +13,7 @@
 enum {
     ENOUGH = 16,      /* elements by which a unit is judged */
     FIRST_STEPS = 16, /* whose gradient is the measure of what follows */
-    CLIP_STEPS = 32   /* over which the rate of clipping is taken */
+    CLIP_STEPS = 64   /* over which the rate of clipping is taken */
 };
 #define FLAT_VARIANCE 1e-2 /* of a normalised unit: by itself it has 1, times its gain squared */
 
@@ -25,7 +25,7 @@ static const struct rule {
     int looks;
 } rules[RULES] = {
     [RULE_DEAD] = {"dead units", "the share of units that are 0 for the whole batch",
-                   "lower the optimizer's rate, begin with biases at 0, or take a function that is not flat on one side", 0.25, false, 2},
+                   "lower the optimizer's rate, begin with biases at 0, or take a function that is not flat on one side", 0.5, false, 2},
     [RULE_COLLAPSED] = {"collapsed units", "the share of normalised units whose variance is below 0.01",
                         "what is normalised hardly varies: give what comes before it larger values, or lower the number added under the root",
                         0.25, false, 2},
@@ -38,7 +38,7 @@ static const struct rule {
     [RULE_EXPLODING] = {"exploding gradient", "the norm of the gradient over that of the first steps",
                         "lower the optimizer's rate, or bound the gradient: clip = clip_norm(1)", 100, false, 1},
     [RULE_CLIPPED] = {"clipped", "the share of the last steps that were clipped",
-                      "raise the limit, or lower the rate and clip nothing: a limit that always holds only scales the rate", 0.5, false, 1},
+                      "raise the limit, or lower the rate and clip nothing: a limit that always holds only scales the rate", 0.5, false, 2},
 };
 
 struct watch {
@@ -48,7 +48,9 @@ struct watch {
     bool *said;                /* by rule; of the train block */
     double first_norms;        /* sum of logarithms */
     int first_count;
-    int clip_steps, clip_count;
+    int clip_steps, clip_count, clip_streak;
+    double seconds, fastest;   /* of looks */
+    int looks;
 };
 
 /* ---- what is made ---- */
@@ -78,6 +80,13 @@ void watch_free(struct watch *watch)
     if (watch->instance.arena)
         instance_free(&watch->instance);
     compiled_release(&watch->compiled);
+}
+
+void watch_print_times(const struct watch *watch)
+{
+    if (watch->looks)
+        fprintf(stderr, "time: a look %.3f ms at least, %.3f ms on average over %d, one in %d steps after the first\n",
+                1e3 * watch->fastest, 1e3 * watch->seconds / watch->looks, watch->looks, LOOKS_APART);
 }
 
 /* ---- rules ---- */
@@ -176,6 +185,12 @@ static void log_measured(struct look *look, const struct watched *v, const char 
     rnet_log_number(look->t->log, arena_printf(look->t->options->arena, "%s.%s", v->name, what), value);
 }
 
+/* What began at 0 or grows with the rate has no size yet that an update could be measured by: 1 in the first steps. */
+static double largest_update(double own)
+{
+    return fmax(rules[RULE_LARGE_UPDATE].threshold, fmin(1, 4 / own));
+}
+
 static void look_at_parameter(struct look *look, int number)
 {
     struct watched *v = &look->watch->parameters.at[number];
@@ -189,7 +204,7 @@ static void look_at_parameter(struct look *look, int number)
     log_measured(look, v, "update", update);
     log_measured(look, v, "zeros", 1 - reached / (double)v->elements);
     judge(look->breaches, RULE_NO_GRADIENT, v, v->rank && reached == 0, reached / (double)v->elements);
-    judge(look->breaches, RULE_LARGE_UPDATE, v, judged && ratio > rules[RULE_LARGE_UPDATE].threshold, ratio);
+    judge(look->breaches, RULE_LARGE_UPDATE, v, judged && ratio > largest_update(look->t->clock.step), ratio);
     /* Towards the end a schedule makes the rate small on purpose; what has no gradient is said above. */
     judge(look->breaches, RULE_SMALL_UPDATE, v,
           judged && reached > 0 && look->t->clock.progress < 0.5 && ratio < rules[RULE_SMALL_UPDATE].threshold, ratio);
@@ -222,12 +237,15 @@ static double share_up_to(const struct watch *watch, const char *what, int numbe
 static void look_at_value(struct look *look, int number)
 {
     struct watched *v = &look->watch->values.at[number];
-    double mean, dead = share_up_to(look->watch, "most", number, 0, &mean), flat;
+    double mean, dead, flat;
 
-    log_measured(look, v, "dead", dead);
     flat = share_up_to(look->watch, "spread", number, FLAT_VARIANCE * (double)v->per_spread, &mean);
     log_measured(look, v, "variance", mean / (double)v->per_spread);
-    judge(look->breaches, RULE_DEAD, v, v->per_unit >= ENOUGH && dead > rules[RULE_DEAD].threshold, dead);
+    if (v->chosen) {
+        dead = share_up_to(look->watch, "most", number, 0, &mean);
+        log_measured(look, v, "dead", dead);
+        judge(look->breaches, RULE_DEAD, v, v->per_unit >= ENOUGH && dead > rules[RULE_DEAD].threshold, dead);
+    }
     if (!v->normalised)
         return;
     log_measured(look, v, "collapsed", flat);
@@ -244,13 +262,16 @@ bool watch_look(struct trainer *t, struct turn *turn, const int64_t *items, uint
 {
     struct look look = {.t = t, .watch = turn->watch};
     struct watch *watch = turn->watch;
-    double loss;
+    double loss, begin = rnet_seconds();
 
     if (!is_due((uint64_t)t->clock.step))
         return true;
     if (t->items)
         dataset_gather(&turn->dataset, &watch->instance, items, t->training->batch);
     instance_run(&watch->instance, position, step, scalar_value, &t->clock);
+    begin = rnet_seconds() - begin;
+    watch->seconds += begin;
+    watch->fastest = watch->looks++ && watch->fastest < begin ? watch->fastest : begin;
     /* A step that leaves the finite numbers is explained when it is made. */
     if (instance_output(&watch->instance, "loss", &loss) && !isfinite(loss))
         return true;
@@ -289,6 +310,7 @@ bool watch_step(struct trainer *t, struct turn *turn, struct rnet_error *error)
         return true;
     share = (double)watch->clip_count / watch->clip_steps;
     watch->clip_count = watch->clip_steps = 0;
+    watch->clip_streak = share > rules[RULE_CLIPPED].threshold ? watch->clip_streak + 1 : 0;
     b = at_span(t, RULE_CLIPPED, turn->phase->clip_span, share);
-    return share <= rules[RULE_CLIPPED].threshold || say(t, watch, &b, t->step, error);
+    return watch->clip_streak < rules[RULE_CLIPPED].looks || say(t, watch, &b, t->step, error);
 }

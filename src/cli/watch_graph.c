@@ -228,6 +228,29 @@ static bool divides_by_root(struct graph *g, const struct ir_tensor *t, const st
     return false;
 }
 
+static bool reads_weight(const struct graph *g, const struct ir_expr *e)
+{
+    read_list reads = reads_in(g->arena, e);
+
+    for (int i = 0; i < reads.count; i++)
+        if (g->weight[reads.at[i]->tensor->number])
+            return true;
+    return false;
+}
+
+/* Does it choose by a value? What places alone decide, as in a mask, is 0 on purpose. */
+static bool chooses(const struct graph *g, const struct ir_expr *e)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    if (((e->op == IR_max || e->op == IR_min) && reads_weight(g, e)) || (e->op == IR_select && reads_weight(g, e->arguments[0])))
+        return true;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        if (chooses(g, e->arguments[i]))
+            return true;
+    return false;
+}
+
 static void instrument_value(struct graph *g, struct ir_tensor *t, struct watched *v, int number)
 {
     struct ir_index **axes;
@@ -244,7 +267,9 @@ static void instrument_value(struct graph *g, struct ir_tensor *t, struct watche
         memcpy(kept, units, sizeof *kept * (size_t)t->rank);
     v->per_unit = ir_elements(t) / kept_elements(t, units);
     v->per_spread = ir_elements(t) / kept_elements(t, kept);
-    ir_add_output(g->p, most, reduced(g, most, IR_MAXIMUM, axes, t->rank, units, ir_apply(g->p, IR_abs, e, NULL, NULL)), false);
+    v->chosen = t->reduction == IR_MAP && chooses(g, t->value);
+    if (v->chosen)
+        ir_add_output(g->p, most, reduced(g, most, IR_MAXIMUM, axes, t->rank, units, ir_apply(g->p, IR_abs, e, NULL, NULL)), false);
     sum = reduced(g, arena_printf(g->arena, "total.%d", number), IR_SUM, axes, t->rank, kept, e);
     for (int i = 0; i < t->rank; i++)
         if (kept[i])

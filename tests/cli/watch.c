@@ -75,7 +75,7 @@ static void units_that_are_0_throughout_are_dead(void **state)
     enter_folder();
     write_net(-10, rectified, "", "gd(rate = 0.1)", 40);
     o = run_expecting(0, "rnetc train net.rnet --watch --out run");
-    assert_contains(o.error, "net.rnet:10: step 2: dead units: net.h: the share of units that are 0 for the whole batch is 1, above 0.25; ");
+    assert_contains(o.error, "net.rnet:10: step 2: dead units: net.h: the share of units that are 0 for the whole batch is 1, above 0.5; ");
     assert_contains(o.error, "net.rnet:8: step 2: no gradient: net.W");
     assert_int_equal(count(o.error, ": dead units: "), 1);
     o = run_expecting(0, "grep '\"rule\": *\"dead units\"' run/log.jsonl");
@@ -102,7 +102,7 @@ static void a_rate_that_is_too_large_is_said_with_the_optimizers_line(void **sta
 
     (void)state;
     enter_folder();
-    write_net(0, "(sum[i] x[i] * W[i, u] + b[u])^2", "", "gd(rate = 1)", 12);
+    write_net(0, "(sum[i] x[i] * W[i, u] + b[u])^2", "", "gd(rate = 10)", 12);
     o = run("rnetc train net.rnet --watch --out run");
     assert_contains(o.error, "net.rnet:8: step 2: large updates: net.W");
     assert_contains(o.error, "net.rnet:16: step ");
@@ -129,9 +129,9 @@ static void a_limit_that_always_clips_is_said(void **state)
 
     (void)state;
     enter_folder();
-    write_net(0, rectified, "clip = clip_norm(1e-2)", "gd(rate = 1)", 70);
+    write_net(0, rectified, "clip = clip_norm(1e-2)", "gd(rate = 1)", 130);
     o = run_expecting(0, "rnetc train net.rnet --watch --out run");
-    assert_contains(o.error, "net.rnet:15: step 32: clipped: net: the share of the last steps that were clipped is 1, above 0.5; ");
+    assert_contains(o.error, "net.rnet:15: step 128: clipped: net: the share of the last steps that were clipped is 1, above 0.5; ");
     assert_int_equal(count(o.error, "clipped: "), 1);
     leave_folder();
 }
@@ -142,7 +142,7 @@ static void a_limit_that_never_clips_is_not(void **state)
 
     (void)state;
     enter_folder();
-    write_net(0, rectified, "clip = clip_norm(100)", "gd(rate = 0.1)", 70);
+    write_net(0, rectified, "clip = clip_norm(100)", "gd(rate = 0.1)", 130);
     o = run_expecting(0, "rnetc train net.rnet --watch --out run");
     if (is_said(o.error))
         fail_msg("said of a net in order: %s", o.error);
