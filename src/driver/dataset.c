@@ -133,7 +133,8 @@ static bool read_column(struct column *column, const struct field *f, enum ir_st
 
     if (!data_source_read(source, f, &array, error))
         return false;
-    if (!check_shape(f, &array, error) || (f->reader != READ_MADE && !check_values(f, &array, error)) ||
+    if (((!check_shape(f, &array, error) || (f->reader != READ_MADE && !check_values(f, &array, error))) &&
+         !data_wrong_at(f, error)) ||
         (!f->shared && !data_source_part(source, f->rows, &array, error))) {
         rnet_array_free(&array);
         return false;

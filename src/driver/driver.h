@@ -128,6 +128,8 @@ struct data_source *data_source_new(struct arena *arena, struct unit *unit, stru
 /* How many items a split has; 0: an error. For lower_options.items. */
 int64_t data_source_items(void *source, const char *data, const char *split);
 /* The field's rows, before any division. */
+/* Says in front of an error where the program calls the reader of the field. Always returns false. */
+bool data_wrong_at(const struct field *field, struct rnet_error *error);
 bool data_source_read(struct data_source *source, const struct field *field, struct rnet_array *out, struct rnet_error *error);
 /* Leaves the part of the array that `rows` means. */
 bool data_source_part(struct data_source *source, const struct rows *rows, struct rnet_array *array, struct rnet_error *error);

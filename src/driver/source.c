@@ -237,11 +237,13 @@ static void run_program(struct data_source *source, struct instance *in, const s
     free(chosen);
 }
 
-/* Memory of the models that the program calls: as they were when the data block was first used, else as the blocks before left them,
-   else as they begin. */
-static bool fill_memory(struct data_source *source, struct memory *memory, const struct compiled *program,
-                        const struct compiled *initial, const char *data, struct rnet_error *error)
+/* Memory of the models that the program calls: as they were when the data block was first used, else as the blocks before left them
+   (the average, where training leaves one), else as they begin. */
+static bool fill_memory(struct data_source *source, struct memory *memory, const struct data_program *p,
+                        const struct compiled *program, const struct compiled *initial, const char *data,
+                        struct rnet_error *error)
 {
+    struct store *averages = store_new(source->arena);
     const struct ir_program *programs[1] = {program->program};
     const char *prefix = arena_printf(source->arena, "rnet.data.%s/", data);
 
@@ -254,7 +256,18 @@ static bool fill_memory(struct data_source *source, struct memory *memory, const
         instance_free(&in);
         rnet_pool_free(pool);
     }
+    for (int i = 0; i < p->averages.count; i++) {
+        const struct rnet_tensor *average = store_find(source->store, p->averages.at[i].state);
+        struct rnet_tensor copy;
+
+        if (!average)
+            continue;
+        copy = *average;
+        copy.name = p->averages.at[i].parameter;
+        store_put(averages, &copy);
+    }
     if (!memory_from_store(memory, programs, 1, source->store, NULL, 0, "", error) ||
+        !memory_from_store(memory, programs, 1, averages, NULL, 0, "", error) ||
         !memory_from_store(memory, programs, 1, source->store, NULL, 0, prefix, error))
         return false;
     memory_to_store(memory, programs, 1, source->store, prefix);
@@ -276,7 +289,7 @@ static bool run_data(struct data_source *source, struct data_program *p, const c
 
     if (done) {
         memory_new(&memory, layout);
-        done = fill_memory(source, &memory, &compiled, &initial, data, error) &&
+        done = fill_memory(source, &memory, p, &compiled, &initial, data, error) &&
                dataset_read(&own, &p->split, compiled.program, source, error);
     }
     if (done) {
@@ -369,7 +382,7 @@ static bool read_made(struct data_source *source, const struct field *f, struct 
     return true;
 }
 
-static bool read_rows(struct data_source *source, const struct field *f, struct rnet_array *out, struct rnet_error *error)
+static bool read_rows_of(struct data_source *source, const struct field *f, struct rnet_array *out, struct rnet_error *error)
 {
     switch (f->reader) {
     case READ_IDX:
@@ -396,6 +409,22 @@ static bool read_rows(struct data_source *source, const struct field *f, struct 
         return read_made(source, f, out, error);
     }
     bug("reader %d", (int)f->reader);
+}
+
+bool data_wrong_at(const struct field *f, struct rnet_error *error)
+{
+    struct rnet_error what = *error;
+    int line, column;
+
+    if (f->reader == READ_MADE || !f->span.source)
+        return false;
+    source_position(f->span.source, f->span.begin, &line, &column);
+    return rnet_fail(error, what.status, "%s:%d:%d: %.700s", f->span.source->path, line, column, what.message);
+}
+
+static bool read_rows(struct data_source *source, const struct field *f, struct rnet_array *out, struct rnet_error *error)
+{
+    return read_rows_of(source, f, out, error) || data_wrong_at(f, error);
 }
 
 /* ---- parts ---- */

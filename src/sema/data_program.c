@@ -246,6 +246,36 @@ static struct scope *run_block(struct workspace *w, struct data_split *split)
     return scope;
 }
 
+/* A part of a model may be all that is called: what a train block selects and is not there is no error here. */
+static void list_averages(struct unit *unit, struct workspace *w, struct data_program *out)
+{
+    struct diagnostics *heard = unit->diagnostics, *workspace_heard = w->diagnostics;
+
+    unit->diagnostics = w->diagnostics = diagnostics_new(unit->arena);
+    for (int i = 0; i < unit->trainings.count; i++) {
+        const char *model = unit->trainings.at[i]->name;
+        struct map *averages = NULL;
+        bool again = false;
+
+        for (int k = 0; k < i; k++)
+            again |= !strcmp(unit->trainings.at[k]->name, model);
+        for (int k = 0; k < w->parameters.count && !again; k++) {
+            const char *path = w->parameters.at[k]->path, *state;
+            size_t length = strlen(model);
+
+            if (strncmp(path, model, length) || path[length] != '.')
+                continue;
+            if (!averages)
+                averages = averages_of_trained(unit, model, w);
+            state = map_get(averages, path);
+            if (state)
+                list_add(unit->arena, out->averages, (struct stand_in){path, state});
+        }
+    }
+    unit->diagnostics = heard;
+    w->diagnostics = workspace_heard;
+}
+
 struct data_program *lower_data(struct unit *unit, const char *data, const char *name, const char *const *names, int count,
                                 int64_t items, struct lower_options options, struct diagnostics *d)
 {
@@ -297,6 +327,7 @@ struct data_program *lower_data(struct unit *unit, const char *data, const char 
     out->separable = reaches_no_other(w, out->program);
     list_expects(w, false, &out->expects);
     out->trained = reads_trained(w);
+    list_averages(unit, w, out);
     out->split = describe_split(top, split, &fields, out->program, NULL);
     for (int i = 0; i < fields.fields.count; i++) {
         const struct data_split *other = fields.fields.at[i]->other;

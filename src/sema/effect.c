@@ -2,6 +2,7 @@
    samples, what is random, what a derivative would have to pass. */
 #include <string.h>
 
+#include "autodiff.h"
 #include "internal.h"
 
 struct walk {
@@ -173,5 +174,67 @@ void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss
             continue;
         fail(scope, "E0601", drawn->span, "the loss wants a derivative through the draw %s", drawn->name);
         help(scope, "z = mu + sigma * e with e ~ normal(0, 1), or stop(...) around what the draw rests on");
+    }
+}
+
+/* ---- E0602 ---- */
+
+static bool in_library(struct unit *unit, struct span span)
+{
+    for (int i = 0; i < unit->library.count; i++)
+        if (unit->library.at[i]->source == span.source)
+            return true;
+    return false;
+}
+
+/* Where the user wrote what has the parameter; *caller: what that is reached from. */
+static struct span place_of_parameter(struct unit *unit, const struct parameter *parameter,
+                                      const struct ir_origin **caller)
+{
+    struct span place = parameter->span;
+    const struct ir_origin *o = parameter->leaf->origin->caller;
+
+    for (; o && in_library(unit, place); o = o->caller)
+        place = origin_span(unit, o);
+    *caller = o;
+    return place;
+}
+
+void say_cut_off(struct scope *scope, const parameter_list *cut_off, const struct ir_tensor *objective)
+{
+    struct workspace *w = scope->workspace;
+    bool *said = NEW_ARRAY(w->arena, bool, cut_off->count + 1);
+
+    for (int i = 0; i < cut_off->count; i++) {
+        const struct parameter *first = cut_off->at[i];
+        const struct ir_tensor *end = derivative_ends_at(w->program, first->leaf, objective);
+        const struct ir_origin *caller, *other;
+        struct span place = place_of_parameter(w->unit, first, &caller);
+        const char *names = first->path, *last = NULL;
+        bool ends = end && end != first->leaf;
+
+        for (int k = i + 1; k < cut_off->count && !said[i]; k++) {
+            const struct parameter *p = cut_off->at[k];
+            const struct ir_tensor *stop = derivative_ends_at(w->program, p->leaf, objective);
+            struct span here = place_of_parameter(w->unit, p, &other);
+
+            if (here.source != place.source || here.begin != place.begin || other != caller ||
+                (ends ? stop != end : stop && stop != p->leaf))
+                continue;
+            said[k] = true;
+            if (last)
+                names = arena_printf(w->arena, "%s, %s", names, last);
+            last = p->path;
+        }
+        if (said[i])
+            continue;
+        if (last)
+            names = arena_printf(w->arena, "%s and %s", names, last);
+        fail(scope, "E0602", place, "%s cannot influence the loss%s%s", names,
+             ends ? last ? ": their path ends in " : ": its path ends in " : "", ends ? end->name : "");
+        for (; caller; caller = caller->caller)
+            note(scope, origin_span(w->unit, caller), "it belongs to this place");
+        if (ends && end->origin && end->origin->file)
+            note(scope, origin_span(w->unit, end->origin), "the path ends here");
     }
 }

@@ -366,9 +366,31 @@ void unit_data_blocks(const struct unit *unit, data_names *out)
             list_add(unit->arena, *out, unit->main->definitions.at[i]->name);
 }
 
-/* Every definition that the tree names, and those that these name in turn; `data`: data blocks too. */
-static void add_named(const struct unit *unit, const struct node *node, bool data, struct map *found)
+/* Does the definition give the name a meaning of its own? */
+static bool binds(const struct node *node, const char *name)
 {
+    if (!node)
+        return false;
+    if ((node->kind == NODE_TARGET || node->kind == NODE_INPUT || node->kind == NODE_SETTING) && !strcmp(node->name, name))
+        return true;
+    if (binds(node->a, name) || binds(node->b, name) || binds(node->c, name))
+        return true;
+    for (int i = 0; i < node->list.count; i++)
+        if (binds(node->list.at[i], name))
+            return true;
+    for (int i = 0; i < node->more.count; i++)
+        if (binds(node->more.at[i], name))
+            return true;
+    return false;
+}
+
+/* Every definition that the tree names, and those that these name in turn; `within`: the definition that the tree is of, `data`: data
+   blocks too. What is neither called nor read by a path may be a name of its own. */
+static void add_named(const struct unit *unit, const struct node *node, const struct node *within, bool called, bool data,
+                      struct map *found)
+{
+    bool calls;
+
     if (!node)
         return;
     if (node->kind == NODE_PATH) {
@@ -377,17 +399,20 @@ static void add_named(const struct unit *unit, const struct node *node, bool dat
 
         if (!definition || map_get(found, name) || (definition->node->kind == NODE_DATA && !data))
             return;
+        if (!called && !strchr(node->name, '.') && binds(within, name))
+            return;
         map_put(found, name, definition);
-        add_named(unit, definition->node, data, found);
+        add_named(unit, definition->node, definition->node, false, data, found);
         return;
     }
-    add_named(unit, node->a, data, found);
-    add_named(unit, node->b, data, found);
-    add_named(unit, node->c, data, found);
+    calls = node->kind == NODE_CALL || node->kind == NODE_STAGE;
+    add_named(unit, node->a, within, calls, data, found);
+    add_named(unit, node->b, within, false, data, found);
+    add_named(unit, node->c, within, false, data, found);
     for (int i = 0; i < node->list.count; i++)
-        add_named(unit, node->list.at[i], data, found);
+        add_named(unit, node->list.at[i], within, false, data, found);
     for (int i = 0; i < node->more.count; i++)
-        add_named(unit, node->more.at[i], data, found);
+        add_named(unit, node->more.at[i], within, false, data, found);
 }
 
 /* The models of the train blocks and those that they call: training changes their parameters. */
@@ -401,9 +426,9 @@ static struct map *models_in_training(const struct unit *unit)
 
         if (model && !map_get(found, block->name)) {
             map_put(found, block->name, model);
-            add_named(unit, model->node, false, found);
+            add_named(unit, model->node, model->node, false, false, found);
         }
-        add_named(unit, block->a, false, found);
+        add_named(unit, block->a, block, false, false, found);
     }
     return found;
 }
@@ -427,7 +452,7 @@ bool data_of_trained(const struct unit *unit, const char *data)
     struct definition *definition = map_get(unit->main->names, data);
 
     if (definition)
-        add_named(unit, definition->node, true, found);
+        add_named(unit, definition->node, definition->node, false, true, found);
     for (int i = 0; i < unit->main->definitions.count; i++)
         if (unit->main->definitions.at[i]->node->kind == NODE_MODEL &&
             map_get(found, unit->main->definitions.at[i]->name) &&
@@ -493,8 +518,7 @@ int data_for_model(struct unit *unit, const char *model, const char **data, data
     return found;
 }
 
-/* Where a train block averages parameters, evaluation is of the averages. */
-static void stand_ins_of_averages(struct unit *unit, const char *model, struct workspace *w, struct extraction *x)
+struct map *averages_of_trained(struct unit *unit, const char *model, struct workspace *w)
 {
     struct map *averages = map_new(unit->arena);
 
@@ -506,6 +530,14 @@ static void stand_ins_of_averages(struct unit *unit, const char *model, struct w
             if (block)
                 averages_of(unit, block, w, averages);
         }
+    return averages;
+}
+
+/* Where a train block averages parameters, evaluation is of the averages. */
+static void stand_ins_of_averages(struct unit *unit, const char *model, struct workspace *w, struct extraction *x)
+{
+    struct map *averages = averages_of_trained(unit, model, w);
+
     for (int i = 0; i < w->parameters.count; i++) {
         const char *state = map_get(averages, w->parameters.at[i]->path);
 

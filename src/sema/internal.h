@@ -499,6 +499,8 @@ void check_evaluation_output(struct scope *scope, const char *name, struct ir_te
 struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 /* E0601 */
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss);
+/* E0602 for parameters that get no derivative of the objective: one for those of one place whose paths end alike. */
+void say_cut_off(struct scope *scope, const parameter_list *cut_off, const struct ir_tensor *objective);
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
 bool derivative_passes(const struct ir_expr *e, const bool *mark);
 /* Marks what a derivative gets to from what is marked, among the tensors from first to last. */
@@ -654,5 +656,7 @@ void check_evaluation(struct unit *unit, struct definition *model, struct lower_
 void fields_of_header(struct scope *top, struct definition *model, struct field_table *fields);
 /* The train block's average slot without running it: parameter path -> state path. */
 void averages_of(struct unit *unit, struct train_block *block, struct workspace *w, struct map *averages);
+/* The same of a model, after all that trains it: path of a parameter -> state. */
+struct map *averages_of_trained(struct unit *unit, const char *model, struct workspace *w);
 
 #endif

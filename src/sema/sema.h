@@ -201,11 +201,13 @@ int experiment_value(struct unit *unit, const struct varied *setting, struct nod
 uint64_t unit_hash(const struct unit *unit);
 
 /* Fields of a split that are more than one reader, as a program over its items; `batch` is the items. */
+struct stand_in { const char *parameter, *state; };
 struct data_program {
     struct ir_program *program;    /* outputs: the fields; per item if the first axis is batch */
     struct ir_program *initial;    /* first values of parameters and states of the models it calls, or NULL */
     struct split split;            /* what it reads of the same items */
     LIST(struct split) others;     /* what it reads of all items of other splits */
+    LIST(struct stand_in) averages; /* where training leaves an average of a parameter, it stands for the parameter */
     int64_t items;                 /* extent of batch */
     bool separable;                /* nothing reaches another item: it may run over a few at a time */
     expectation_list expects;      /* of the block, and of models that it calls and nothing trains */

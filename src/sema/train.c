@@ -124,11 +124,10 @@ static void leave_aside(struct lowered *l)
 static bool take_derivatives(struct lowered *l, struct train_block *block)
 {
     struct workspace *w = l->w;
-    parameter_list trainable = {0};
+    parameter_list trainable = {0}, cut_off = {0};
     struct ir_tensor **wrt, **gradients;
     const struct ir_tensor *where = NULL;
     const char *error;
-    bool fine = true;
 
     for (int i = 0; i < w->parameters.count; i++)
         if (w->parameters.at[i]->trainable)
@@ -151,7 +150,6 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
     w->objective = l->objective;
     for (int i = 0; i < trainable.count; i++) {
         struct parameter *parameter = trainable.at[i];
-        const struct ir_tensor *end;
 
         if (gradients[i]) {
             parameter->current = value_of_tensor(l->scope, parameter->leaf, 0);
@@ -159,17 +157,10 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
             parameter->derivative = gradients[i];
             continue;
         }
-        end = derivative_ends_at(w->program, parameter->leaf, l->objective);
-        fail(l->scope, "E0602", parameter->span, "%s cannot influence the loss%s%s", parameter->path,
-             end && end != parameter->leaf ? ": its path ends in " : "",
-             end && end != parameter->leaf ? end->name : "");
-        for (const struct ir_origin *o = parameter->leaf->origin->caller; o; o = o->caller)
-            note(l->scope, origin_span(w->unit, o), "it belongs to this place");
-        if (end && end->origin && end->origin->file && end != parameter->leaf)
-            note(l->scope, origin_span(w->unit, end->origin), "the path ends here");
-        fine = false;
+        list_add(w->arena, cut_off, parameter);
     }
-    return fine;
+    say_cut_off(l->scope, &cut_off, l->objective);
+    return !cut_off.count;
 }
 
 static struct ir_tensor *norm_of_gradients(struct lowered *l, const char *name)

@@ -93,6 +93,27 @@ static void a_missing_file_is_named(void **state)
     leave_folder();
 }
 
+/* Where the program calls the reader: line and column of what each split reads. */
+static void what_is_wrong_with_a_file_has_a_place(void **state)
+{
+    struct outcome outcome;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "data d {\n    train { x = 2 * csv(\"none.csv\") }\n    test { x = csv(\"test.csv\") }\n}\n"
+                           "model net(x) -> z { param w = 1\n z = w * x }\n"
+                           "train net on d {\n loss = z^2\n optimizer = gd(0.1)\n batch = 1\n steps = 1\n"
+                           " report { a = mean[batch] z }\n}\n"
+                           "rule gd(w[...], g[...]; rate) { w <- w - rate * g }\n");
+    write_file("test.csv", "1\nnan\n");
+    outcome = run_expecting(RNET_DATA, "rnetc train net.rnet --out run");
+    assert_contains(outcome.error, "net.rnet:2:21: none.csv: cannot open: No such file or directory");
+    write_file("none.csv", "1\n2\n");
+    outcome = run_expecting(RNET_DATA, "rnetc train net.rnet --out run");
+    assert_contains(outcome.error, "net.rnet:3:16: test.csv");
+    leave_folder();
+}
+
 static void wrong_shapes_say_both(void **state)
 {
     struct outcome outcome;
@@ -255,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_short_line_is_named),
         cmocka_unit_test(an_empty_file_is_named),
         cmocka_unit_test(a_missing_file_is_named),
+        cmocka_unit_test(what_is_wrong_with_a_file_has_a_place),
         cmocka_unit_test(wrong_shapes_say_both),
         cmocka_unit_test(fields_of_different_lengths_say_both),
         cmocka_unit_test(a_wrong_magic_names_the_byte),

@@ -232,6 +232,21 @@ static void averages_stand_for_parameters(void **state)
     leave_folder();
 }
 
+/* Data that are made by a model after its training are made by what evaluation is of. */
+static void averages_stand_for_parameters_in_data(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "data line {\n    samples = 4\n    train { x = 1 }\n}\n"
+                           "model m(x) -> z {\n    param w = 0\n    z = w * x\n}\n"
+                           "train m on line {\n    loss = (z - 2)^2\n    optimizer = gd(rate = 0.25)\n    average = ema(0.97)\n"
+                           "    batch = 4\n    steps = 40\n    precision = f64\n}\n"
+                           "data judged from line {\n    y = m(line.x)\n    expect \"of the average\" abs(y - 1.5) < 0.4\n}\n");
+    run_expecting(RNET_DONE, "rnetc lab net.rnet");
+    leave_folder();
+}
+
 static void training_fails_if_its_report_is_not_as_expected(void **state)
 {
     struct outcome o;
@@ -288,22 +303,25 @@ static void what_a_trained_model_calls_is_trained(void **state)
     enter_folder();
     write_file("net.rnet", "data one {\n    samples = 40\n    train { x ~ normal(0, 1) }\n}\n"
                            "model half(x) -> z {\n    param w = 0\n    z = w * x\n    expect \"half\" abs(z - 2 * x) < 1e-3\n}\n"
-                           "model m(x) -> z { z = half(x) }\n"
+                           "model m(x) -> z {\n    alone = half(x)\n    z = alone\n}\n"
                            "rule descent(w[...], g[...]; rate) { w <- w - rate * g }\n"
                            "train m on one {\n    loss = (z - 2 * x)^2, optimizer = descent(rate = 0.25), batch = 20, steps = 60\n"
                            "    precision = f64\n}\n"
                            "data seen from one { z = half(one.x) }\n"
                            "data again from seen {\n    y = seen.z\n    large = mean[batch] abs(seen.train.z)\n"
                            "    expect \"large\" large > 1\n}\n"
-                           "model outer(y) -> u {\n    u = 2 * y\n    expect \"outer\" mean[batch] abs(u) > 1\n}\n");
+                           "model outer(y) -> u {\n    u = 2 * y\n    expect \"outer\" mean[batch] abs(u) > 1\n}\n"
+                           "model alone() -> w {\n    param w = 1\n    expect \"alone\" w == 1\n}\n");
     o = run_expecting(RNET_DONE, "rnetc lab net.rnet");
     assert_contains(o.out, "half: abs(z - 2 * x) < 1e-3   40 elements; ");
     assert_contains(o.out, "large: large > 1   1 element; ");
-    assert_contains(o.out, "3 of 3 met\n");
+    assert_contains(o.out, "4 of 4 met\n");
     o = run_expecting(RNET_DONE, "rnetc lab net.rnet --quick");
     assert_contains(o.out, "skipped    8  half");
-    assert_contains(o.out, "skipped   20  large");
-    assert_contains(o.out, "skipped   24  outer");
+    assert_contains(o.out, "skipped   23  large");
+    assert_contains(o.out, "skipped   27  outer");
+    /* A name of its own in m is no call of the model. */
+    assert_contains(o.out, "1 of 1 met\n");
     leave_folder();
 }
 
@@ -332,6 +350,7 @@ int main(void)
         cmocka_unit_test(what_nothing_computes_is_no_success),  cmocka_unit_test(a_folder_has_a_line_a_file),
         cmocka_unit_test(what_is_trained_is_looked_at_afterwards),
         cmocka_unit_test(averages_stand_for_parameters),
+        cmocka_unit_test(averages_stand_for_parameters_in_data),
         cmocka_unit_test(training_fails_if_its_report_is_not_as_expected),
         cmocka_unit_test(a_report_of_the_whole_split_expects),
         cmocka_unit_test(what_a_trained_model_calls_is_trained),
