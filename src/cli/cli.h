@@ -41,7 +41,7 @@ struct options {
     bool numbers;                      /* symbols as numbers */
     int64_t smoothness;                /* probe: along so many steps */
     const char *jacobian;              /* probe: of the answer by this value */
-    bool invariances;                  /* probe */
+    bool invariances, noise;           /* probe */
     int64_t seeds;                     /* lab: 0: as experiments say */
     int64_t passes;                    /* bench; 0: as the command likes */
     bool kernels;

@@ -35,6 +35,7 @@ static const struct option_row {
     {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
     {"jacobian", "NAME", "singular values of the answer's derivative by this equation", PROBE},
     {"invariances", NULL, "try which scalings and shifts of parameters leave the answer or the loss as it is (in f64)", PROBE},
+    {"noise", NULL, "what noise adds to the loss, by sampling and to second order (in f64)", PROBE},
     {"smoothness", "N", "how fast the gradient changes along N steps, against its norm, and the clipping that follows (in f64)", PROBE},
     {"count", "N", "how many samples (default: all)", PREDICT},
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
@@ -224,6 +225,7 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "fresh")      ? &o->fresh
                      : !strcmp(name, "quick")      ? &o->quick
                      : !strcmp(name, "csv")        ? &o->csv
+                     : !strcmp(name, "noise")      ? &o->noise
                      : !strcmp(name, "kernels")    ? &o->kernels
                      : !strcmp(name, "invariances") ? &o->invariances
                      : !strcmp(name, "in-place")   ? &o->in_place

@@ -2,8 +2,9 @@
 #include "probe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-static int probe_phase(struct options *options, struct unit *unit, const struct training *training, const struct phase *phase, int number,
+static int probe_phase(struct options *options, struct unit *unit, const struct training *training, struct phase *phase, int number,
                        bool *wrong)
 {
     struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .phase = phase};
@@ -58,12 +59,26 @@ static void judge_batch(struct options *options, struct unit *unit, int number, 
     }
 }
 
+/* The train block that was under way; -1: the file does not say, as there is one alone. */
+static int block_of_checkpoint(struct options *options, int *block)
+{
+    struct store *store = store_new(options->arena);
+    struct rnet_error error;
+    const char *note;
+
+    if (!store_read(store, options->checkpoint, &error))
+        return complain_error(&error);
+    note = store_noted(store, "rnet.train_block");
+    *block = note ? (int)strtol(note, NULL, 10) : -1;
+    return RNET_DONE;
+}
+
 int run_probe(struct options *options)
 {
     struct diagnostics *d;
     struct unit *unit = program_read(options, &d);
     struct lower_options lowering = lower_options_of(options);
-    int status = RNET_DONE, number = 0;
+    int status = RNET_DONE, number = 0, only = -1;
     bool wrong = false;
 
     if (!unit)
@@ -71,10 +86,16 @@ int run_probe(struct options *options)
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block, so there is no step to look at", options->files.at[0]);
     lowering.batch = options->batch;
-    if ((options->smoothness || options->invariances) && lowering.precision < 0)
+    if ((options->smoothness || options->invariances || options->noise) && lowering.precision < 0)
         lowering.precision = IR_DOUBLE; /* differences of small changes */
+    if (options->checkpoint && (status = block_of_checkpoint(options, &only)) != RNET_DONE)
+        return status;
     for (int i = 0; i < unit_trainings(unit) && status == RNET_DONE; i++) {
-        const struct training *training = lower_training(unit, i, lowering, d);
+        const struct training *training;
+
+        if (only >= 0 && i != only)
+            continue;
+        training = lower_training(unit, i, lowering, d);
 
         if (!training)
             judge_batch(options, unit, i, d);

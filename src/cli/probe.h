@@ -57,10 +57,15 @@ struct probe {
     struct arena *arena;
     struct unit *unit;
     const struct training *training;
-    const struct phase *phase;
+    struct phase *phase;
     LIST(struct probed) values, parameters;
     LIST(struct pooled) pooled;
     name_list noise;               /* draws that meet a sample after a parameter did */
+    ir_tensor_list masks;          /* what is made of them alone and meets the sample */
+    struct noise_cost {
+        int draws;                 /* over which the following are means; 0: not asked for, or there is no noise */
+        double without, added, error, expected; /* loss at the mean of the noise; what noise adds, its standard error; the same to second order */
+    } cost;
     int depth;                     /* the greatest */
     int answer;                    /* value after which no parameter comes, the first of the greatest depth; -1 */
     struct jacobian {
@@ -101,6 +106,12 @@ double growth(const double *numbers, int64_t count);
 /* A value for each depth at which there are hidden ones, the last that bends or else the last, its gradient's norm and its root mean
    square; returns how many. Room for probe->depth + 1. */
 int probe_chain(const struct probe *probe, const struct probed **chain, double *gradients, double *sizes);
+
+/* ---- probe_noise.c ---- */
+
+/* Adds outputs of the loss with the noise at its mean and a little on either side. NULL, or why that cannot be. */
+const char *noise_graph(struct probe *probe, struct ir_tensor *loss);
+void print_noise(const struct probe *probe);
 
 /* ---- probe_jacobian.c, probe_invariance.c, probe_smooth.c ---- */
 

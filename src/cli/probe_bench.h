@@ -38,7 +38,12 @@ void run_measure(struct bench *b);
 /* False: it gave numbers that are not finite and was not made. */
 bool run_step(struct bench *b);
 
-/* ---- probe_jacobian.c, probe_invariance.c, probe_smooth.c ---- */
+/* Another run of the measuring program, of the same samples: draws that make the data stay, those that make noise are others. */
+void other_draws(const struct bench *b, struct instance *other, uint64_t seed);
+
+/* ---- probe_noise.c, probe_jacobian.c, probe_invariance.c, probe_smooth.c ---- */
+
+void measure_noise_cost(struct bench *b);
 
 void measure_jacobian(struct bench *b);
 void measure_invariances(struct bench *b);

@@ -25,6 +25,7 @@ struct graph {
     bool *reaches;  /* the loss */
     bool **units;
     name_list *noise; /* of the draws that make noise */
+    ir_tensor_list *masks;
 };
 
 struct read_list { LIST(const struct ir_expr *) at; struct arena *arena; };
@@ -104,6 +105,14 @@ static void find_units(struct graph *g, const struct ir_tensor *t, const struct 
                 units[a] |= t->axes[a] == index;
         }
     }
+}
+
+static void note_mask(struct graph *g, struct ir_tensor *mask)
+{
+    for (int i = 0; i < g->masks->count; i++)
+        if (g->masks->at[i] == mask)
+            return;
+    list_add(g->arena, *g->masks, mask);
 }
 
 static bool take_flags(struct graph *g, int to, int from)
@@ -200,6 +209,7 @@ static void read_graph(struct graph *g)
                 continue;
             g->noisy[i] = true;
             note_draws(g, p->tensors.at[from]);
+            note_mask(g, p->tensors.at[from]);
         }
     }
     while (spread(g)) {}
@@ -461,17 +471,78 @@ static void add_outputs(struct probe *probe, struct ir_program *p)
             ir_add_output(p, arena_printf(probe->arena, "weight_gradient.%d", i), probe->parameters.at[i].gradient, false);
 }
 
-const char *probe_graph(struct probe *probe)
+static void find_in_subscripts(const struct ir_expr *read, void *context)
+{
+    struct mention *mention = context;
+
+    for (int i = 0; i < read->tensor->rank; i++)
+        for (int k = 0; k < read->subscripts[i]->count; k++) {
+            const struct ir_atom *atom = read->subscripts[i]->terms[k].atom;
+            struct mention inside = {mention->tensor, false};
+
+            if (atom->kind == IR_ATOM_VALUE)
+                ir_reads(atom->value, find_mention, &inside);
+            mention->found |= inside.found;
+        }
+}
+
+static bool is_subscript(const struct ir_program *p, const struct ir_tensor *tensor)
+{
+    struct mention mention = {tensor, false};
+
+    for (int i = 0; i < p->tensors.count; i++)
+        if (p->tensors.at[i]->kind == IR_EQUATION)
+            ir_reads(p->tensors.at[i]->value, find_in_subscripts, &mention);
+    return mention.found;
+}
+
+/* Noise that is 0 or 1 as a real number, which can be moved towards its mean. */
+static const struct ir_expr *as_real(struct ir_program *to, const struct ir_tensor *tensor, const struct ir_expr *value, void *context)
+{
+    const ir_tensor_list *masks = context;
+
+    for (int i = 0; i < masks->count; i++)
+        if (masks->at[i] == tensor && tensor->whole && tensor->reduction == IR_MAP)
+            return ir_apply(to, IR_select, value, ir_real(to, 1), ir_real(to, 0));
+    return value;
+}
+
+static const char *make_masks_real(struct probe *probe)
 {
     struct ir_program *p = probe->phase->objective;
+    struct graph g = {.p = p,
+                      .arena = probe->arena,
+                      .loss = program_output(p, "objective"),
+                      .noise = &(name_list){0},
+                      .masks = &(ir_tensor_list){0}};
+
+    read_graph(&g);
+    for (int i = 0; i < g.masks->count; i++) {
+        const struct ir_tensor *mask = g.masks->at[i];
+
+        if (mask->recurrence)
+            return arena_printf(probe->arena, "%s is made step by step, and noise is moved towards its mean as a whole", mask->name);
+        if (mask->whole && (mask->kind != IR_EQUATION || mask->low < 0 || mask->high > 1 || is_subscript(p, mask)))
+            return arena_printf(probe->arena, "%s chooses an element: it has no mean to be moved to", mask->name);
+    }
+    probe->phase->objective = ir_rebuild(p, NULL, as_real, g.masks);
+    return NULL;
+}
+
+const char *probe_graph(struct probe *probe)
+{
+    const char *unmeant = probe->options->noise ? make_masks_real(probe) : NULL;
+    struct ir_program *p = probe->phase->objective;
     struct ir_tensor *loss = (struct ir_tensor *)program_output(p, "objective");
-    struct graph g = {.p = p, .arena = probe->arena, .loss = loss, .noise = &probe->noise};
+    struct graph g = {.p = p, .arena = probe->arena, .loss = loss, .noise = &probe->noise, .masks = &probe->masks};
     struct ir_tensor **wrt, **gradients;
     struct ir_tensor *data_loss;
     const struct ir_tensor *where;
     const char *wrong;
     int count = 0, tensors = p->tensors.count;
 
+    if (unmeant)
+        return unmeant;
     read_graph(&g);
     for (int i = 0; i < tensors; i++) {
         struct ir_tensor *t = p->tensors.at[i];
@@ -511,6 +582,7 @@ const char *probe_graph(struct probe *probe)
         if (!probe->values.at[i].hidden && probe->values.at[i].depth == probe->depth)
             probe->answer = i;
     data_loss = ir_find(p, "loss"); /* without penalty, if it is apart */
-    ir_add_output(p, "data_loss", data_loss && !data_loss->rank && g.reaches[data_loss->number] ? data_loss : loss, false);
-    return NULL;
+    data_loss = data_loss && !data_loss->rank && g.reaches[data_loss->number] ? data_loss : loss;
+    ir_add_output(p, "data_loss", data_loss, false);
+    return probe->options->noise ? noise_graph(probe, data_loss) : NULL;
 }

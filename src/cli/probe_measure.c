@@ -402,6 +402,15 @@ static void keep_other_draws(const struct bench *b, struct instance *other)
     }
 }
 
+void other_draws(const struct bench *b, struct instance *other, uint64_t seed)
+{
+    instance_new(other, &b->measure, &b->memory, b->pool, seed);
+    keep_other_draws(b, other);
+    if (b->measure.program->input_bytes)
+        memcpy(other->step.inputs, b->measure_run.step.inputs, (size_t)b->measure.program->input_bytes);
+    instance_run(other, b->position, b->probe->step, scalar_value, (void *)&b->clock);
+}
+
 static void measure_noise(struct bench *b)
 {
     struct probe *probe = b->probe;
@@ -418,10 +427,7 @@ static void measure_noise(struct bench *b)
             free(first[i]);
         return;
     }
-    instance_new(&other, &b->measure, &b->memory, b->pool, probe->training->seed + 1);
-    keep_other_draws(b, &other);
-    memcpy(other.step.inputs, b->measure_run.step.inputs, (size_t)b->measure.program->input_bytes);
-    instance_run(&other, b->position, probe->step, scalar_value, &b->clock);
+    other_draws(b, &other, probe->training->seed + 1);
     for (int i = 0; i < probe->pooled.count; i++) {
         struct pooled *pooled = &probe->pooled.at[i];
         char name[64];
@@ -533,6 +539,8 @@ static void look(struct bench *b)
     run_measure(b);
     take(b, false);
     measure_noise(b);
+    if (probe->options->noise)
+        measure_noise_cost(b);
     if (probe->jacobian.of)
         measure_jacobian(b);
     if (probe->options->invariances)

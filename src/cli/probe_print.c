@@ -150,6 +150,8 @@ void print_probe(const struct probe *probe, const fault_list *faults)
     print_parameters(probe);
     print_chain(probe);
     print_steps(probe);
+    if (probe->options->noise)
+        print_noise(probe);
     if (probe->jacobian.of)
         print_jacobian(probe);
     if (probe->options->invariances)
@@ -240,6 +242,14 @@ static void json_more(const struct probe *probe)
             printf("]");
         }
         printf("]}");
+    }
+    if (probe->options->noise && probe->cost.draws) {
+        printf(",\n  \"noise\": {\"draws\": %d", probe->cost.draws);
+        json_number("without", probe->cost.without);
+        json_number("added", probe->cost.added);
+        json_number("error", probe->cost.error);
+        json_number("second_order", probe->cost.expected);
+        printf("}");
     }
     if (probe->options->invariances) {
         printf(",\n  \"changes\": [");

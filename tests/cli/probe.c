@@ -223,6 +223,12 @@ static void a_checkpoint_is_looked_at_as_it_is(void **state)
     o = run_expecting(RNET_DONE, "rnetc probe net.rnet --csv | head -1");
     assert_string_equal(o.out, "model,kind,name,line,depth,mean,deviation,norm,zeros,dead,saturated,gradient_norm,update\n");
     run_expecting(RNET_DATA, "rnetc probe net.rnet --batch 1000");
+    /* Of several blocks, the one that the checkpoint stands in. */
+    run_expecting(0, "cat net.rnet >two.rnet && sed 's/net/more/;1,/^}/d' net.rnet | sed 's/net(/more(/;s/train net/train more/' >>two.rnet");
+    run_expecting(RNET_DONE, "rnetc train two.rnet --out both --steps 13");
+    o = run_expecting(RNET_DONE, "rnetc probe two.rnet --checkpoint both/checkpoint.safetensors");
+    assert_contains(o.out, "\nstep 4 of more, batch of 64 from cloud.train, f32; loss 0.");
+    assert_null(strstr(o.out, " of net, "));
     write_file("net.rnet", "model m() -> y { param w = 1\n y = w }\n");
     o = run_expecting(RNET_SOURCE, "rnetc probe net.rnet");
     assert_contains(o.error, "net.rnet: there is no train block, so there is no step to look at");
@@ -435,6 +441,42 @@ static void smoothness_of_a_cosh_grows_with_its_slope(void **state)
     leave_folder();
 }
 
+/* (z - y)^2 of a linear net whose units are dropped at 1/5: noise adds the mean of sum (1/5) / (4/5) (a u)^2, and a parabola has no more. */
+static void noise_adds_what_the_parabola_says(void **state)
+{
+    char text[4000];
+    const char *json, *noise;
+    double exact = 1.161504511, added, error, second;
+
+    (void)state;
+    enter_folder();
+    snprintf(text, sizeof text, "use std\ndata waves {\n"
+                                "    samples = 24\n"
+                                "    train { x[i: 4] = sin(1 + i + 3 * batch)\n"
+                                "        y = cos(2 * batch) }\n"
+                                "}\n"
+                                "model net(x[i: 4], y) -> z {\n"
+                                "    param V[i, o: 6] = sin(1 + 7 * i + 3 * o), u[o] = cos(o)\n"
+                                "    a[o] = sum[i] x[i] * V[i, o]\n"
+                                "    h = dropout(a, rate = 0.2)\n"
+                                "    z = sum[o] h[o] * u[o]\n"
+                                "    nll = (z - y)^2\n"
+                                "}\n%s", rest);
+    write_file("net.rnet", text);
+    json = run("rnetc probe net.rnet --noise --json").out;
+    noise = strstr(json, "\"noise\": {\"draws\": 32, ");
+    assert_non_null(noise);
+    added = strtod(strstr(noise, "\"added\": ") + 9, NULL);
+    error = strtod(strstr(noise, "\"error\": ") + 9, NULL);
+    second = strtod(strstr(noise, "\"second_order\": ") + 16, NULL);
+    /* 24 * 32 draws of a square: a fifth is four standard errors. */
+    assert_true(fabs(second - exact) < exact / 5);
+    assert_true(fabs(added - second) < 4 * error);
+    write_net("    |> dense(16) |> tanh\n", "", 0.1, 64);
+    assert_contains(run_expecting(RNET_DONE, "rnetc probe net.rnet --noise").out, "\nno noise meets a sample after a parameter did\n");
+    leave_folder();
+}
+
 /* The same of the rules of the standard library: at the second step what --smoothness has first. */
 static void rules_of_the_library_measure_the_same(void **state)
 {
@@ -499,6 +541,7 @@ int main(void)
         cmocka_unit_test(singular_values_are_those_of_torch),
         cmocka_unit_test(a_jacobian_that_is_none_is_refused),
         cmocka_unit_test(smoothness_of_a_cosh_grows_with_its_slope),
+        cmocka_unit_test(noise_adds_what_the_parabola_says),
         cmocka_unit_test(rules_of_the_library_measure_the_same),
         cmocka_unit_test(invariances_of_normalised_weights_are_found),
     };
