@@ -328,8 +328,20 @@ bool trace_declared(struct trace *t, struct trace_point point)
 
 /* ---- back ---- */
 
+/* Which step of its recurrence the point is made in. */
+static int64_t time_of(struct trace_point point)
+{
+    const struct ir_tensor *t = point.tensor;
+    int64_t extent = t->axes[t->time]->extent;
+    int64_t time = point.element / ir_extent_product(t->axes + t->time + 1, t->rank - t->time - 1) % extent;
+
+    return t->recurrence->down ? extent - 1 - time : time;
+}
+
 static bool before(struct trace_point a, struct trace_point b)
 {
+    if (a.tensor->recurrence && a.tensor->recurrence == b.tensor->recurrence && time_of(a) != time_of(b))
+        return time_of(a) < time_of(b);
     return a.tensor != b.tensor ? a.tensor->number < b.tensor->number : a.element < b.element;
 }
 

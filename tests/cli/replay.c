@@ -157,6 +157,22 @@ static void a_rate_too_large_is_named_in_the_step_that_it_spoils(void **state)
     leave_folder();
 }
 
+/* h squares itself: that of the larger sample overflows earlier, though it stands behind the other. */
+static void the_first_step_of_a_recurrence_is_named(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    o = train_and_replay("    over t: 20 from h[i: 3] = 0 { h[t, i] = h[t - 1, i]^2 + (x[i] + 10) / 10 }\n"
+                         "    logits = h[19] |> dense(2)\n",
+                         "gd(rate = 0.1)");
+    /* sample 1: 5, 30, 905, 8.2e5, 6.7e11, 4.5e23, whose square is beyond f32 */
+    assert_contains(o.out, "step 1: net.h is inf at batch = 1, t = 6, i = 0\n");
+    assert_contains(o.out, "that is item 1 of cloud.train\n");
+    leave_folder();
+}
+
 static void nothing_is_found_where_nothing_is_wrong(void **state)
 {
     struct outcome o;
@@ -217,6 +233,7 @@ int main(void)
         cmocka_unit_test(an_infinity_that_the_program_writes_is_not_what_is_named),
         cmocka_unit_test(an_adjoint_is_named),
         cmocka_unit_test(a_rate_too_large_is_named_in_the_step_that_it_spoils),
+        cmocka_unit_test(the_first_step_of_a_recurrence_is_named),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
         cmocka_unit_test(settings_and_seed_are_those_of_the_run),
         cmocka_unit_test(what_cannot_be_repeated_is_refused),

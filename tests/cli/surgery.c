@@ -255,8 +255,8 @@ static void what_is_compacted_answers_as_what_was_pruned(void **state)
     assert_int_equal(rnet_safetensors_find(&small, "net.dense_2.W.sgd.m")->shape[1], 6);
     rnet_safetensors_free(&small);
     assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
-    run_expecting(RNET_DONE, "rnetc train small/net.rnet --out small --resume --steps 45 || rnetc train small/net.rnet --out more --init "
-                             "small/checkpoint.safetensors --steps 5");
+    run_expecting(RNET_DONE, "sed -i 's/steps = 40/steps = 45/' small/net.rnet; cp run/log.jsonl small; rnetc train small/net.rnet --out small "
+                             "--resume");
     run_expecting(RNET_USAGE, "rnetc compact net.rnet --checkpoint pruned --out small");
     leave_folder();
 }
