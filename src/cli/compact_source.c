@@ -2,7 +2,7 @@
 
    Which number gives an axis its extent is found by trying: with a number of the text one smaller, some axes of the parameters become
    smaller too, others do not, and a number at which a fixed axis changes, or a program that is wrong then, is left alone. So it does
-   not matter how the extent is come by: dense(2500), `let width = 2500`, dense(2 * width). */
+   not matter how the extent is come by: a setting 2500, `let width = 2500`, 2 * width. */
 #include "compact.h"
 
 #include <errno.h>
