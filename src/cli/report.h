@@ -21,10 +21,13 @@ int log_each(const char *path, int (*see)(void *context, struct arena *scratch, 
 /* NULL: the line lacks it. */
 const char *log_text(const struct log_line *line, const char *key);
 bool log_number(const struct log_line *line, const char *key, double *value);
+/* Of a step, a report or what --watch saw, not what a run said: its numbers are series. */
+bool log_has_values(const struct log_line *line);
 /* A number of the line that is no place in the run; false for others. The name is without "report.". */
 bool log_value(const struct log_field *field, const char **name, double *value);
 
 struct run_series {
+    bool watched;              /* of train --watch: NAME.WHAT */
     const char *phase, *split; /* phase: NULL if it has no name; split: of the report; NULL: of the steps */
     const char *name;
     LIST(double) step, value;

@@ -151,9 +151,9 @@ static int see_line(void *context, struct arena *scratch, const struct log_line 
     double step = 0, seconds = 0, value;
     FILE *file;
 
-    if (event_name && strcmp(event_name, "report"))
+    if (!log_has_values(line))
         return RNET_DONE;
-    if (event_name) {
+    if (event_name && !strcmp(event_name, "report")) {
         split = log_text(line, "split") ? log_text(line, "split") : "report";
         split = strchr(split, '.') ? strchr(split, '.') + 1 : split;
     } else if (log_number(line, "seconds", &seconds)) {
@@ -165,6 +165,8 @@ static int see_line(void *context, struct arena *scratch, const struct log_line 
 
         if (!log_value(&line->fields.at[i], &name, &value))
             continue;
+        if (event_name && !strcmp(event_name, "watch"))
+            name = arena_printf(scratch, "watch/%s", name);
         if (phase)
             name = arena_printf(scratch, "%s/%s", phase, name);
         if (block)

@@ -146,6 +146,13 @@ bool log_number(const struct log_line *line, const char *key, double *value)
     return text != NULL;
 }
 
+bool log_has_values(const struct log_line *line)
+{
+    const char *event = log_text(line, "event");
+
+    return !event || !strcmp(event, "report") || (!strcmp(event, "watch") && !log_text(line, "rule"));
+}
+
 bool log_value(const struct log_field *field, const char **name, double *value)
 {
     static const char *const places[] = {"step", "block", "epoch"};
@@ -181,17 +188,18 @@ static bool same(const char *a, const char *b)
     return !a == !b && (!a || !strcmp(a, b));
 }
 
-static struct run_series *series_of(struct arena *arena, struct run_block *block, const char *phase, const char *split,
-                                    const char *name)
+static struct run_series *series_of(struct arena *arena, struct run_block *block, bool watched, const char *phase,
+                                    const char *split, const char *name)
 {
     struct run_series *s;
 
     for (int i = 0; i < block->series.count; i++) {
         s = block->series.at[i];
-        if (same(s->phase, phase) && same(s->split, split) && !strcmp(s->name, name))
+        if (s->watched == watched && same(s->phase, phase) && same(s->split, split) && !strcmp(s->name, name))
             return s;
     }
     s = NEW(arena, struct run_series);
+    s->watched = watched;
     s->phase = phase ? arena_string(arena, phase) : NULL;
     s->split = split ? arena_string(arena, split) : NULL;
     s->name = arena_string(arena, name);
@@ -240,15 +248,15 @@ static int see_line(void *context, struct arena *scratch, const struct log_line 
         see_header(log->arena, block, line);
         return RNET_DONE;
     }
-    if (event && strcmp(event, "report")) {
+    if (!log_has_values(line)) {
         list_add(log->arena, block->events, copy_line(log->arena, line));
         return RNET_DONE;
     }
-    if (event)
+    if (event && !strcmp(event, "report"))
         split = log_text(line, "split") ? log_text(line, "split") : "report";
     for (int i = 0; i < line->fields.count; i++)
         if (log_value(&line->fields.at[i], &name, &value)) {
-            struct run_series *s = series_of(log->arena, block, split ? NULL : phase, split, name);
+            struct run_series *s = series_of(log->arena, block, event && !split, split ? NULL : phase, split, name);
 
             /* what a run says again of a step, after it was resumed at its end */
             if (s->step.count && s->step.at[s->step.count - 1] == step) {
@@ -302,7 +310,7 @@ static int see_row(void *context, struct arena *scratch, const struct log_line *
     const char *event = log_text(line, "event"), *name;
     double value;
 
-    if (event && strcmp(event, "report"))
+    if (!log_has_values(line))
         return RNET_DONE;
     if (csv->printing)
         fputs(event ? event : "step", stdout);
@@ -312,7 +320,8 @@ static int see_row(void *context, struct arena *scratch, const struct log_line *
     }
     for (int i = 0; csv->printing && i < csv->columns.count; i++) {
         const char *key = csv->columns.at[i],
-                   *text = log_text(line, event ? arena_printf(scratch, "report.%s", key) : key);
+                   *text = log_text(line,
+                                    event && !strcmp(event, "report") ? arena_printf(scratch, "report.%s", key) : key);
 
         putchar(',');
         print_cell(text ? text : "");

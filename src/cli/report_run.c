@@ -50,7 +50,8 @@ static struct svg_curve curve_of(struct arena *arena, const struct run_block *bl
            unit = in_epochs(block) ? (double)block->batch / (double)block->items : 1;
 
     for (int i = 0; i < count; i++) {
-        int finite = 0, begin = i * each, end = begin + each < s->value.count ? begin + each : s->value.count;
+        int64_t all = s->value.count;
+        int finite = 0, begin = (int)(i * all / count), end = (int)((i + 1) * all / count);
 
         low[i] = INFINITY;
         high[i] = -INFINITY;
@@ -96,7 +97,7 @@ static bool is_drawn(const struct run_block *block, const struct run_series *s)
         for (int i = 0; i < block->series.count; i++)
             if (!strcmp(block->series.at[i]->name, "clip_rate"))
                 return false;
-    return s->value.count > 0;
+    return s->value.count > 0 && !s->watched;
 }
 
 static void add_group(struct text *out, struct arena *arena, const struct run_block *block, const char *group)
@@ -127,7 +128,7 @@ static void add_group(struct text *out, struct arena *arena, const struct run_bl
     if (!count || !moves)
         return;
     if (together > 1)
-        note = arena_printf(arena, "mean of %d steps; band: lowest to highest", together);
+        note = arena_printf(arena, "mean of about %d steps; band: lowest to highest", together);
     if (lost)
         note = arena_printf(arena, "%s%s%d not finite", note, *note ? "; " : "", lost);
     svg_curves(out, &(struct svg_plot){.title = seconds                       ? "time of a step, ms"
@@ -161,6 +162,74 @@ static void add_curves(struct text *out, struct arena *arena, const struct run_b
     text_add(out, "</div>\n");
 }
 
+/* ---- what --watch saw ---- */
+
+/* The word behind the last point. */
+static const char *what_of(const struct run_series *s)
+{
+    const char *point = strrchr(s->name, '.');
+
+    return point ? point + 1 : s->name;
+}
+
+/* Of NAME.WHAT, without the model's name where it begins with that. */
+static const char *watched_label(struct arena *arena, const struct run_block *block, const struct run_series *s)
+{
+    const char *point = strrchr(s->name, '.'), *name = s->name;
+    size_t model = strlen(block->model);
+
+    if (!strncmp(name, block->model, model) && name[model] == '.' && name + model < point)
+        name += model + 1;
+    name = point && point > name ? arena_slice(arena, name, (size_t)(point - name)) : name;
+    return s->phase ? arena_printf(arena, "%s %s", s->phase, name) : name;
+}
+
+/* So many things a figure as are told apart. */
+static void add_watched_group(struct text *out, struct arena *arena, const struct run_block *block, const char *what)
+{
+    struct svg_curve curves[SVG_STYLES];
+    int count = 0, together = 1;
+
+    for (int i = 0; i <= block->series.count; i++) {
+        const struct run_series *s = i < block->series.count ? block->series.at[i] : NULL;
+
+        if (count == SVG_STYLES || (!s && count)) {
+            svg_curves(out, &(struct svg_plot){.title = what,
+                                               .x_label = in_epochs(block) ? "epoch" : "step",
+                                               .curves = curves,
+                                               .count = count,
+                                               .whole = !in_epochs(block)});
+            count = 0;
+        }
+        if (!s || !s->watched || strcmp(what_of(s), what) || is_constant(s))
+            continue;
+        curves[count] = curve_of(arena, block, s, watched_label(arena, block, s), 1, &together);
+        curves[count].style = count;
+        curves[count++].low = NULL;
+    }
+}
+
+static void add_watched(struct text *out, struct arena *arena, const struct run_block *block)
+{
+    bool begun = false;
+
+    for (int i = 0; i < block->series.count; i++) {
+        bool before = !block->series.at[i]->watched;
+
+        for (int k = 0; k < i; k++)
+            before |=
+                block->series.at[k]->watched && !strcmp(what_of(block->series.at[k]), what_of(block->series.at[i]));
+        if (before)
+            continue;
+        if (!begun)
+            text_add(out, "<h3>Watched</h3>\n<div class=\"figures\">\n");
+        begun = true;
+        add_watched_group(out, arena, block, what_of(block->series.at[i]));
+    }
+    if (begun)
+        text_add(out, "</div>\n");
+}
+
 /* ---- tables ---- */
 
 static void add_numbers(struct text *out, struct arena *arena, const struct run_block *block)
@@ -172,7 +241,7 @@ static void add_numbers(struct text *out, struct arena *arena, const struct run_
         const struct run_series *s = block->series.at[i];
         int low = -1, high = -1;
 
-        if (!s->value.count)
+        if (!s->value.count || s->watched)
             continue;
         for (int k = 0; k < s->value.count; k++) {
             low = isfinite(s->value.at[k]) && (low < 0 || s->value.at[k] < s->value.at[low]) ? k : low;
@@ -310,6 +379,7 @@ void report_run_page(struct text *out, struct arena *arena, const char *folder, 
         add_curves(out, arena, block);
         page_heading(out, 3, "Numbers");
         add_numbers(out, arena, block);
+        add_watched(out, arena, block);
         add_events(out, block);
     }
     report_probes(out, arena, folder);

@@ -153,6 +153,24 @@ static void a_log_says_all(void **state)
     leave_folder();
 }
 
+static void what_is_watched_has_figures(void **state)
+{
+    (void)state;
+    enter_folder();
+    run_expecting(0, "mkdir run");
+    write_file("run/log.jsonl",
+               "{\"event\":\"start\",\"file\":\"gone.rnet\",\"step\":0,\"model\":\"net\"}\n"
+               "{\"event\":\"watch\",\"step\":1,\"model\":\"net\",\"net.in.w.update\":0.5,\"net.v.update\":0.25}\n"
+               "{\"event\":\"watch\",\"step\":2,\"model\":\"net\",\"rule\":\"dead\",\"at\":\"net.a\",\"value\":1}\n"
+               "{\"event\":\"watch\",\"step\":2,\"model\":\"net\",\"net.in.w.update\":0.625,\"net.v.update\":0.5}\n");
+    run_expecting(RNET_DONE, "rnetc report run");
+    assert_well_formed("run/report.html");
+    assert_holds("run/report.html", "<figcaption><b>update</b>");
+    assert_holds("run/report.html", ">in.w</text>");
+    assert_holds("run/report.html", "<li><b>watch</b>, step 2, rule dead, at net.a, value 1</li>");
+    leave_folder();
+}
+
 /* Made by tests/oracle/tensorboard_events.py. */
 static const char train_events[] = "0f000000000000006d532b091a0d627261696e2e4576656e743a32fc9851292a00000000000000ae8d9"
                                    "1f509000000000000d03f10012a1d0a0b0a046c6f737315"
@@ -266,10 +284,12 @@ static void what_is_no_run_is_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_run_is_a_page_with_the_numbers_of_its_log), cmocka_unit_test(a_log_says_all),
-        cmocka_unit_test(event_files_are_those_of_tensorboard), cmocka_unit_test(experiments_are_a_page),
-        cmocka_unit_test(what_is_no_run_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_run_is_a_page_with_the_numbers_of_its_log),
+                                       cmocka_unit_test(a_log_says_all),
+                                       cmocka_unit_test(event_files_are_those_of_tensorboard),
+                                       cmocka_unit_test(what_is_watched_has_figures),
+                                       cmocka_unit_test(experiments_are_a_page),
+                                       cmocka_unit_test(what_is_no_run_is_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
