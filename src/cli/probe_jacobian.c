@@ -48,7 +48,7 @@ const char *jacobian_graph(struct probe *probe)
     if (number == -2)
         return arena_printf(probe->arena, "%s is the end of several names: give all of it, as the table has it", name);
     if (number < 0)
-        return arena_printf(probe->arena, "there is no equation %s between the parameters and the loss", name);
+        return arena_printf(probe->arena, "there is no equation %s between the parameters and the loss; the first column of the table has their names", name);
     if (probe->answer < 0 || probe->answer == number)
         return arena_printf(probe->arena, "%s is the answer itself", name);
     by = probe->values.at[number].tensor;
