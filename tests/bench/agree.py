@@ -168,6 +168,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     rnetc = os.path.abspath(sys.argv[1])
+    torch.set_default_dtype(torch.float64)
     wrong = 0
     for workload in sys.argv[2:] or torch_peer.WORKLOADS:
         trouble = compare(rnetc, workload)
