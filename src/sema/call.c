@@ -53,9 +53,27 @@ static const struct value *size_of_split(struct scope *scope, const struct node 
     if (!data || data->node->kind != NODE_DATA)
         return fail(scope, "E0201", path->span, "there is no data block `%s`", name);
     split = data_split(unit, data, dot + 1);
-    if (!split)
-        return fail(scope, "E0201", path->span, "the data %s have no split `%s`", name, dot + 1);
+    if (!split) {
+        fail(scope, "E0201", path->span, "the data %s have no split `%s`", name, dot + 1);
+        suggest_split(unit, data, dot + 1, false);
+        return &poison;
+    }
     return value_number(scope, (double)split_items(unit, split), true);
+}
+
+/* size(D): of which split? */
+static bool names_data(struct scope *scope, const struct node *path)
+{
+    const struct definition *data =
+        path->kind == NODE_PATH && !strchr(path->name, '.') ? map_get(scope->file->names, path->name) : NULL;
+    name_list splits = {0};
+
+    if (!data || data->node->kind != NODE_DATA || scope_find(scope, path->name))
+        return false;
+    data_split_names(scope->unit, (struct definition *)data, &splits);
+    fail(scope, "E0207", path->span, "size takes a split of data, or axes; %s is a data block", path->name);
+    help(scope, "size(%s.%s)", path->name, splits.count ? splits.at[0] : "train");
+    return true;
 }
 
 static const struct value *size_of(struct scope *scope, struct node *call)
@@ -66,12 +84,21 @@ static const struct value *size_of(struct scope *scope, struct node *call)
         struct node *a = call->list.at[i]->a;
         const char *dot = a->kind == NODE_PATH ? strchr(a->name, '.') : NULL;
 
+        if (names_data(scope, a))
+            return &poison;
+        if (!scope->workspace)
+            break;
         if (dot && call->list.count == 1)
             return size_of_split(scope, a, dot);
         if (dot)
             return fail(scope, "E0207", a->span, "size takes one split, or axes");
         if (!axes_named(scope, &a, 1, &axes))
             return &poison;
+    }
+    if (!scope->workspace) {
+        fail(scope, "E0701", call->span, "size is not known here");
+        help(scope, "it is where models, layers, losses and reports are; here stands a number: let n = 50000");
+        return &poison;
     }
     scope->workspace->sized |= list_has(&axes, scope->workspace->batch);
     if (scope->workspace->streaming && list_has(&axes, scope->workspace->batch)) {
@@ -98,11 +125,8 @@ static const struct value *call_operator(struct scope *scope, const char *name, 
         return evaluate_grad(scope, call, x);
     if (!strcmp(name, "gradient") || !strcmp(name, "objective") || !strcmp(name, "named"))
         return evaluate_probe(scope, name, call);
-    if (!strcmp(name, "size")) {
-        if (!scope->workspace)
-            return fail(scope, "E0701", call->span, "size is not known here");
+    if (!strcmp(name, "size"))
         return size_of(scope, call);
-    }
     if (is_opaque(name))
         return call_opaque(scope, name, call, x);
     if (!operator_named(name, &op, &arity))

@@ -61,8 +61,11 @@ static struct data_split *divided(struct unit *unit, struct definition *data, st
     } else {
         split->of = split_of(unit, data, path->name, depth + 1);
     }
-    if (!split->of)
+    if (!split->of) {
         fail(top, "E0201", path->span, "there is no split `%s`", path->name);
+        if (!dot)
+            suggest_split(unit, data, path->name, true);
+    }
     return split->of ? split : NULL;
 }
 
@@ -107,6 +110,27 @@ static struct data_split *split_of(struct unit *unit, struct definition *data, c
 struct data_split *data_split(struct unit *unit, struct definition *data, const char *name)
 {
     return split_of(unit, data, name, 0);
+}
+
+void suggest_split(struct unit *unit, struct definition *data, const char *name, bool written)
+{
+    name_list names = {0};
+    const char *list = "", *nearest;
+
+    data_split_names(unit, data, &names);
+    for (int i = 0; i < names.count; i++) {
+        bool block = !written || data->node->flag;
+
+        for (int k = 0; k < data->node->a->list.count && !block; k++)
+            block = data->node->a->list.at[k]->kind == NODE_NAMED && !strcmp(data->node->a->list.at[k]->name, names.at[i]);
+        if (block)
+            list = arena_printf(unit->arena, "%s%s`%s`", list, *list ? ", " : "", names.at[i]);
+    }
+    nearest = nearest_name(name, names.at, names.count);
+    if (nearest)
+        diagnose_help(unit->diagnostics, "did you mean `%s`? %s has %s", nearest, data->name, list);
+    else if (*list)
+        diagnose_help(unit->diagnostics, "%s has %s", data->name, list);
 }
 
 void data_split_names(struct unit *unit, struct definition *data, name_list *out)

@@ -173,6 +173,8 @@ static const struct value *unknown(struct scope *scope, const char *name, struct
     scope_names(scope, &names);
     suggest(scope->unit->diagnostics, name, &names);
     suggest_library(scope->unit, name);
+    if (scope->workspace && scope->workspace->split)
+        help(scope, "files are read by idx, npy, csv, png, characters, words, lines and sequence");
     return &poison;
 }
 

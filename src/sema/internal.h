@@ -558,6 +558,8 @@ bool make_places(struct scope *scope, const struct layer *layer, struct span at)
 
 /* data.c. The split of that name, or NULL. */
 struct data_split *data_split(struct unit *unit, struct definition *data, const char *name);
+/* Help for a split that is not there: the nearest, and which there are; `written`: those with a block of their own. */
+void suggest_split(struct unit *unit, struct definition *data, const char *name, bool written);
 void data_split_names(struct unit *unit, struct definition *data, name_list *out);
 void check_data_statements(struct unit *unit, struct definition *data);
 int64_t split_items(struct unit *unit, const struct data_split *split);
