@@ -84,7 +84,7 @@ static int compile_both(struct bench *bench)
 {
     const char *before = getenv("RNET_CACHE"), *temporary = getenv("TMPDIR");
     const char *own = before ? arena_string(bench->arena, before) : NULL;
-    char *folder = arena_printf(bench->arena, "%s/rnetc-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    char *folder = arena_printf(bench->arena, "%s/rnetc-bench-XXXXXX", temporary && *temporary ? temporary : P_tmpdir);
     struct rnet_error error;
     int status;
 
