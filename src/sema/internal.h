@@ -208,6 +208,7 @@ struct workspace {
     struct diagnostics *diagnostics;
     struct ir_program *program;
     struct ir_index *batch; /* NULL: nothing is per sample here */
+    int open_overs;         /* `over` blocks that are being made, of any body: until the last is, recurrences are not whole */
     LIST(struct parameter *) parameters;
     LIST(struct state *) states;
     LIST(struct drawn) draws;

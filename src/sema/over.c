@@ -662,10 +662,12 @@ void run_over(struct scope *scope, struct node *node)
         return;
     }
     errors = diagnostics_errors(scope->unit->diagnostics);
+    scope->workspace->open_overs++;
     settle_kinds(scope, over, node);
     run_block(scope, over, node);
+    scope->workspace->open_overs--;
     export_names(scope, over, node);
-    if (over->up || diagnostics_errors(scope->unit->diagnostics) > errors)
+    if (scope->workspace->open_overs || diagnostics_errors(scope->unit->diagnostics) > errors)
         return;
     wrong = ir_arrange(scope->workspace->program);
     if (wrong)
