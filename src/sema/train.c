@@ -42,8 +42,8 @@ static const struct value *one_number(struct scope *scope, struct node *expressi
     return v;
 }
 
-/* As a tensor of rank 0. The loss is averaged over the batch if it is one number a sample; nothing else is. */
-static struct ir_tensor *averaged(struct scope *scope, struct node *expression, const char *what, bool loss)
+/* Averaged over the batch if it is one number a sample, as a tensor of rank 0. */
+static struct ir_tensor *averaged(struct scope *scope, struct node *expression, const char *what)
 {
     struct scope *top = scope_top(scope->workspace, scope->unit, scope->file, true);
     const char *outer = scope->target;
@@ -57,11 +57,6 @@ static struct ir_tensor *averaged(struct scope *scope, struct node *expression, 
         return NULL;
     free_indices(scope, v, &free);
     top->target = what;
-    if (free.count && !loss) {
-        fail(scope, "E0401", expression->span, "the %s differs between samples: %s", what, text_of(scope, expression));
-        help(scope, "mean[batch] of it, or as part of the loss, which is averaged: loss = ... + ...");
-        return NULL;
-    }
     if (free.count)
         v = reduce_over(top, REDUCE_MEAN, v, &free, expression->span);
     return tensor_of(top, v, what, expression->span);
@@ -288,7 +283,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct data
     if (!block->loss)
         return false;
     top = scope_top(l->w, unit, unit->main, true);
-    l->loss = averaged(l->scope, block->loss, "loss", true);
+    l->loss = averaged(l->scope, block->loss, "loss");
     if (l->loss)
         leave_aside(l);
     if (block->params) {
@@ -299,7 +294,7 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct data
         for (int i = 0; i < chosen.count; i++)
             chosen.at[i]->trainable = true;
     }
-    l->penalty = block->penalty ? averaged(l->scope, block->penalty, "penalty", false) : NULL;
+    l->penalty = block->penalty ? averaged(l->scope, block->penalty, "penalty") : NULL;
     if (!l->loss || (block->penalty && !l->penalty) || fields->changed || diagnostics_errors(d) > errors)
         return false;
     l->objective = l->penalty ? sum_of_tensors(top, l->loss, l->penalty, "objective", block->loss->span) : l->loss;

@@ -411,6 +411,30 @@ static void a_penalty_is_added_to_the_objective(void **state)
     program_end(&p);
 }
 
+static void a_penalty_of_each_sample_is_averaged(void **state)
+{
+    struct program p = program_of("use std\n" DATA
+                                  "model m(x[i: 3]) -> y {\n param w[i] ~ normal(0, 1)\n y = sum[i] w[i] * x[i]\n}\n"
+                                  "train m on d {\n loss = y\n penalty = 2 * y^2 + 0.1 * l2(weights)\n "
+                                  "optimizer = gd(rate = 1)\n batch = 4, steps = 1\n}\n");
+    struct training *t = training_of(&p);
+    struct ir_values v = ir_values_new(p.arena, t->step);
+    double w[3], *x, sum = 0;
+
+    (void)state;
+    fill(&p, t->step, &v);
+    memcpy(w, at(t->step, &v, "m.w"), sizeof w);
+    x = at(t->step, &v, "x");
+    ir_evaluate(t->step, &v, run_one);
+    for (int n = 0; n < 4; n++) {
+        double y = w[0] * x[3 * n] + w[1] * x[3 * n + 1] + w[2] * x[3 * n + 2];
+
+        sum += 2 * y * y;
+    }
+    assert_near(output_at(t->step, &v, "penalty")[0], sum / 4 + 0.1 * (w[0] * w[0] + w[1] * w[1] + w[2] * w[2]), 1e-12);
+    program_end(&p);
+}
+
 static void only_selected_parameters_train(void **state)
 {
     struct program p = program_of("use std\n" DATA "model m(x[i: 3]) -> y[o: 2] { y = x |> dense(4) |> dense(2) }\n"
@@ -614,6 +638,7 @@ int main(void)
         cmocka_unit_test(an_average_stands_for_the_parameter_in_evaluation),
         cmocka_unit_test(a_report_finishes_what_was_streamed),
         cmocka_unit_test(a_penalty_is_added_to_the_objective),
+        cmocka_unit_test(a_penalty_of_each_sample_is_averaged),
         cmocka_unit_test(only_selected_parameters_train),
         cmocka_unit_test(a_let_is_a_scalar_of_the_step),
         cmocka_unit_test(a_let_keeps_its_name),
