@@ -2,7 +2,7 @@
 
    requires: no kernels yet. maintains: every value, bit for bit (where precisions differ an equation is repeated as an
    equation). breaks: the list of tensors (what nobody reads any more goes).
-   The keep mask of a dropout reads no memory: it is drawn again by each equation that multiplies with it, forward and
+   A mask that is drawn reads no memory: it is drawn again by each equation that multiplies with it, forward and
    backward. A map of one tensor that must be in memory anyway (a product, a leaf) costs each reader a few operations,
    where storing it costs a write and the reads. The choice counts bytes of the tensors of full size, and rests on the
    program alone. */

@@ -401,7 +401,7 @@ bool bind_header(struct scope *inner, struct definition *definition, const value
                  struct span at);
 /* The number that `in` bounds: an axis' extent or a whole number; false after an error. */
 bool bound_of(struct scope *scope, struct node *bound, int64_t *out);
-/* "dense(x; out, init)" */
+/* "name(x; out, init)" */
 const char *header_text(struct scope *scope, struct definition *definition);
 /* settings: name -> value; NULL after an error */
 struct map *evaluate_settings(struct scope *scope, struct definition *definition, struct node *const *arguments,
