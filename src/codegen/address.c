@@ -174,7 +174,7 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     if (tensor->region == IR_NOWHERE)
         bug("codegen: tensor %s has no place", tensor->name);
     if (local && local->lanes)
-        stride = LANES;
+        stride = e->lanes;
     for (int i = tensor->rank - 1; i >= 0; i--) {
         bool dropped = local ? is_fixed_axis(e->kernel, tensor->axes[i]) : tensor->one_step == i + 1;
         strides[i] = dropped ? 0 : stride;
@@ -239,7 +239,7 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
 
 static LLVMValueRef all_lanes(struct emitter *e)
 {
-    return LLVMConstAllOnes(vector_of(e->i1));
+    return LLVMConstAllOnes(vector_of(e, e->i1));
 }
 
 static LLVMValueRef lane_pointers(struct emitter *e, const struct access *access, LLVMTypeRef element)
@@ -251,7 +251,7 @@ static LLVMValueRef lane_pointers(struct emitter *e, const struct access *access
 static LLVMValueRef load_masked(struct emitter *e, const struct access *access, LLVMTypeRef element, int64_t bytes,
                                 LLVMValueRef mask)
 {
-    LLVMTypeRef vector = vector_of(element);
+    LLVMTypeRef vector = vector_of(e, element);
     LLVMValueRef align = whole_like(e->i32, bytes), zero = LLVMConstNull(vector);
 
     if (access->reach == CONTIGUOUS) {
@@ -259,7 +259,7 @@ static LLVMValueRef load_masked(struct emitter *e, const struct access *access, 
         LLVMValueRef arguments[] = {access->pointer, align, mask, zero};
         return intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
     }
-    LLVMTypeRef types[] = {vector, vector_of(e->pointer)};
+    LLVMTypeRef types[] = {vector, vector_of(e, e->pointer)};
     LLVMValueRef arguments[] = {lane_pointers(e, access, element), align, mask, zero};
     return intrinsic(e, "llvm.masked.gather", types, 2, arguments, 4);
 }
@@ -334,7 +334,7 @@ static struct value load(struct emitter *e, const struct ir_tensor *tensor, stru
             level = inside->level;
         if (is_vector(inside->at) && access.reach == UNIFORM) {
             access.reach = GATHERED;
-            access.offsets = LLVMConstNull(vector_of(e->i32));
+            access.offsets = LLVMConstNull(vector_of(e, e->i32));
         }
         if (access.reach != UNIFORM && level < e->mask_level)
             level = e->mask_level;
@@ -353,7 +353,7 @@ static struct value load(struct emitter *e, const struct ir_tensor *tensor, stru
             mask = mask ? LLVMBuildAnd(e->builder, mask, wide, "") : wide;
         }
         if (!mask && access.reach == CONTIGUOUS) {
-            v.at = LLVMBuildLoad2(e->builder, vector_of(element), access.pointer, "");
+            v.at = LLVMBuildLoad2(e->builder, vector_of(e, element), access.pointer, "");
             LLVMSetAlignment(v.at, (unsigned)bytes);
         } else {
             v.at = load_masked(e, &access, element, bytes, mask ? mask : all_lanes(e));
@@ -479,7 +479,7 @@ void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value 
         return;
     }
     LLVMTypeRef element = storage_type(e, tensor->storage);
-    LLVMTypeRef types[] = {vector_of(element), vector_of(e->pointer)};
+    LLVMTypeRef types[] = {vector_of(e, element), vector_of(e, e->pointer)};
     LLVMValueRef arguments[] = {number, lane_pointers(e, &access, element), whole_like(e->i32, bytes),
                                 e->mask ? e->mask : all_lanes(e)};
     intrinsic(e, "llvm.masked.scatter", types, 2, arguments, 4);

@@ -15,9 +15,9 @@ LLVMTypeRef real_type(const struct emitter *e)
     return e->single ? e->f32 : e->f64;
 }
 
-LLVMTypeRef vector_of(LLVMTypeRef scalar)
+LLVMTypeRef vector_of(const struct emitter *e, LLVMTypeRef scalar)
 {
-    return LLVMVectorType(scalar, LANES);
+    return LLVMVectorType(scalar, (unsigned)e->lanes);
 }
 
 static bool is_vector_type(LLVMTypeRef type)
@@ -38,7 +38,7 @@ LLVMTypeRef as_wide(LLVMTypeRef scalar, LLVMValueRef like)
 
 static LLVMValueRef constant_splat(LLVMTypeRef type, LLVMValueRef element)
 {
-    LLVMValueRef lanes[64];
+    LLVMValueRef lanes[WIDEST];
     unsigned count = LLVMGetVectorSize(type);
 
     for (unsigned i = 0; i < count; i++)
@@ -89,12 +89,12 @@ LLVMTypeRef whole_type(const struct emitter *e, int64_t low, int64_t high)
 
 LLVMValueRef splat(struct emitter *e, LLVMValueRef scalar)
 {
-    LLVMTypeRef type = vector_of(LLVMTypeOf(scalar));
+    LLVMTypeRef type = vector_of(e, LLVMTypeOf(scalar));
 
     if (LLVMIsConstant(scalar) && !LLVMIsUndef(scalar))
         return constant_splat(type, scalar);
     LLVMValueRef first = LLVMBuildInsertElement(e->builder, LLVMGetPoison(type), scalar, whole_like(e->i32, 0), "");
-    return LLVMBuildShuffleVector(e->builder, first, LLVMGetPoison(type), LLVMConstNull(vector_of(e->i32)), "");
+    return LLVMBuildShuffleVector(e->builder, first, LLVMGetPoison(type), LLVMConstNull(vector_of(e, e->i32)), "");
 }
 
 LLVMValueRef widen(struct emitter *e, LLVMValueRef v, bool vector)
@@ -104,16 +104,16 @@ LLVMValueRef widen(struct emitter *e, LLVMValueRef v, bool vector)
 
 LLVMValueRef lane_numbers(struct emitter *e, LLVMTypeRef element)
 {
-    LLVMValueRef lanes[LANES];
+    LLVMValueRef lanes[WIDEST];
 
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < e->lanes; i++)
         lanes[i] = LLVMConstInt(element, (uint64_t)i, false);
-    return LLVMConstVector(lanes, LANES);
+    return LLVMConstVector(lanes, (unsigned)e->lanes);
 }
 
 LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int count)
 {
-    LLVMValueRef from[LANES];
+    LLVMValueRef from[WIDEST];
 
     for (int i = 0; i < count; i++)
         from[i] = LLVMConstInt(e->i32, (uint64_t)(first + i), false);
@@ -123,7 +123,7 @@ LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int 
 
 LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context)
 {
-    for (int half = LANES / 2; half > 1; half /= 2)
+    for (int half = e->lanes / 2; half > 1; half /= 2)
         vector = join(e, lanes_slice(e, vector, 0, half), lanes_slice(e, vector, half, half), context);
     return join(e, LLVMBuildExtractElement(e->builder, vector, whole_like(e->i32, 0), ""),
                 LLVMBuildExtractElement(e->builder, vector, whole_like(e->i32, 1), ""), context);

@@ -9,8 +9,9 @@
 #include "passes.h"
 #include "unit.h"
 
-/* Logical lanes of a vector: on every processor the same, so that numbers are too. */
-enum { LANES = 16, MAX_LEVELS = 40, MAX_PARTS = 64 };
+/* Logical lanes of a vector: on every processor the same, so that numbers are too. A nest may have a power of two more of them
+   (layout.c), at most WIDEST. */
+enum { LANES = 16, WIDEST = 64, MAX_LEVELS = 40, MAX_PARTS = 64 };
 
 /* ---- values ---- */
 
@@ -42,7 +43,7 @@ struct row {
 struct local {
     const struct ir_tensor *tensor;
     LLVMValueRef base; /* of the part */
-    bool lanes;        /* an element is LANES numbers side by side: the vector index is one of parallel */
+    bool lanes;        /* an element is a vector: all its lanes side by side: the vector index is one of parallel */
 };
 
 struct known {
@@ -60,6 +61,7 @@ struct emitter {
     LLVMBuilderRef builder, entry_builder; /* the second stands at the entry block's end */
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, nothing;
     LLVMTypeRef part_type; /* void (call, part) */
+    int lanes;             /* of vectors: those of the nest being emitted, else LANES */
     const char *cpu, *features;
     int64_t scratch; /* bytes of the kernel's scratch given out so far */
     const char *error;
@@ -83,7 +85,7 @@ struct emitter {
     int slot_count;
     LIST(struct row) rows;
     LIST(struct local) locals;
-    LLVMValueRef mask; /* lanes that exist, <LANES x i1>, or NULL: all do */
+    LLVMValueRef mask; /* lanes that exist, a vector of i1, or NULL: all do */
     int mask_level;
     int floor;         /* no load of what this kernel writes goes above this level */
     bool single;       /* the equation's operations are f32 */
@@ -94,7 +96,7 @@ struct emitter {
 /* ---- build.c: levels, functions, small things ---- */
 
 LLVMTypeRef real_type(const struct emitter *e);
-LLVMTypeRef vector_of(LLVMTypeRef scalar);
+LLVMTypeRef vector_of(const struct emitter *e, LLVMTypeRef scalar);
 bool is_vector(LLVMValueRef v);
 /* The type with the lanes of `like`. */
 LLVMTypeRef as_wide(LLVMTypeRef scalar, LLVMValueRef like);
@@ -102,7 +104,7 @@ LLVMValueRef number_like(LLVMTypeRef type, double value);  /* a real constant of
 LLVMValueRef whole_like(LLVMTypeRef type, int64_t value);
 LLVMValueRef splat(struct emitter *e, LLVMValueRef scalar);
 LLVMValueRef widen(struct emitter *e, LLVMValueRef v, bool vector);
-LLVMValueRef lane_numbers(struct emitter *e, LLVMTypeRef element); /* <0, 1, .. 15> */
+LLVMValueRef lane_numbers(struct emitter *e, LLVMTypeRef element); /* <0, 1, ..> */
 LLVMValueRef intrinsic(struct emitter *e, const char *name, const LLVMTypeRef *types, int type_count,
                        LLVMValueRef *arguments, int count);
 LLVMValueRef call_fma(struct emitter *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
@@ -147,7 +149,7 @@ LLVMTypeRef whole_type(const struct emitter *e, int64_t low, int64_t high);
 struct value to_real(struct emitter *e, struct value v, LLVMTypeRef element);
 struct value to_whole(struct emitter *e, struct value v, LLVMTypeRef element);
 struct value to_truth(struct emitter *e, struct value v);
-/* Joins the lanes in a fixed tree: 16 to 8 to 4 to 2 to 1. */
+/* Joins the lanes in a fixed tree: halves, quarters, .. 2, 1. */
 typedef LLVMValueRef (*join_function)(struct emitter *e, LLVMValueRef a, LLVMValueRef b, const void *context);
 LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context);
 LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int count);
@@ -226,6 +228,7 @@ struct stage_plan {
     struct ir_index **inner;
     int64_t *extents;           /* of collapsed indices the product, 1 for those that were swallowed */
     int vector;                 /* number of the vector index in inner, or -1 */
+    bool bound;                 /* its loops are one vector, which is bound before the items: see kernel_plan.one_vector */
     int count;
     struct equation_plan *equations;
     LIST(const struct ir_expr *) draws; /* distinct reads without guards */
@@ -233,6 +236,9 @@ struct stage_plan {
 struct kernel_plan {
     const struct ir_kernel *kernel;
     bool columns;               /* the vector index is the last of parallel */
+    int lanes;                  /* of vectors */
+    bool one_vector;            /* rows that are one vector each: what is made in parts stays in registers for all of a part */
+    int64_t row;                /* of one_vector: the numbers of a row */
     int outer_count;            /* parallel indices without the vector index of columns */
     struct ir_index **outer;
     int64_t *outer_extents;

@@ -6,6 +6,10 @@
    values side by side. Rows: each stage has a vector index of its own among its inner indices. The cheaper one by
    memory accesses is taken.
 
+   Vectors are longer than LANES in two cases. Sums down columns: so a row of memory is read in longer pieces, and the
+   columns are as many independent sums. Rows of one vector with results in parts (statistics of few channels): the
+   sums stay in registers for all of a part.
+
    requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
 #include "emit.h"
 
@@ -298,7 +302,6 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     const struct ir_kernel *kernel = plan->kernel;
     struct ir_tensor *t = eq->tensor;
 
-    eq->reduces = t->reduction != IR_MAP;
     if (!eq->reduces)
         return;
     for (int i = 0; i < t->reduced_count; i++)
@@ -306,7 +309,7 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     for (int i = 0; i < stage->inner_count; i++)
         if (!list_has(t->reduced, t->reduced_count, stage->inner[i]))
             eq->home = i + 1;
-    if (eq->in_parts && eq->home == 0)
+    if (eq->in_parts && (eq->home == 0 || stage->bound))
         eq->home = -1;
     if (!eq->in_parts)
         for (int i = 0; i < eq->home; i++)
@@ -332,11 +335,115 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     eq->partial->region = IR_LOCAL;
     eq->partial->storage = eq->type == e->f32 ? IR_F32 : eq->type == e->i32 ? IR_I32 : IR_F64;
     int64_t elements = ir_elements(t) / (t->recurrence ? t->recurrence->extent : 1);
-    eq->partial_elements = (elements + LANES - 1) / LANES * LANES;
+    eq->partial_elements = (elements + plan->lanes - 1) / plan->lanes * plan->lanes;
     eq->memory = take_scratch(e, plan->parts * eq->partial_elements * storage_bytes(eq->partial->storage));
 }
 
-static void plan_stage(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage,
+/* ---- longer vectors ---- */
+
+static bool is_in_parts(const struct ir_kernel *kernel, const struct ir_tensor *t)
+{
+    for (int i = 0; i < t->reduced_count; i++)
+        if (list_has(kernel->parallel.at, kernel->parallel.count, t->reduced[i]))
+            return true;
+    return false;
+}
+
+static bool has_draws(struct emitter *e, const struct ir_kernel *kernel)
+{
+    for (int i = 0; i < kernel->stages.count; i++) {
+        expr_list reads = reads_of(e, kernel->stages.at[i]);
+        for (int k = 0; k < reads.count; k++)
+            if (reads.at[k]->kind == IR_READ && reads.at[k]->tensor->kind == IR_DRAW)
+                return true;
+    }
+    return false;
+}
+
+/* The most lanes that leave registers for what a point computes: long expressions have many numbers alive. */
+static int most_lanes(struct emitter *e, const struct ir_kernel *kernel)
+{
+    double flops, bytes;
+    int64_t points = 1;
+
+    for (int i = 0; i < kernel->stages.count; i++)
+        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++) {
+            const struct ir_tensor *t = kernel->stages.at[i]->equations.at[k];
+            int64_t here = ir_elements(t) * ir_extent_product(t->reduced, t->reduced_count);
+            points = here > points ? here : points;
+        }
+    kernel_cost(e->program, kernel, &flops, &bytes);
+    double most = e->program->precision == IR_DOUBLE ? WIDEST / 2 : WIDEST;
+    return (int)(flops <= 16 * (double)points ? most : flops <= 32 * (double)points ? most / 2 : LANES);
+}
+
+/* Of columns: as long as wastes no lanes, where there is a sum to be made. */
+static int lanes_of_columns(struct emitter *e, const struct kernel_plan *plan)
+{
+    int64_t vectors = (plan->along_extent + LANES - 1) / LANES;
+    int lanes = LANES, most = most_lanes(e, plan->kernel);
+    bool sums = false;
+
+    for (int i = 0; i < plan->count; i++)
+        for (int k = 0; k < plan->stages[i].count; k++) {
+            const struct ir_tensor *t = plan->stages[i].equations[k].tensor;
+            sums |= t->reduction != IR_MAP && !is_in_parts(plan->kernel, t);
+        }
+    while (sums && 2 * lanes <= most && vectors % (2 * lanes / LANES) == 0)
+        lanes *= 2;
+    return lanes;
+}
+
+/* Are all rows one vector each, of equal lengths, and is something made of them in parts? Their length, or 0. */
+static int64_t row_of_one_vector(const struct kernel_plan *plan)
+{
+    int64_t row = 0;
+    bool parts = false;
+
+    for (int i = 0; i < plan->count; i++) {
+        const struct stage_plan *stage = &plan->stages[i];
+        int64_t here = stage->vector < 0 ? 0 : stage->extents[stage->vector];
+        for (int k = 0; k < stage->inner_count; k++)
+            if (k != stage->vector && stage->extents[k] > 1)
+                return 0;
+        if (here && row && here != row)
+            return 0;
+        row = here ? here : row;
+        for (int k = 0; k < stage->count; k++)
+            parts |= stage->equations[k].tensor->rank > 0 && is_in_parts(plan->kernel, stage->equations[k].tensor);
+    }
+    return parts ? row : 0;
+}
+
+static void lengthen_rows(struct emitter *e, struct kernel_plan *plan)
+{
+    int64_t row = row_of_one_vector(plan);
+    int lanes = LANES, most = most_lanes(e, plan->kernel);
+
+    while (lanes < row)
+        lanes *= 2;
+    if (!row || lanes > most || lanes - row >= LANES)
+        return;
+    plan->lanes = lanes;
+    plan->one_vector = true;
+    plan->row = row;
+    for (int i = 0; i < plan->count; i++)
+        plan->stages[i].bound = true;
+}
+
+static void plan_lanes(struct emitter *e, struct kernel_plan *plan)
+{
+    plan->lanes = LANES;
+    if (has_draws(e, plan->kernel)) /* they are made LANES at a time */
+        return;
+    if (plan->columns)
+        plan->lanes = lanes_of_columns(e, plan);
+    else
+        lengthen_rows(e, plan);
+}
+
+/* The loops of a stage, before anything is said of its equations. */
+static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage,
                        struct stage_plan *out)
 {
     double cost;
@@ -353,12 +460,19 @@ static void plan_stage(struct emitter *e, struct kernel_plan *plan, const struct
     out->equations = NEW_ARRAY(e->arena, struct equation_plan, out->count);
     for (int i = 0; i < out->count; i++) {
         out->equations[i].tensor = stage->equations.at[i];
-        plan_equation(e, plan, out, &out->equations[i]);
+        out->equations[i].reduces = stage->equations.at[i]->reduction != IR_MAP;
     }
     expr_list reads = reads_of(e, stage);
     for (int i = 0; i < reads.count; i++)
         if (reads.at[i]->kind == IR_READ && reads.at[i]->tensor->kind == IR_DRAW && !reads.at[i]->otherwise)
             list_add(e->arena, out->draws, reads.at[i]);
+}
+
+static void plan_equations(struct emitter *e, const struct kernel_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        for (int k = 0; k < plan->stages[i].count; k++)
+            plan_equation(e, plan, &plan->stages[i], &plan->stages[i].equations[k]);
 }
 
 /* Work of a kernel at one point of parallel. */
@@ -385,7 +499,7 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
     for (int i = 0; i < kernel->stages.count; i++)
         pointwise &= kernel->stages.at[i]->inner.count == 0;
     plan->columns = choose_columns(e, kernel);
-    if (plan->columns && pointwise)
+    if (!plan->columns || pointwise)
         collapse(e, kernel, (const struct ir_stage *const *)kernel->stages.at, kernel->stages.count,
                  kernel->parallel.at, extents, parallel);
     plan->outer_count = plan->columns ? parallel - 1 : parallel;
@@ -414,15 +528,18 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
     plan->count = kernel->stages.count;
     plan->stages = NEW_ARRAY(e->arena, struct stage_plan, plan->count);
     for (int i = 0; i < plan->count; i++)
-        plan_stage(e, plan, kernel->stages.at[i], &plan->stages[i]);
+        plan_loops(e, plan, kernel->stages.at[i], &plan->stages[i]);
+    plan_lanes(e, plan);
+    plan_equations(e, plan);
 }
 
 void plan_followers(struct emitter *e, const struct ir_kernel *kernel, int64_t parts, struct kernel_plan *plan)
 {
-    *plan = (struct kernel_plan){.kernel = kernel, .columns = true, .parts = parts};
+    *plan = (struct kernel_plan){.kernel = kernel, .columns = true, .parts = parts, .lanes = LANES};
     plan->along = kernel->parallel.at[kernel->parallel.count - 1];
     plan->count = kernel->stages.count - 1;
     plan->stages = NEW_ARRAY(e->arena, struct stage_plan, plan->count + 1);
     for (int i = 0; i < plan->count; i++)
-        plan_stage(e, plan, kernel->stages.at[i + 1], &plan->stages[i]);
+        plan_loops(e, plan, kernel->stages.at[i + 1], &plan->stages[i]);
+    plan_equations(e, plan);
 }

@@ -117,7 +117,7 @@ static void close_worker(struct llvm_worker *worker)
 static void emitter_open(struct emitter *e, struct arena *arena, const struct llvm_worker *worker,
                          const struct unit *unit)
 {
-    *e = (struct emitter){.arena = arena, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
+    *e = (struct emitter){.arena = arena, .lanes = LANES, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
     e->context = worker->context;
     e->module = LLVMModuleCreateWithNameInContext(unit->symbol, e->context);
     e->machine = worker->machine;

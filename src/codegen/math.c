@@ -256,7 +256,7 @@ V math_call(struct emitter *e, const char *name, V a, V b)
         return LLVMBuildCall2(e->builder, type, function, arguments, b ? 2 : 1, "");
     }
     V result = LLVMGetPoison(f.type);
-    for (int lane = 0; lane < LANES; lane++) {
+    for (int lane = 0; lane < e->lanes; lane++) {
         V at = whole_like(e->i32, lane);
         V arguments[] = {LLVMBuildExtractElement(e->builder, a, at, ""),
                          b ? LLVMBuildExtractElement(e->builder, b, at, "") : NULL};

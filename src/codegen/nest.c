@@ -17,7 +17,7 @@ enum { UNROLLED_PARTS = 4 };
 
 static V variable_type_zero(struct emitter *e, const struct equation_plan *eq)
 {
-    return LLVMConstNull(eq->wide ? vector_of(eq->type) : eq->type);
+    return LLVMConstNull(eq->wide ? vector_of(e, eq->type) : eq->type);
 }
 
 /* ---- accumulators ---- */
@@ -34,7 +34,7 @@ static bool is_largest(const struct ir_tensor *t)
 
 static V identity(struct emitter *e, const struct equation_plan *eq)
 {
-    LLVMTypeRef type = eq->wide ? vector_of(eq->type) : eq->type;
+    LLVMTypeRef type = eq->wide ? vector_of(e, eq->type) : eq->type;
     bool real = eq->type == e->f32 || eq->type == e->f64;
 
     switch (eq->tensor->reduction) {
@@ -89,7 +89,7 @@ static void begin_reduction(struct emitter *e, struct equation_plan *eq)
     if (!eq->accumulator)
         eq->accumulator = stack_room(e, LLVMTypeOf(zero), 1);
     if (is_argument(eq->tensor) && !eq->place)
-        eq->place = stack_room(e, eq->wide ? vector_of(e->i32) : e->i32, 1);
+        eq->place = stack_room(e, eq->wide ? vector_of(e, e->i32) : e->i32, 1);
     at_level(e, e->depth);
     V start = identity(e, eq);
     if (eq->in_parts && eq->home >= 0 && !eq->join) {
@@ -99,7 +99,7 @@ static void begin_reduction(struct emitter *e, struct equation_plan *eq)
     }
     LLVMBuildStore(e->builder, start, eq->accumulator);
     if (eq->place) /* beyond every place: a value equal to the identity still wins over it when lanes are joined */
-        LLVMBuildStore(e->builder, whole_like(eq->wide ? vector_of(e->i32) : e->i32, INT32_MAX), eq->place);
+        LLVMBuildStore(e->builder, whole_like(eq->wide ? vector_of(e, e->i32) : e->i32, INT32_MAX), eq->place);
 }
 
 /* The number of the point among those reduced over, in written order. */
@@ -165,7 +165,7 @@ static void reduce_point(struct emitter *e, struct equation_plan *eq)
 /* Lanes of (value, place) pairs in a fixed tree: equal values go to the lower place. */
 static V join_places(struct emitter *e, const struct equation_plan *eq, V values, V places)
 {
-    for (int half = LANES / 2; half >= 1; half /= 2) {
+    for (int half = e->lanes / 2; half >= 1; half /= 2) {
         V a = lanes_slice(e, values, 0, half), b = lanes_slice(e, values, half, half);
         V at_a = lanes_slice(e, places, 0, half), at_b = lanes_slice(e, places, half, half);
         V none_a = LLVMBuildICmp(e->builder, LLVMIntEQ, at_a, whole_like(LLVMTypeOf(at_a), INT32_MAX), "");
@@ -217,7 +217,7 @@ static void end_reduction(struct emitter *e, struct equation_plan *eq)
     at_level(e, e->depth);
     v.at = get(e, eq->accumulator, variable_type_zero(e, eq));
     if (eq->place) {
-        V places = LLVMBuildLoad2(e->builder, eq->wide ? vector_of(e->i32) : e->i32, eq->place, "");
+        V places = LLVMBuildLoad2(e->builder, eq->wide ? vector_of(e, e->i32) : e->i32, eq->place, "");
         v.kind = WHOLE;
         v.at = eq->join ? join_places(e, eq, v.at, places) : places;
     } else if (eq->join) {
@@ -265,18 +265,18 @@ void emit_point(struct emitter *e, struct stage_plan *stage)
 
 V lanes_below(struct emitter *e, int64_t count)
 {
-    V lanes[LANES];
+    V lanes[WIDEST];
 
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < e->lanes; i++)
         lanes[i] = LLVMConstInt(e->i1, i < count, false);
-    return LLVMConstVector(lanes, LANES);
+    return LLVMConstVector(lanes, (unsigned)e->lanes);
 }
 
 /* The stage's vector loop: whole vectors, then those that are left under a mask. */
 static void emit_vector_loop(struct emitter *e, struct stage_plan *stage, int opened)
 {
     const struct ir_index *index = stage->inner[opened];
-    int64_t extent = stage->extents[opened], full = extent / LANES * LANES;
+    int64_t extent = stage->extents[opened], full = extent / e->lanes * e->lanes;
     int rows = e->rows.count;
 
     for (int i = 0; i < stage->draws.count; i++)
@@ -288,7 +288,7 @@ static void emit_vector_loop(struct emitter *e, struct stage_plan *stage, int op
                 emit_row(e, stage->draws.at[i], index, whole_like(e->i64, 0), whole_like(e->i64, extent), extent);
         }
     if (full) {
-        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES);
+        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), e->lanes);
         bind(e, index, at, true);
         emit_stage(e, stage, opened + 1);
         loop_close(e);
@@ -315,6 +315,8 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened)
         }
     if (opened == stage->inner_count) {
         emit_point(e, stage);
+    } else if (stage->bound) {
+        emit_stage(e, stage, opened + 1);
     } else if (opened == stage->vector) {
         emit_vector_loop(e, stage, opened);
     } else if (stage->extents[opened] == 1) {
@@ -384,7 +386,7 @@ static void want_memory(const struct ir_expr *read, void *context)
     if (own && (!kept || (same_stage && !reduced)))
         return;
     bool lanes = wanted->plan->columns;
-    int64_t bytes = elements * storage_bytes(t->storage) * (lanes ? LANES : 1);
+    int64_t bytes = elements * storage_bytes(t->storage) * (lanes ? e->lanes : 1);
     V base;
     bytes = (bytes + 63) / 64 * 64;
     if (bytes <= 8192) {
@@ -415,7 +417,7 @@ void open_partials(struct emitter *e, struct kernel_plan *plan)
             }
             struct equation_plan wide = *eq;
             wide.wide = true;
-            V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, eq->partial_elements), LANES);
+            V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, eq->partial_elements), e->lanes);
             struct value v = {identity(e, &wide), is_real(e, eq) ? REAL : WHOLE, 0};
             at_level(e, e->depth);
             if (eq->type == e->i64) /* stored as f64 */
@@ -453,7 +455,7 @@ static struct value load_partial(struct emitter *e, const struct equation_plan *
     LLVMTypeRef type = storage_type(e, eq->partial->storage);
     struct value v = {NULL, is_real(e, eq) || eq->type == e->i64 ? REAL : WHOLE, e->depth};
 
-    v.at = LLVMBuildLoad2(e->builder, vector ? vector_of(type) : type, pointer, "");
+    v.at = LLVMBuildLoad2(e->builder, vector ? vector_of(e, type) : type, pointer, "");
     LLVMSetAlignment(v.at, (unsigned)storage_bytes(eq->partial->storage));
     return eq->type == e->i64 ? to_whole(e, v, e->i64) : v;
 }
@@ -602,6 +604,16 @@ static void bind_outer(struct emitter *e, const struct kernel_plan *plan, V numb
     }
 }
 
+/* Rows of one vector: their indices for all items. */
+static void bind_rows(struct emitter *e, const struct kernel_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        for (int k = 0; k < plan->stages[i].inner_count; k++)
+            bind(e, plan->stages[i].inner[k], whole_like(e->i64, 0), k == plan->stages[i].vector);
+    if (plan->row < plan->lanes)
+        e->mask = lanes_below(e, plan->row);
+}
+
 static V smaller(struct emitter *e, V a, V b)
 {
     return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b, "");
@@ -610,7 +622,7 @@ static V smaller(struct emitter *e, V a, V b)
 /* One block of the vector index of columns. */
 static void emit_block(struct emitter *e, struct kernel_plan *plan, V first)
 {
-    int64_t extent = plan->along_extent, left = extent % LANES;
+    int64_t extent = plan->along_extent, left = extent % e->lanes;
     V end = plan->blocks == 1 ? whole_like(e->i64, extent)
                               : smaller(e, LLVMBuildNSWAdd(e->builder, first, whole_like(e->i64, plan->block), ""),
                                         whole_like(e->i64, extent));
@@ -628,9 +640,9 @@ static void emit_block(struct emitter *e, struct kernel_plan *plan, V first)
                 emit_row(e, read, plan->along, first, end, plan->block < extent ? plan->block : extent);
         }
     at_level(e, e->depth);
-    V full = left ? LLVMBuildAnd(e->builder, end, whole_like(e->i64, -LANES), "") : end;
-    if (extent >= LANES) {
-        V at = loop_open(e, first, full, LANES);
+    V full = left ? LLVMBuildAnd(e->builder, end, whole_like(e->i64, -e->lanes), "") : end;
+    if (extent >= e->lanes) {
+        V at = loop_open(e, first, full, e->lanes);
         bind(e, plan->along, at, true);
         emit_stages(e, plan);
         loop_close(e);
@@ -654,6 +666,7 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
 
     e->kernel = kernel;
     plan_kernel(e, kernel, &plan);
+    e->lanes = plan.lanes;
     part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
     V function = e->function;
     for (int i = 0; i < kernel->stages.count; i++)
@@ -661,6 +674,8 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
             struct memory_wanted wanted = {e, &plan, kernel->stages.at[i]};
             ir_reads(kernel->stages.at[i]->equations.at[k]->value, want_memory, &wanted);
         }
+    if (plan.one_vector)
+        bind_rows(e, &plan);
     open_partials(e, &plan);
     at_level(e, 0);
     V first = LLVMBuildNSWMul(e->builder, e->part, whole_like(e->i64, plan.items_per_part), "");
@@ -681,8 +696,10 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
         emit_block(e, &plan, LLVMBuildNSWMul(e->builder, block, whole_like(e->i64, plan.block), ""));
     }
     loop_close(e);
+    e->mask = NULL;
     close_partials(e, &plan);
     function_close(e);
+    e->lanes = LANES;
     list_add(e->arena, *functions, (struct part_function){function, plan.parts, ALWAYS});
     emit_joins(e, &plan, functions);
     e->kernel = NULL;

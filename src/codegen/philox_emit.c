@@ -233,9 +233,9 @@ static const char *const lane_names[2][3] = {
 /* number(element, counter words 1 to 3, key), of one lane or of all. */
 static LLVMTypeRef lane_type(struct emitter *e, bool vector)
 {
-    LLVMTypeRef wide = vector ? vector_of(e->i64) : e->i64;
-    LLVMTypeRef types[] = {vector ? vector_of(e->i32) : e->i32, wide, wide, wide, e->i64};
-    return LLVMFunctionType(vector ? vector_of(e->f32) : e->f32, types, 5, false);
+    LLVMTypeRef wide = vector ? vector_of(e, e->i64) : e->i64;
+    LLVMTypeRef types[] = {vector ? vector_of(e, e->i32) : e->i32, wide, wide, wide, e->i64};
+    return LLVMFunctionType(vector ? vector_of(e, e->f32) : e->f32, types, 5, false);
 }
 
 static void emit_lane(struct emitter *e, enum ir_draw draw, V function)
@@ -382,7 +382,7 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
     for (int i = 0; i < 4; i++) {
         V here[2] = {0};
         if (half) {
-            LLVMTypeRef narrow = vector_of(e->i16);
+            LLVMTypeRef narrow = vector_of(e, e->i16);
             here[0] = LLVMBuildTrunc(e->builder, words[i], narrow, "");
             here[1] = LLVMBuildTrunc(e->builder, shift_right(e, words[i], 16), narrow, "");
         } else if (draw == IR_UNIFORM32) {
@@ -429,10 +429,10 @@ static struct value number_of_row(struct emitter *e, const struct row *row, cons
     at_level(e, v.level);
     V at = LLVMBuildSub(e->builder, LLVMBuildAdd(e->builder, rest.at, along->scalar, ""), row->first, "");
     V from = offset_pointer(e, row->numbers, LLVMBuildMul(e->builder, at, whole_like(e->i64, half ? 2 : 4), ""));
-    v.at = LLVMBuildLoad2(e->builder, vector_of(half ? e->i16 : e->f32), from, "");
+    v.at = LLVMBuildLoad2(e->builder, vector_of(e, half ? e->i16 : e->f32), from, "");
     LLVMSetAlignment(v.at, half ? 2 : 4);
     if (half)
-        v.at = uniform16(e, LLVMBuildZExt(e->builder, v.at, vector_of(e->i32), ""));
+        v.at = uniform16(e, LLVMBuildZExt(e->builder, v.at, vector_of(e, e->i32), ""));
     return v;
 }
 

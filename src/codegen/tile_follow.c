@@ -61,7 +61,7 @@ static void emit_followers(struct emitter *e, const struct tile_plan *plan, cons
 {
     if (block) {
         V at = further(e, block, column, plan->bytes);
-        struct value v = {LLVMBuildLoad2(e->builder, vector_of(plan->type), at, ""), REAL, e->depth};
+        struct value v = {LLVMBuildLoad2(e->builder, vector_of(e, plan->type), at, ""), REAL, e->depth};
 
         LLVMSetAlignment(v.at, (unsigned)plan->bytes);
         set_value(e, t, v);

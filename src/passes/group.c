@@ -35,10 +35,16 @@ static void set_loops(const struct ir_tensor *e, bool in_parts, struct member *m
         member->slot[i] = in_parts ? e->reduced[i] : e->axes[i];
 }
 
-void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth)
+/* Too few results to share among threads, each of so many numbers that parts of them pay. */
+static bool is_tall(const struct ir_tensor *e)
 {
     int64_t outputs = ir_elements(e), reduced = ir_extent_product(e->reduced, e->reduced_count);
-    bool few = outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
+
+    return outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
+}
+
+void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth)
+{
 
     if (e->kind == IR_OPAQUE || e->targets) {
         *depth = 0;
@@ -51,7 +57,7 @@ void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct 
         --*depth;
         return;
     }
-    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (few && !is_product(p, e))), member,
+    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (is_tall(e) && !is_product(p, e))), member,
               depth);
 }
 
@@ -389,19 +395,26 @@ static bool holds(const struct fusion *f, const struct group *g, bool guard)
     return false;
 }
 
-/* A long sum that would run whole although it could be made in parts. */
+/* A long sum that would run whole although it could be made in parts: of few columns, which lie side by side on the
+   lanes of one thread, too. */
 static bool runs_alone(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
 {
     const struct ir_tensor *e = g->equations.at[0];
     const struct member *m = &f->members[e->number];
+    const struct ir_index *last = memory_index(f, g);
     int64_t left = 1;
+    bool along = false;
 
     if (g->equations.count > 1 || e->reduction == IR_MAP || !may_be_in_parts(e) || m->in_parts ||
         points_at_once(e) <= SMALL_WORK)
         return false;
-    for (int i = 0; i < p->count; i++)
-        left *= m->slot[is_a ? p->at[i].a : p->at[i].b]->extent;
-    return left < FEWEST_PARTS;
+    for (int i = 0; i < p->count; i++) {
+        const struct ir_index *index = m->slot[is_a ? p->at[i].a : p->at[i].b];
+
+        left *= index->extent;
+        along = along || (last && index == last);
+    }
+    return left < (along && is_tall(e) ? FEWEST_PARTS * LANES : FEWEST_PARTS);
 }
 
 /* May b, maps and sums of them in parts, be made of the product's tiles in a as they are done? */
