@@ -194,6 +194,13 @@ LLVMValueRef scratch_base(struct emitter *e, int64_t offset)
     return offset_constant(e, e->scratch_start, offset);
 }
 
+LLVMValueRef kept_base(struct emitter *e, int64_t offset)
+{
+    if (!e->kept_start)
+        e->kept_start = load_at_entry(e, e->pointer, e->call, offsetof(struct kernel_call, kept));
+    return offset_constant(e, e->kept_start, offset);
+}
+
 LLVMValueRef first_position(struct emitter *e)
 {
     if (!e->position)
@@ -223,6 +230,14 @@ int64_t take_scratch(struct emitter *e, int64_t bytes)
     int64_t at = e->scratch;
 
     e->scratch += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+int64_t take_kept(struct emitter *e, int64_t bytes)
+{
+    int64_t at = e->kept;
+
+    e->kept += (bytes + 63) / 64 * 64;
     return at;
 }
 
@@ -354,7 +369,7 @@ void body_open(struct emitter *e, LLVMValueRef function)
     e->mask = NULL;
     e->mask_level = 0;
     e->bindings.count = e->rows.count = e->locals.count = e->known.count = e->places.count = 0;
-    e->call = e->step = e->part = e->scratch_start = e->position = e->step_number = NULL;
+    e->call = e->step = e->part = e->scratch_start = e->kept_start = e->position = e->step_number = NULL;
     if (e->slot_count)
         rebuild_slots(e);
 

@@ -25,7 +25,7 @@ struct cache {
 struct head {
     char magic[8];
     uint64_t check; /* of all that follows, with the key */
-    int64_t scratch, count, bytes;
+    int64_t scratch, kept, count, bytes;
 };
 
 struct cache *cache_open(struct arena *arena)
@@ -111,6 +111,7 @@ bool cache_read(const struct cache *cache, struct arena *arena, struct unit *uni
     close(file);
     const struct head *head = (const void *)data;
     unit->scratch = head->scratch;
+    unit->kept = head->kept;
     unit->count = (int)head->count;
     unit->functions = (void *)(data + sizeof *head);
     unit->bytes = (size_t)head->bytes;
@@ -158,7 +159,8 @@ void cache_write(const struct cache *cache, const struct unit *unit)
     struct arena *arena = arena_new();
 
     size_t functions = (size_t)unit->count * sizeof *unit->functions, bytes;
-    struct head head = {.scratch = unit->scratch, .count = unit->count, .bytes = (int64_t)unit->bytes};
+    struct head head = {
+        .scratch = unit->scratch, .kept = unit->kept, .count = unit->count, .bytes = (int64_t)unit->bytes};
     const char *folder = folder_of(cache, arena, unit->key), *path = file_of(cache, arena, unit->key);
     char *own = arena_printf(arena, "%s.XXXXXX", path), *data;
     int file;

@@ -63,14 +63,14 @@ struct emitter {
     LLVMTypeRef part_type; /* void (call, part) */
     int lanes;             /* of vectors: those of the nest being emitted, else LANES */
     const char *cpu, *features;
-    int64_t scratch; /* bytes of the kernel's scratch given out so far */
+    int64_t scratch, kept; /* bytes of the kernel's scratch given out so far, and of what it keeps through a recurrence */
     const char *error;
 
     /* The function being emitted. */
     LLVMValueRef function, call, step, part; /* call: struct kernel_call; step: struct rnet_step */
     LLVMBasicBlockRef entry, block; /* where allocas go; where the innermost level goes on */
     LIST(LLVMValueRef) places; /* addresses of tensors that have been asked for, by their offset; else NULL */
-    LLVMValueRef scratch_start, position, step_number; /* likewise */
+    LLVMValueRef scratch_start, kept_start, position, step_number; /* likewise */
     int depth;
     struct {
         LLVMBasicBlockRef before, header; /* block of the level that leads into the one inside it */
@@ -114,13 +114,16 @@ LLVMValueRef offset_pointer(struct emitter *e, LLVMValueRef pointer, LLVMValueRe
 LLVMValueRef offset_constant(struct emitter *e, LLVMValueRef pointer, int64_t bytes);
 LLVMValueRef stack_room(struct emitter *e, LLVMTypeRef type, int64_t count); /* in the entry block, 64-byte aligned */
 int64_t take_scratch(struct emitter *e, int64_t bytes);
+/* Memory that no other kernel touches from the first step of the kernel's recurrence to the last. */
+int64_t take_kept(struct emitter *e, int64_t bytes);
 /* The number of the first sample, and of the step. */
 LLVMValueRef first_position(struct emitter *e);
 LLVMValueRef step_number(struct emitter *e);
 /* Where a stored tensor begins; of a draw, where its key is. Nothing else asks for regions and offsets. */
 LLVMValueRef tensor_base(struct emitter *e, const struct ir_tensor *tensor);
-/* What take_scratch gave, as an address. */
+/* What take_scratch and take_kept gave, as an address. */
 LLVMValueRef scratch_base(struct emitter *e, int64_t offset);
+LLVMValueRef kept_base(struct emitter *e, int64_t offset);
 
 /* Opens the body of a function of the module's own, at level 0. */
 void body_open(struct emitter *e, LLVMValueRef function);

@@ -162,6 +162,7 @@ static void emit_functions(struct emitter *e, struct arena *arena, struct unit *
         unit->functions[i] = (struct unit_function){functions.at[i].parts, functions.at[i].when};
     }
     unit->scratch = e->scratch;
+    unit->kept = e->kept;
 }
 
 static const char *optimize(struct emitter *e, bool quick, struct arena *arena)

@@ -1,6 +1,7 @@
 /* run.c: a step: kernels in order, the check of the guards before anything of the run is written, then the updates that
-   are not made in place. The memory that a step needs besides what plan_memory planned lies behind the arena: scratch of
-   the kernel that runs (they take turns), what each kernel is called with, values that are saved. */
+   are not made in place. The memory that a step needs besides what plan_memory planned lies behind the arena: scratch
+   of the kernel that runs (they take turns), what kernels keep from step to step of a recurrence (recurrences take
+   turns), what each kernel is called with, values that are saved. */
 #include <math.h>
 #include <string.h>
 
@@ -63,8 +64,8 @@ static void place_kernel(struct arena *arena, const struct ir_program *p, const 
     for (int i = 0; i < places->count; i++) {
         const struct ir_tensor *t = places->at[i];
 
-        out->places[i] = t->kind == IR_DRAW ? (struct place){IR_NOWHERE, draw_number(p, t)}
-                                            : (struct place){t->region, t->offset};
+        out->places[i] =
+            t->kind == IR_DRAW ? (struct place){IR_NOWHERE, draw_number(p, t)} : (struct place){t->region, t->offset};
     }
 }
 
@@ -92,6 +93,25 @@ static void place_updates(struct arena *arena, const struct ir_program *p, struc
     }
 }
 
+/* Gives the kernels of each recurrence what they keep, from `first` on. Returns the bytes of the recurrence that keeps
+ * most. */
+static int64_t place_kept(struct program_run *run, int64_t first)
+{
+    int64_t most = 0, at = 0;
+
+    for (int i = 0; i < run->kernel_count; i++) {
+        struct kernel_run *kernel = &run->kernels[i];
+
+        if (i && kernel->recurrence != run->kernels[i - 1].recurrence)
+            at = 0;
+        kernel->kept = first + at;
+        at += kernel->unit->kept;
+        if (at > most)
+            most = at;
+    }
+    return most;
+}
+
 void program_run_new(struct arena *arena, const struct ir_program *p, const ir_tensor_list *places,
                      const struct unit *const *units, struct program_run *run)
 {
@@ -109,6 +129,7 @@ void program_run_new(struct arena *arena, const struct ir_program *p, const ir_t
         run->kernels[i].call =
             take(run, (int64_t)(sizeof(struct kernel_call) + sizeof(char *) * (size_t)places[i].count));
     }
+    take(run, place_kept(run, run->behind));
     run->guards = NEW_ARRAY(arena, struct stored, p->outputs.count + 1);
     for (int i = 0; i < p->outputs.count; i++)
         if (p->outputs.at[i].guard && !p->outputs.at[i].tensor->whole)
@@ -148,6 +169,7 @@ static struct kernel_call *prepare(const struct program_run *run, const struct k
     call->step = step;
     call->time = 0;
     call->scratch = behind;
+    call->kept = behind + kernel->kept;
     for (int i = 0; i < kernel->place_count; i++)
         call->places[i] = address(step, kernel->places[i].region, kernel->places[i].offset);
     return call;
@@ -247,8 +269,8 @@ static void run_updates(const struct program_run *run, const struct rnet_step *s
     }
     for (int i = 0; i < run->update_count; i++) {
         const struct update_run *update = &run->updates[i];
-        const char *from = update->saved >= 0 ? behind + update->saved
-                                              : address(step, update->value.region, update->value.offset);
+        const char *from =
+            update->saved >= 0 ? behind + update->saved : address(step, update->value.region, update->value.offset);
         char *to = address(step, update->leaf.region, update->leaf.offset);
 
         if (update->leaf.storage == update->value.storage)

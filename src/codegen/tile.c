@@ -58,6 +58,11 @@ V operand_base(struct emitter *e, const struct tile_operand *operand, int64_t by
     return e->kernel->time ? further(e, base, binding_of(e, e->kernel->time)->scalar, operand->time * bytes) : base;
 }
 
+V copies_base(struct emitter *e, const struct tile_operand *operand)
+{
+    return (operand->kept ? kept_base : scratch_base)(e, operand->copies);
+}
+
 V first_row(struct emitter *e, const struct tile_plan *plan, V block)
 {
     V row = times(e, block, plan->height - 1);
@@ -263,7 +268,7 @@ static V operand_of(struct emitter *e, const struct tile_plan *plan, const struc
     V from, all = count_of(e, plan->depth);
 
     if (operand->access == PACKED_BEFORE) {
-        V copies = scratch_base(e, operand->scratch);
+        V copies = copies_base(e, operand);
         return further(e, copies, batch, operand->packed);
     }
     from = at_batch(e, plan->product, batch, operand->batch, plan->bytes, operand_base(e, operand, plan->bytes));
@@ -281,7 +286,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     struct kernel_plan followers;
     V rooms[2] = {NULL, NULL};
 
-    emit_pack_function(e, plan, functions, when);
+    emit_pack_functions(e, plan, functions, when);
     part_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""));
     if (plan->p.access == PACKED_INSIDE)
         rooms[0] = stack_room(e, e->i8, plan->p.packed);
@@ -349,6 +354,6 @@ void emit_tiles(struct emitter *e, const struct product *product, const struct i
 {
     struct tile_plan plan;
 
-    plan_tiles(e, product, &plan);
+    plan_tiles(e, product, when, &plan);
     emit_parts(e, t, &plan, functions, when);
 }

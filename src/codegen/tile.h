@@ -27,10 +27,12 @@ struct tile_operand {
     enum tile_access access;
     int64_t packed;       /* bytes of one batch's copy */
     int64_t padded;       /* of P copied row by row: the distance between rows of the copy */
-    int64_t scratch;      /* where copies are, of PACKED_BEFORE */
+    bool kept;            /* of PACKED_BEFORE: copied in a recurrence's first step for all of them */
+    int64_t copies;       /* where copies are, of PACKED_BEFORE: in what is kept, or in scratch */
 };
 struct tile_plan {
     const struct product *product;
+    const struct ir_index *time; /* of the recurrence through which copies are kept, or NULL */
     struct tile_operand p, q;
     LLVMTypeRef type, vector;
     int64_t bytes; /* of an element */
@@ -45,7 +47,7 @@ struct tile_plan {
     int64_t blocks_each, panels_each, row_groups, panel_groups; /* what is made at a time: a group of blocks and panels */
     int64_t items, items_per_part, parts;
 };
-void plan_tiles(struct emitter *e, const struct product *product, struct tile_plan *plan);
+void plan_tiles(struct emitter *e, const struct product *product, enum when when, struct tile_plan *plan);
 /* Is P copied row by row, as it lies but for the distance between rows (else block by block, neighbouring rows together)? */
 bool copied_by_rows(const struct tile_plan *plan);
 /* The first row of a block, as a number of code. */
@@ -79,8 +81,8 @@ void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, LLVMValueR
                      LLVMValueRef depth, LLVMValueRef panel);
 /* So many numbers side by side, straight-line. */
 void copy_numbers(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, int64_t count);
-/* The function that copies what is PACKED_BEFORE, if anything is. */
-void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when);
+/* The functions that copy what is PACKED_BEFORE, if anything is. */
+void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when);
 
 /* ---- tile.c ---- */
 
@@ -108,6 +110,8 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
 
 LLVMValueRef at_batch(struct emitter *e, const struct product *product, LLVMValueRef batch, const int64_t *strides,
                       int64_t bytes, LLVMValueRef pointer);
+/* Where the copies of an operand lie that is PACKED_BEFORE. */
+LLVMValueRef copies_base(struct emitter *e, const struct tile_operand *operand);
 /* Where an operand lies, of the step of the time if the kernel has one. */
 LLVMValueRef operand_base(struct emitter *e, const struct tile_operand *operand, int64_t bytes);
 LLVMValueRef count_of(struct emitter *e, int64_t number);              /* i64 */

@@ -160,15 +160,15 @@ static void pack_operand(struct emitter *e, const struct tile_plan *plan, const 
 {
     bool is_q = operand == &plan->q;
     V from = at_batch(e, plan->product, batch, operand->batch, plan->bytes, operand_base(e, operand, plan->bytes));
-    V to = scratch_base(e, operand->scratch);
+    V to = copies_base(e, operand);
 
     (is_q ? emit_pack_q : emit_pack_p)(e, plan, from, further(e, to, batch, operand->packed), first, end);
 }
 
-void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when)
+/* Copies P, Q or both. */
+static void emit_pack_function(struct emitter *e, const struct tile_plan *plan, bool p, bool q, const char *name,
+                               enum when when, part_functions *functions)
 {
-    bool p = plan->p.access == PACKED_BEFORE;
-    bool q = plan->q.access == PACKED_BEFORE;
     int64_t batches = plan->product->batches, work, chunk, chunks, parts;
 
     if (!p && !q)
@@ -183,7 +183,7 @@ void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_fu
         per_part *= 2;
     parts = (items + per_part - 1) / per_part;
 
-    part_open(e, arena_printf(e->arena, "kernel_%s_pack%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""));
+    part_open(e, arena_printf(e->arena, "kernel_%s_%s%s", e->kernel->name, name, when == FIRST_STEP ? "_first" : ""));
     V from = times(e, e->part, per_part);
     V item = loop_open(e, from, lesser(e, plus(e, from, count_of(e, per_part)), count_of(e, items)), 1);
     V batch = batches == 1 ? count_of(e, 0) : LLVMBuildUDiv(e->builder, item, count_of(e, chunks), "");
@@ -197,4 +197,12 @@ void emit_pack_function(struct emitter *e, const struct tile_plan *plan, part_fu
     loop_close(e);
     function_close(e);
     list_add(e->arena, *functions, (struct part_function){e->function, parts, when});
+}
+
+void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when)
+{
+    bool p = plan->p.access == PACKED_BEFORE, q = plan->q.access == PACKED_BEFORE;
+
+    emit_pack_function(e, plan, p && plan->p.kept, q && plan->q.kept, "keep", FIRST_STEP, functions);
+    emit_pack_function(e, plan, p && !plan->p.kept, q && !plan->q.kept, "pack", when, functions);
 }

@@ -81,6 +81,15 @@ bool copied_by_rows(const struct tile_plan *plan)
     return plan->p.k == plan->bytes;
 }
 
+/* Is what is read the same in all steps of the recurrence? What a recurrence makes is read at its time. */
+static bool is_the_same(const struct ir_expr *read, const struct ir_index *time)
+{
+    for (int i = 0; i < read->tensor->rank; i++)
+        if (ir_form_mentions(read->subscripts[i], time))
+            return false;
+    return true;
+}
+
 static void set_operands(const struct product *product, struct tile_plan *plan, bool turned)
 {
     int64_t bytes = plan->bytes;
@@ -89,13 +98,15 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
                              .time = product->a_time,
                              .outer = (product->a_transposed ? 1 : product->lda) * bytes,
                              .k = (product->a_transposed ? product->lda : 1) * bytes,
-                             .batch = product->a_batch_stride};
+                             .batch = product->a_batch_stride,
+                             .kept = plan->time && is_the_same(product->a, plan->time)};
     struct tile_operand b = {.tensor = product->b->tensor,
                              .first = product->b_first,
                              .time = product->b_time,
                              .outer = (product->b_transposed ? product->ldb : 1) * bytes,
                              .k = (product->b_transposed ? 1 : product->ldb) * bytes,
-                             .batch = product->b_batch_stride};
+                             .batch = product->b_batch_stride,
+                             .kept = plan->time && is_the_same(product->b, plan->time)};
 
     plan->turned = turned;
     plan->p = turned ? b : a;
@@ -113,8 +124,8 @@ static double cost_of(const struct product *product, struct tile_plan *plan, boo
 
     set_operands(product, plan, turned);
     best_vectors(plan->columns, plan->lanes, &waste);
-    p = plan->p.k == plan->bytes ? 0 : copy_cycles;
-    q = plan->q.k == plan->bytes ? turn_cycles : plan->rows > ROWS_AT_A_TIME ? copy_cycles : 0;
+    p = plan->p.k == plan->bytes || plan->p.kept ? 0 : copy_cycles;
+    q = plan->q.kept ? 0 : plan->q.k == plan->bytes ? turn_cycles : plan->rows > ROWS_AT_A_TIME ? copy_cycles : 0;
     c = turned ? turn_cycles : 0;
     return (double)plan->rows * (double)plan->columns * (double)plan->depth * waste * vector_cycles / plan->lanes +
            p * (double)plan->rows * (double)plan->depth + q * (double)plan->columns * (double)plan->depth +
@@ -185,22 +196,23 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
     p->access = copied_by_rows(plan) && (!long_rows || is_apart(p->outer, PAGE)) ? IN_PLACE : PACKED_BEFORE;
-    q->access = q->k != plan->bytes && plan->row_groups == 1 ? PACKED_PANELS : PACKED_BEFORE;
-    if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES)
+    q->access = q->k != plan->bytes && plan->row_groups == 1 && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
+    if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
-    if (inside && q->packed <= INSIDE_BYTES)
+    if (inside && q->packed <= INSIDE_BYTES && !q->kept)
         q->access = PACKED_INSIDE;
     if (p->access == PACKED_BEFORE)
-        p->scratch = take_scratch(e, batches * p->packed);
+        p->copies = (p->kept ? take_kept : take_scratch)(e, batches * p->packed);
     if (q->access == PACKED_BEFORE)
-        q->scratch = take_scratch(e, batches * q->packed);
+        q->copies = (q->kept ? take_kept : take_scratch)(e, batches * q->packed);
 }
 
-void plan_tiles(struct emitter *e, const struct product *product, struct tile_plan *plan)
+void plan_tiles(struct emitter *e, const struct product *product, enum when when, struct tile_plan *plan)
 {
     bool single = e->program->precision == IR_SINGLE;
 
     *plan = (struct tile_plan){.product = product, .bytes = single ? 4 : 8, .type = single ? e->f32 : e->f64};
+    plan->time = when == FIRST_STEP ? NULL : e->kernel->time;
     plan->lanes = vector_bytes(e) / (int)plan->bytes;
     plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
     set_operands(product, plan, cost_of(product, plan, true) < cost_of(product, plan, false));

@@ -10,7 +10,7 @@
 struct kernel_call {
     const struct rnet_step *step;
     int64_t time; /* of the recurrence that the kernel is in */
-    char *scratch;
+    char *scratch, *kept;
     char *places[];
 };
 
@@ -30,6 +30,7 @@ struct unit {
     int count;                       /* of a kernel's functions, in the order in which they run */
     struct unit_function *functions;
     int64_t scratch;                 /* bytes that the kernel wants while it runs */
+    int64_t kept;                    /* and that are its own from the first step of its recurrence to the last */
     const char *llvm, *assembly;     /* texts, if they were asked for */
 };
 
@@ -101,7 +102,7 @@ struct kernel_run {
     struct place *places;
     part_pointer *functions; /* unit->count */
     const struct unit_function *parts;
-    int64_t call;                                 /* where its struct kernel_call is, behind the arena */
+    int64_t call, kept;                           /* where its struct kernel_call is, and what is its own, behind the arena */
 };
 struct stored {
     enum ir_region region;

@@ -108,8 +108,35 @@ static void steps_of_a_recurrence(void **state)
           "}\noutput h\noutput z\n");
 }
 
-/* Maps of a product's tiles: what lies along rows and columns, other tensors, draws; the product wanted by others or not;
-   tiles as they lie and turned about. */
+/* Weights in both orders, several of one recurrence, two recurrences: copied in the first step for all that follow,
+   each at a place of its own, while others run. */
+static void operands_that_are_the_same_in_all_steps(void **state)
+{
+    static const int shapes[][2] = {{20, 70}, {3, 300}, {130, 40}};
+    char source[2000];
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        int n = shapes[i][0], u = shapes[i][1];
+        snprintf(
+            source, sizeof source,
+            "program kept f32\ninput x[n*: %d, t: 4, u: %d]\nparameter R[v: %d, u: %d]\nparameter S[u: %d, v: %d]\n"
+            "recurrence up over t: 4 up {\n"
+            "  z[n*: %d, t: 4, u: %d] = sum[v: %d] (h[n, t - 1, v] else 0) * R[v, u]\n"
+            "  h[n*: %d, t: 4, u: %d] = tanh(z[n, t, u] * 0.1 + x[n, t, u])\n"
+            "}\n"
+            "recurrence down over t: 4 down {\n"
+            "  y[n*: %d, t: 4, u: %d] = sum[v: %d] (g[n, t + 1, v] else 0) * S[u, v]\n"
+            "  q[n*: %d, t: 4, u: %d] = sum[v: %d] y[n, t, v] * R[v, u]\n"
+            "  g[n*: %d, t: 4, u: %d] = tanh(y[n, t, u] * 0.1 + h[n, t, u] + q[n, t, u] * 0.01)\n"
+            "}\noutput h\noutput g\noutput q\n",
+            n, u, u, u, u, u, n, u, u, n, u, n, u, u, n, u, u, n, u);
+        check(source);
+    }
+}
+
+/* Maps of a product's tiles: what lies along rows and columns, other tensors, draws; the product wanted by others or
+   not; tiles as they lie and turned about. */
 static void maps_of_tiles(void **state)
 {
     static const int shapes[][3] = {{37, 50, 40}, {130, 270, 300}, {20, 515, 33}, {300, 40, 600}};
@@ -194,6 +221,7 @@ int main(void)
         cmocka_unit_test(batches),
         cmocka_unit_test(several_indices_as_one),
         cmocka_unit_test(steps_of_a_recurrence),
+        cmocka_unit_test(operands_that_are_the_same_in_all_steps),
         cmocka_unit_test(maps_of_tiles),
         cmocka_unit_test(updates_of_tiles),
         cmocka_unit_test(sums_of_tiles),
