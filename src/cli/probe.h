@@ -4,6 +4,7 @@
 #define RNET_PROBE_H
 
 #include "cli.h"
+#include "graph.h"
 
 /* What one run of the measuring program said of an equation or a parameter. */
 struct measured {
@@ -43,7 +44,6 @@ struct pooled {
     int source;                    /* value that it reads whose noise reaches it; -1: none */
     double variance;               /* of that value in training, over its variance without noise */
 };
-typedef LIST(const char *) name_list;
 /* A change of a parameter, and by how much the answer and the loss differ after it, as parts of themselves. */
 struct invariance {
     int parameter, axis;           /* axis -1: all of it */
@@ -58,10 +58,9 @@ struct probe {
     struct unit *unit;
     const struct training *training;
     struct phase *phase;
+    struct graph graph;            /* of phase->objective as it was lowered */
     LIST(struct probed) values, parameters;
     LIST(struct pooled) pooled;
-    name_list noise;               /* draws that meet a sample after a parameter did */
-    ir_tensor_list masks;          /* what is made of them alone and meets the sample */
     struct noise_cost {
         int draws;                 /* over which the following are means; 0: not asked for, or there is no noise */
         double without, added, error, expected; /* loss at the mean of the noise; what noise adds, its standard error; the same to second order */

@@ -394,8 +394,8 @@ static void keep_other_draws(const struct bench *b, struct instance *other)
 
         if (p->tensors.at[i]->kind != IR_DRAW)
             continue;
-        for (int k = 0; k < b->probe->noise.count; k++)
-            noise |= !strcmp(b->probe->noise.at[k], p->tensors.at[i]->name);
+        for (int k = 0; k < b->probe->graph.noise.count; k++)
+            noise |= !strcmp(b->probe->graph.noise.at[k], p->tensors.at[i]->name);
         if (!noise)
             other->keys[draw] = b->measure_run.keys[draw];
         draw++;

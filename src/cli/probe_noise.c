@@ -42,15 +42,15 @@ const char *noise_graph(struct probe *probe, struct ir_tensor *loss)
     static const char *const names[] = {"loss_without", "loss_above", "loss_below"};
     static const double parts[] = {0, A_LITTLE, -A_LITTLE};
     struct ir_program *p = probe->phase->objective;
-    struct ir_tensor **to = NEW_ARRAY(probe->arena, struct ir_tensor *, probe->masks.count + 1);
+    struct ir_tensor **to = NEW_ARRAY(probe->arena, struct ir_tensor *, probe->graph.masks.count + 1);
 
-    for (int k = 0; k < 3 && probe->masks.count; k++) {
+    for (int k = 0; k < 3 && probe->graph.masks.count; k++) {
         struct ir_tensor *copy = loss;
         const char *wrong;
 
-        for (int i = 0; i < probe->masks.count; i++)
-            to[i] = towards_mean(probe, probe->masks.at[i], parts[k]);
-        wrong = recompute(p, probe->masks.at, to, probe->masks.count, 0, &loss, 1, &copy);
+        for (int i = 0; i < probe->graph.masks.count; i++)
+            to[i] = towards_mean(probe, probe->graph.masks.at[i], parts[k]);
+        wrong = recompute(p, probe->graph.masks.at, to, probe->graph.masks.count, 0, &loss, 1, &copy);
         if (wrong)
             return arena_printf(probe->arena, "the loss without noise cannot be made: %s", wrong);
         ir_add_output(p, names[k], copy, false);
@@ -64,7 +64,7 @@ void measure_noise_cost(struct bench *b)
     struct noise_cost *cost = &probe->cost;
     double square = 0;
 
-    for (int d = 0; d < DRAWS && probe->masks.count; d++) {
+    for (int d = 0; d < DRAWS && probe->graph.masks.count; d++) {
         struct instance other;
         double with, without, above, below, more;
 
@@ -93,6 +93,6 @@ void print_noise(const struct probe *probe)
         return;
     }
     printf("\nnoise (%s%s) adds %.4g +- %.1g to the loss, which is %.4g with the noise at its mean; to second order %.4g (%d draws)\n",
-           probe->masks.at[0]->name, probe->masks.count > 1 ? arena_printf(probe->arena, " and %d more", probe->masks.count - 1) : "", cost->added,
+           probe->graph.masks.at[0]->name, probe->graph.masks.count > 1 ? arena_printf(probe->arena, " and %d more", probe->graph.masks.count - 1) : "", cost->added,
            cost->error, cost->without, cost->expected, cost->draws);
 }

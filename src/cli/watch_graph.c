@@ -5,126 +5,14 @@
    A unit is what a parameter has an axis for; an equation is normalised where it divides by a root of something reduced. */
 #include <string.h>
 
+#include "graph.h"
 #include "watch.h"
 
-struct graph {
-    struct ir_program *p;
-    struct arena *arena;
-    int count;      /* tensors before any is added */
-    bool *weight;   /* by number: made of parameters and of the batch */
-    bool *reaches;  /* the objective */
-    bool **units;   /* by axis */
-};
-
-typedef LIST(const struct ir_expr *) read_list;
-struct reading {
-    struct arena *arena;
-    read_list list;
-};
-
-static void note_read(const struct ir_expr *read, void *context)
-{
-    struct reading *reading = context;
-
-    list_add(reading->arena, reading->list, read);
-}
-
-static read_list reads_in(struct arena *arena, const struct ir_expr *e)
-{
-    struct reading reading = {.arena = arena};
-
-    if (e)
-        ir_reads(e, note_read, &reading);
-    return reading.list;
-}
-
-static bool has_batch(const struct ir_tensor *t)
-{
-    for (int i = 0; i < t->rank; i++)
-        if (t->axes[i]->batch)
-            return true;
-    return false;
-}
-
-static void find_units(struct graph *g, const struct ir_tensor *t)
-{
-    read_list reads = reads_in(g->arena, t->kind == IR_EQUATION ? t->value : NULL);
-    bool *units = g->units[t->number] = NEW_ARRAY(g->arena, bool, t->rank + 1);
-
-    g->weight[t->number] = t->kind == IR_PARAMETER;
-    for (int i = 0; i < reads.count; i++) {
-        const struct ir_tensor *from = reads.at[i]->tensor;
-
-        g->weight[t->number] |= g->weight[from->number];
-        for (int k = 0; k < from->rank; k++) {
-            const struct ir_index *index = ir_form_bare(reads.at[i]->subscripts[k]);
-
-            if (!index || index->batch || !(from->kind == IR_PARAMETER || (g->units[from->number] && g->units[from->number][k])))
-                continue;
-            for (int a = 0; a < t->rank; a++)
-                units[a] |= t->axes[a] == index;
-        }
-    }
-    for (int k = 0; k < 2 && t->operands[k]; k++)
-        g->weight[t->number] |= g->weight[t->operands[k]->number];
-}
-
-static void read_graph(struct graph *g, const struct ir_tensor *objective)
-{
-    g->count = g->p->tensors.count;
-    g->weight = NEW_ARRAY(g->arena, bool, g->count + 1);
-    g->reaches = NEW_ARRAY(g->arena, bool, g->count + 1);
-    g->units = NEW_ARRAY(g->arena, bool *, g->count + 1);
-    for (int i = 0; i < g->count; i++)
-        find_units(g, g->p->tensors.at[i]);
-    g->reaches[objective->number] = true;
-    for (int i = objective->number; i >= 0; i--) {
-        const struct ir_tensor *t = g->p->tensors.at[i];
-        read_list reads = reads_in(g->arena, t->kind == IR_EQUATION && g->reaches[i] ? t->value : NULL);
-
-        for (int k = 0; k < reads.count; k++)
-            g->reaches[reads.at[k]->tensor->number] = true;
-        for (int k = 0; g->reaches[i] && k < 2 && t->operands[k]; k++)
-            g->reaches[t->operands[k]->number] = true;
-    }
-}
-
-/* ---- names and places ---- */
-
-/* "net.y.sum" of the equation net.y: a part of it that the program does not name. */
-static bool is_part(const struct graph *g, const struct ir_tensor *t)
-{
-    char *name = arena_string(g->arena, t->name), *dot;
-
-    while ((dot = strrchr(name, '.'))) {
-        const struct ir_tensor *whole;
-
-        *dot = 0;
-        whole = ir_find(g->p, name);
-        if (whole && whole->kind == IR_EQUATION)
-            return true;
-    }
-    return false;
-}
-
-/* "net.y" of net.y.sum, if the sum is all that the program's y is. */
-static const char *program_name(struct arena *arena, const struct ir_tensor *t)
-{
-    const char *dot = strrchr(t->name, '.');
-
-    return t->reduction == IR_SUM && dot && !strcmp(dot, ".sum") ? arena_slice(arena, t->name, (size_t)(dot - t->name)) : t->name;
-}
-
-/* Where the program itself says it: the use of the layer, not the layer's text. */
 static struct watched looked_at(struct arena *arena, const struct ir_tensor *t)
 {
     struct watched v = {.name = program_name(arena, t), .elements = ir_elements(t), .rank = t->rank};
 
-    for (const struct ir_origin *o = t->origin; o; o = o->caller)
-        if (o->line) {
-            v.file = o->file;
-            v.line = o->line;
-        }
+    place_in_program(t, &v.file, &v.line);
     return v;
 }
 
@@ -207,7 +95,7 @@ static bool divides_by_root(struct graph *g, const struct ir_tensor *t, const st
     if (e->kind != IR_APPLY)
         return false;
     if (e->op == IR_divide && has_root(e->arguments[1])) {
-        read_list reads = reads_in(g->arena, e->arguments[1]);
+        read_list reads = graph_reads_in(g->arena, e->arguments[1]);
         bool varies = false, fewer = false;
 
         memset(kept, 0, sizeof *kept * (size_t)t->rank);
@@ -230,7 +118,7 @@ static bool divides_by_root(struct graph *g, const struct ir_tensor *t, const st
 
 static bool reads_weight(const struct graph *g, const struct ir_expr *e)
 {
-    read_list reads = reads_in(g->arena, e);
+    read_list reads = graph_reads_in(g->arena, e);
 
     for (int i = 0; i < reads.count; i++)
         if (g->weight[reads.at[i]->tensor->number])
@@ -289,9 +177,8 @@ static bool has_units(const struct graph *g, const struct ir_tensor *t)
 
 void watch_instruments(struct arena *arena, const struct phase *phase, watched_list *parameters, watched_list *values)
 {
-    struct graph g = {.p = phase->watch, .arena = arena};
+    struct graph g = graph_read(arena, phase->watch, phase->watch_objective);
 
-    read_graph(&g, phase->watch_objective);
     ir_add_output(g.p, "loss", phase->watch_objective, false);
     for (int i = 0; i < phase->watched.count; i++) {
         list_add(arena, *parameters, looked_at(arena, phase->watched.at[i].leaf));
