@@ -40,8 +40,10 @@ struct options {
     const char *by, *params;           /* prune: magnitude (NULL) or unit; which parameters */
     bool numbers;                      /* symbols as numbers */
     int64_t smoothness;                /* probe: along so many steps */
-    const char *jacobian;              /* probe: of the answer by this value */
-    bool invariances, noise;           /* probe */
+    const char *jacobian, *fisher;     /* probe: of the answer by this value; block of this parameter */
+    bool invariances, noise, shift, bound, curvature; /* probe */
+    int64_t landscape;                 /* probe: places a side */
+    int64_t at, batches;               /* probe: which step; 0: the next one; how many batches */
     int64_t seeds;                     /* lab: 0: as experiments say */
     int64_t passes;                    /* bench; 0: as the command likes */
     bool kernels;

@@ -35,7 +35,10 @@ const struct command commands[] = {
     {PROBE, "probe", "FILE", "say what one step of training does to a net, and what is wrong with it",
      "One batch of the program's own data, one step: for each equation mean, deviation, zeros, dead and saturated units and the norm of the\n"
      "loss's derivative by it, step by step in a recurrence; for each parameter what the step changes, as a part of its norm. The first lines\n"
-     "say what is wrong; then the exit status is 1. With --checkpoint the net is that of the file.",
+     "say what is wrong; then the exit status is 1. With --checkpoint the net is that of the file. --batches N: means over N batches of what the\n"
+     "equations, gradients, --shift, --bound, --curvature, --fisher's block and --landscape say, a unit being dead that is in all of them; the step,\n"
+     "and --jacobian, --noise, --invariances, are of the first. Layers are no part of the language: a parameter's layer is how many sums with\n"
+     "parameters what it meets has gone through.",
      run_probe},
     {REPLAY, "replay", "FOLDER [FILE]", "repeat the steps of a run and say where its numbers left the finite ones",
      "FOLDER: where `rnetc train` left its checkpoint and its log; FILE: the program, if it is no longer where the log says. The steps\n"

@@ -36,6 +36,13 @@ static const struct option_row {
     {"jacobian", "NAME", "singular values of the answer's derivative by this equation", PROBE},
     {"invariances", NULL, "try which scalings and shifts of parameters leave the answer or the loss as it is (in f64)", PROBE},
     {"noise", NULL, "what noise adds to the loss, by sampling and to second order (in f64)", PROBE},
+    {"shift", NULL, "how the gradient of each parameter changes because those before it have made the step (in f64)", PROBE},
+    {"bound", NULL, "what standardising takes from the gradient, beside its bound (in f64)", PROBE},
+    {"curvature", NULL, "second derivatives: along the gradient and the step, eigenvalues, traces (in f64)", PROBE},
+    {"fisher", "NAME", "the Fisher matrix of the answer, the block of this parameter, and the step in its metric (in f64)", PROBE},
+    {"landscape", "N", "the loss at N by N places of a plane through the parameters, each filter's directions as long as the filter", PROBE},
+    {"at", "N", "the samples, draws and rates of step N (default: the first, or the one after the checkpoint)", PROBE},
+    {"batches", "N", "look at N batches from there: means of what they say; the step is made with the first (default 1)", PROBE},
     {"smoothness", "N", "how fast the gradient changes along N steps, against its norm, and the clipping that follows (in f64)", PROBE},
     {"count", "N", "how many samples (default: all)", PREDICT},
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
@@ -176,6 +183,16 @@ static int take(struct options *o, const char *name, const char *value)
         status = take_whole(name, value, 1, &o->batch);
     } else if (!strcmp(name, "smoothness")) {
         status = take_whole(name, value, 1, &o->smoothness);
+    } else if (!strcmp(name, "at")) {
+        status = take_whole(name, value, 1, &o->at);
+    } else if (!strcmp(name, "batches")) {
+        status = take_whole(name, value, 1, &o->batches);
+    } else if (!strcmp(name, "landscape")) {
+        status = take_whole(name, value, 3, &o->landscape);
+        if (status < 0 && (o->landscape % 2 == 0 || o->landscape > 101))
+            return wrong_value(name, value, "an odd number from 3 to 101, so that the parameters are in the middle");
+    } else if (!strcmp(name, "fisher")) {
+        o->fisher = value;
     } else if (!strcmp(name, "jacobian")) {
         o->jacobian = value;
     } else if (!strcmp(name, "count")) {
@@ -226,6 +243,9 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "quick")      ? &o->quick
                      : !strcmp(name, "csv")        ? &o->csv
                      : !strcmp(name, "noise")      ? &o->noise
+                     : !strcmp(name, "shift")      ? &o->shift
+                     : !strcmp(name, "bound")      ? &o->bound
+                     : !strcmp(name, "curvature")  ? &o->curvature
                      : !strcmp(name, "kernels")    ? &o->kernels
                      : !strcmp(name, "invariances") ? &o->invariances
                      : !strcmp(name, "in-place")   ? &o->in_place

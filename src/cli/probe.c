@@ -4,16 +4,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int probe_phase(struct options *options, struct unit *unit, const struct training *training, struct phase *phase, int number,
-                       bool *wrong)
+/* What was asked for, as equations. NULL, or what cannot be done. */
+static const char *instruments(struct probe *probe)
 {
-    struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .phase = phase};
-    fault_list faults = {0};
-    const char *impossible = probe_graph(&probe);
-    int status;
+    const struct options *options = probe->options;
+    const char *impossible = probe_graph(probe);
 
     if (!impossible && options->jacobian)
-        impossible = jacobian_graph(&probe);
+        impossible = jacobian_graph(probe);
+    if (!impossible && options->shift)
+        shift_graph(probe);
+    if (!impossible && options->landscape)
+        impossible = landscape_graph(probe);
+    if (!impossible && options->curvature)
+        impossible = curvature_graph(probe);
+    if (!impossible && options->fisher)
+        impossible = fisher_graph(probe);
+    return impossible;
+}
+
+static int probe_phase(struct options *options, struct unit *unit, const struct training *training, int block, int turn, int number,
+                       bool *wrong)
+{
+    struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .block = block, .turn = turn};
+    fault_list faults = {0};
+    const char *impossible;
+    int status;
+
+    probe.phase = (struct phase *)&training->phases.at[turn];
+    probe.batches = options->batches ? options->batches : 1;
+    impossible = instruments(&probe);
     if (impossible)
         return complain(RNET_FAILED, "%s: %s", training->model, impossible);
     status = probe_measure(&probe);
@@ -86,7 +106,8 @@ int run_probe(struct options *options)
     if (unit_trainings(unit) == 0)
         return complain(RNET_SOURCE, "%s: there is no train block, so there is no step to look at", options->files.at[0]);
     lowering.batch = options->batch;
-    if ((options->smoothness || options->invariances || options->noise) && lowering.precision < 0)
+    if ((options->smoothness || options->invariances || options->noise || options->shift || options->bound || options->curvature || options->fisher) &&
+        lowering.precision < 0)
         lowering.precision = IR_DOUBLE; /* differences of small changes */
     if (options->checkpoint && (status = block_of_checkpoint(options, &only)) != RNET_DONE)
         return status;
@@ -102,7 +123,7 @@ int run_probe(struct options *options)
         if (program_wrong(options, d) || !training)
             return RNET_SOURCE;
         for (int k = 0; k < training->phases.count && status == RNET_DONE; k++)
-            status = probe_phase(options, unit, training, &training->phases.at[k], number++, &wrong);
+            status = probe_phase(options, unit, training, i, k, number++, &wrong);
     }
     if (options->json && number)
         puts("]");

@@ -7,15 +7,17 @@
 struct bench {
     struct probe *probe;
     struct layout *layout;
-    struct compiled step, initial, measure;
+    struct compiled step, initial, measure, sides[SIDES];
     struct memory memory;
     struct rnet_pool *pool;
-    struct instance step_run, measure_run;
-    struct dataset step_data, measure_data;
+    struct instance step_run, measure_run, side_runs[SIDES];
+    struct dataset step_data, measure_data; /* measure_data: of the sides, too */
     struct scalar_context clock;
-    int64_t *items, count; /* of the batch */
-    uint64_t position;
-    double **weights;      /* of each parameter, before the step */
+    struct rnet_stream *stream;
+    int64_t *items, count;      /* of the batch */
+    uint64_t number, position;  /* of the step that the batch is that of */
+    double **before, **after;   /* of each parameter, the step; NULL: it is not in memory */
+    double **gradients;         /* of each parameter, mean over the batches before the step; NULL: none */
 };
 
 /* ---- probe_measure.c ---- */
@@ -30,23 +32,43 @@ int64_t number_units(const struct probed *v, int64_t *unit);
 /* A parameter as it is in memory, on the heap; NULL: the run has none of that name. */
 double *weights_now(const struct bench *b, const struct ir_tensor *parameter);
 void set_weights(const struct bench *b, const struct ir_tensor *parameter, const double *numbers);
-/* Of the probe's step: its scalars and its place in the stream; then its samples. */
+/* A parameter or a state of that name; nothing if the run has none. */
+void set_stored(const struct bench *b, const char *name, const double *numbers, int64_t count);
+/* The scalars of the probe's step. */
 void set_clock(struct bench *b);
-bool choose_batch(struct bench *b, struct rnet_error *error);
-void give_batch(struct bench *b);
+/* The samples of the step so many after it, and its draws. */
+void give_batch(struct bench *b, int64_t after);
 void run_measure(struct bench *b);
 /* False: it gave numbers that are not finite and was not made. */
 bool run_step(struct bench *b);
+void run_side(struct bench *b, enum side side);
+/* The rank-0 output of a side, mean over the batches. */
+double side_number(struct bench *b, enum side side, const char *name);
+/* Standard normal numbers of that name and seed. */
+void normal_numbers(const char *name, uint64_t seed, double *out, int64_t count);
+/* All parameters that the step updates as one vector: how long, and each one's place in it. */
+int64_t vector_places(const struct probe *probe, int64_t *places);
 
 /* Another run of the measuring program, of the same samples: draws that make the data stay, those that make noise are others. */
 void other_draws(const struct bench *b, struct instance *other, uint64_t seed);
 
-/* ---- probe_noise.c, probe_jacobian.c, probe_invariance.c, probe_smooth.c ---- */
+/* ---- probe_jacobian.c ---- */
+
+/* Of a matrix of `count` rows, descending; the rows are turned. */
+void singular_values(double *rows, int64_t count, int64_t length, double *out);
+
+/* ---- the instruments ---- */
 
 void measure_noise_cost(struct bench *b);
 
 void measure_jacobian(struct bench *b);
 void measure_invariances(struct bench *b);
 int measure_smoothness(struct bench *b);
+void measure_shifts(struct bench *b);
+/* Adds what the last run of the measuring program says. */
+void measure_standards(struct bench *b);
+void measure_landscape(struct bench *b);
+void measure_curvature(struct bench *b);
+void measure_fisher(struct bench *b);
 
 #endif

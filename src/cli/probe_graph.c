@@ -22,8 +22,7 @@ static derivative *const derivatives[IR_OP_COUNT] = {
 #undef OP
 };
 
-/* Derivative of e by the element of t that it reads; NULL: 0. */
-static const struct ir_expr *derivative_by(struct ir_program *p, const struct ir_expr *e, const struct ir_tensor *t)
+const struct ir_expr *derivative_by(struct ir_program *p, const struct ir_expr *e, const struct ir_tensor *t)
 {
     const struct ir_expr *sum = NULL;
 
@@ -43,8 +42,7 @@ static const struct ir_expr *derivative_by(struct ir_program *p, const struct ir
     return sum;
 }
 
-/* Is t of e's shape, and read at e's own element alone? */
-static bool is_elementwise(const struct ir_tensor *e, const read_list *reads, const struct ir_tensor *t)
+bool is_elementwise(const struct ir_tensor *e, const read_list *reads, const struct ir_tensor *t)
 {
     if (t->rank != e->rank || t->kind != IR_EQUATION || t->whole)
         return false;
@@ -87,6 +85,14 @@ static void find_mention(const struct ir_expr *read, void *context)
     mention->found |= read->tensor == mention->tensor;
 }
 
+bool is_mentioned(const struct ir_expr *e, const struct ir_tensor *t)
+{
+    struct mention mention = {t, false};
+
+    ir_reads(e, find_mention, &mention);
+    return mention.found;
+}
+
 /* The largest |derivative| by a tensor of its shape, if the value bends in one of them. */
 static struct ir_tensor *slope_of(const struct graph *g, struct ir_tensor *e, bool *exponential)
 {
@@ -99,7 +105,6 @@ static struct ir_tensor *slope_of(const struct graph *g, struct ir_tensor *e, bo
         return NULL;
     for (int i = 0; i < reads.count; i++) {
         const struct ir_tensor *t = reads.at[i]->tensor;
-        struct mention mention = {t, false};
         const struct ir_expr *d;
         bool before = false;
 
@@ -110,8 +115,7 @@ static struct ir_tensor *slope_of(const struct graph *g, struct ir_tensor *e, bo
         d = derivative_by(g->p, e->value, t);
         if (!d)
             continue;
-        ir_reads(d, find_mention, &mention);
-        bends |= mention.found;
+        bends |= is_mentioned(d, t);
         *exponential |= d == e->value;
         d = ir_apply(g->p, IR_abs, d, NULL, NULL);
         largest = largest ? ir_apply(g->p, IR_max, largest, d, NULL) : d;
@@ -213,11 +217,8 @@ static void find_in_subscripts(const struct ir_expr *read, void *context)
     for (int i = 0; i < read->tensor->rank; i++)
         for (int k = 0; k < read->subscripts[i]->count; k++) {
             const struct ir_atom *atom = read->subscripts[i]->terms[k].atom;
-            struct mention inside = {mention->tensor, false};
 
-            if (atom->kind == IR_ATOM_VALUE)
-                ir_reads(atom->value, find_mention, &inside);
-            mention->found |= inside.found;
+            mention->found |= atom->kind == IR_ATOM_VALUE && is_mentioned(atom->value, mention->tensor);
         }
 }
 
@@ -259,6 +260,13 @@ static const char *make_masks_real(struct probe *probe)
     return NULL;
 }
 
+struct ir_tensor *data_loss_of(const struct graph *g)
+{
+    struct ir_tensor *loss = ir_find(g->p, "loss");
+
+    return loss && !loss->rank && g->reaches[loss->number] ? loss : (struct ir_tensor *)g->loss;
+}
+
 const char *probe_graph(struct probe *probe)
 {
     const char *unmeant = probe->options->noise ? make_masks_real(probe) : NULL;
@@ -267,6 +275,7 @@ const char *probe_graph(struct probe *probe)
     const struct graph *g = &probe->graph;
     struct ir_tensor **wrt, **gradients;
     struct ir_tensor *data_loss;
+    ir_tensor_list standardised = {0};
     const struct ir_tensor *where;
     const char *wrong;
     int count = 0, tensors = p->tensors.count;
@@ -286,12 +295,16 @@ const char *probe_graph(struct probe *probe)
         }
     }
     find_pooled(probe, g);
-    wrt = NEW_ARRAY(probe->arena, struct ir_tensor *, tensors + 1);
-    gradients = NEW_ARRAY(probe->arena, struct ir_tensor *, tensors + 1);
+    if (probe->options->bound)
+        standard_find(probe, &standardised);
+    wrt = NEW_ARRAY(probe->arena, struct ir_tensor *, 3 * tensors + 1);
+    gradients = NEW_ARRAY(probe->arena, struct ir_tensor *, 3 * tensors + 1);
     for (int i = 0; i < probe->values.count; i++)
         wrt[count++] = probe->values.at[i].tensor;
     for (int i = 0; i < probe->parameters.count; i++)
         wrt[count++] = probe->parameters.at[i].tensor;
+    for (int i = 0; i < standardised.count; i++)
+        wrt[count++] = standardised.at[i];
     wrong = differentiate(p, loss, wrt, count, gradients, &where);
     if (wrong)
         return arena_printf(probe->arena, "there is no such derivative: %s", wrong);
@@ -307,12 +320,14 @@ const char *probe_graph(struct probe *probe)
         v->judged = v->slope && !exponential && v->hidden;
     }
     add_outputs(probe, p);
+    wrong = standard_graph(probe, gradients + probe->values.count + probe->parameters.count);
+    if (wrong)
+        return wrong;
     probe->answer = -1;
     for (int i = probe->values.count; i-- > 0;)
         if (!probe->values.at[i].hidden && probe->values.at[i].depth == probe->depth)
             probe->answer = i;
-    data_loss = ir_find(p, "loss"); /* without penalty, if it is apart */
-    data_loss = data_loss && !data_loss->rank && g->reaches[data_loss->number] ? data_loss : loss;
+    data_loss = data_loss_of(g);
     ir_add_output(p, "data_loss", data_loss, false);
     return probe->options->noise ? noise_graph(probe, data_loss) : NULL;
 }

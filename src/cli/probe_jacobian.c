@@ -75,7 +75,7 @@ const char *jacobian_graph(struct probe *probe)
 }
 
 /* One-sided Jacobi: turns pairs of rows until they are at right angles; their norms are the singular values. */
-static void singular_values(double *rows, int64_t count, int64_t length, double *out)
+void singular_values(double *rows, int64_t count, int64_t length, double *out)
 {
     bool turned = true;
 

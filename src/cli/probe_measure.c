@@ -159,13 +159,12 @@ static double correlation_of(const struct probed *v, const double *value)
     return pairs ? sum / pairs : NAN;
 }
 
-static void measure_slope(const struct probed *v, const double *value, const double *slope, struct measured *m)
+static void measure_slope(struct arena *arena, struct probed *v, const double *value, const double *slope, bool keep, struct measured *m)
 {
     int64_t count = ir_elements(v->tensor), *unit = memory_for(sizeof *unit * (size_t)count), units = number_units(v, unit);
-    bool *alive = memory_for((size_t)units);
+    bool *alive = keep && v->alive ? v->alive : NEW_ARRAY(arena, bool, units);
     double off = 0, saturated = 0, dead = 0;
 
-    memset(alive, 0, (size_t)units);
     for (int64_t i = 0; i < count; i++) {
         if (value[i] == 0 && slope[i] == 0)
             off++;
@@ -179,7 +178,8 @@ static void measure_slope(const struct probed *v, const double *value, const dou
     m->off = off / (double)count;
     m->saturated = saturated / (double)count;
     m->dead = dead / (double)units;
-    free(alive);
+    if (keep)
+        v->alive = alive;
     free(unit);
 }
 
@@ -232,51 +232,116 @@ static void measure_gradient(struct arena *arena, const struct probed *v, const 
         m->gradient_by_step = norms_by_step(arena, v, gradient);
 }
 
-/* What the last run of the measuring program left. */
-static void take(struct bench *b, bool after)
+static void fold(double *mean, double value, double part)
+{
+    *mean += (value - *mean) * part;
+}
+
+/* The means of `count` batches, the last of which is `one`. */
+static void join(const struct probed *v, struct measured *m, const struct measured *one, int64_t count)
+{
+    double part = 1 / (double)count;
+
+    if (count == 1) {
+        *m = *one;
+        return;
+    }
+    m->finite &= one->finite;
+    m->gradient_finite &= one->gradient_finite;
+    m->alike &= one->alike;
+    m->dead = one->dead; /* of all so far */
+    fold(&m->mean, one->mean, part);
+    fold(&m->deviation, one->deviation, part);
+    fold(&m->norm, one->norm, part);
+    fold(&m->zeros, one->zeros, part);
+    fold(&m->gradient_norm, one->gradient_norm, part);
+    fold(&m->off, one->off, part);
+    fold(&m->saturated, one->saturated, part);
+    fold(&m->correlation, one->correlation, part);
+    for (int64_t s = 0; v->time >= 0 && s < v->tensor->axes[v->time]->extent; s++) {
+        if (m->by_step)
+            fold(&m->by_step[s], one->by_step[s], part);
+        if (m->gradient_by_step)
+            fold(&m->gradient_by_step[s], one->gradient_by_step[s], part);
+    }
+}
+
+static void take_value(struct bench *b, int i, bool after, struct measured *m)
 {
     struct probe *probe = b->probe;
-    double *loss = numbers_of(&b->measure_run, "objective");
+    struct probed *v = &probe->values.at[i];
+    double *value = numbered(b, "value", i), *gradient = numbered(b, "gradient", i), *slope = numbered(b, "slope", i);
 
-    *(after ? &probe->after : &probe->loss) = loss ? loss[0] : NAN;
-    free(loss);
+    if (!value)
+        bug("value of %s is not stored", v->name);
+    m->alike = are_alike(v, value);
+    m->correlation = after || !v->owned || v->per_unit < 2 ? NAN : correlation_of(v, value);
+    if (v->time >= 0)
+        m->by_step = norms_by_step(probe->arena, v, value);
+    if (slope)
+        measure_slope(probe->arena, v, value, slope, !after, m);
+    moments(value, v->infinite ? leave_out(value, ir_elements(v->tensor)) : ir_elements(v->tensor), m);
+    measure_gradient(probe->arena, v, gradient, m);
+    free(value);
+    free(gradient);
+    free(slope);
+}
+
+static void join_gradient(struct bench *b, int i, const double *gradient, int64_t batches)
+{
+    int64_t count = ir_elements(b->probe->parameters.at[i].tensor);
+
+    if (!b->gradients[i]) {
+        b->gradients[i] = memory_for(sizeof(double) * (size_t)count);
+        memset(b->gradients[i], 0, sizeof(double) * (size_t)count);
+    }
+    for (int64_t k = 0; k < count; k++)
+        fold(&b->gradients[i][k], gradient[k], 1 / (double)batches);
+}
+
+/* What the last run of the measuring program left: after the step, or of the batches-th batch before it. */
+static void take(struct bench *b, bool after, int64_t batches)
+{
+    struct probe *probe = b->probe;
+
     for (int i = 0; i < probe->values.count; i++) {
         struct probed *v = &probe->values.at[i];
-        struct measured *m = after ? &v->after : &v->before;
-        double *value = numbered(b, "value", i), *gradient = numbered(b, "gradient", i), *slope = numbered(b, "slope", i);
+        struct measured one = {0};
 
-        if (!value)
-            bug("value of %s is not stored", v->name);
-        m->alike = are_alike(v, value);
-        m->correlation = after || !v->owned || v->per_unit < 2 ? NAN : correlation_of(v, value);
-        if (v->time >= 0)
-            m->by_step = norms_by_step(probe->arena, v, value);
-        if (slope)
-            measure_slope(v, value, slope, m);
-        moments(value, v->infinite ? leave_out(value, ir_elements(v->tensor)) : ir_elements(v->tensor), m);
-        measure_gradient(probe->arena, v, gradient, m);
-        free(value);
-        free(gradient);
-        free(slope);
+        take_value(b, i, after, &one);
+        join(v, after ? &v->after : &v->before, &one, batches);
     }
     for (int i = 0; i < probe->parameters.count; i++) {
         struct probed *v = &probe->parameters.at[i];
-        struct measured *m = after ? &v->after : &v->before;
+        struct measured *m = after ? &v->after : &v->before, one = *m;
         double *gradient = numbered(b, "weight_gradient", i);
 
-        measure_gradient(probe->arena, v, gradient, m);
+        measure_gradient(probe->arena, v, gradient, &one);
+        join(v, m, &one, batches);
+        if (gradient && !after) {
+            join_gradient(b, i, gradient, batches);
+            m->mean_gradient_norm = norm_of(b->gradients[i], ir_elements(v->tensor));
+        }
         free(gradient);
     }
 }
 
+static double objective_now(const struct bench *b)
+{
+    double *loss = numbers_of(&b->measure_run, "objective"), value = loss ? loss[0] : NAN;
+
+    free(loss);
+    return value;
+}
+
 /* ---- parameters ---- */
 
-static void *place_of(const struct bench *b, const struct ir_tensor *parameter, enum ir_storage *storage)
+static void *place_of(const struct bench *b, const char *name, enum ir_storage *storage)
 {
     enum ir_region region;
     int64_t offset;
 
-    if (!layout_find(b->layout, parameter->name, &region, &offset, storage))
+    if (!layout_find(b->layout, name, &region, &offset, storage))
         return NULL;
     return (region == IR_IN_PARAMETERS ? b->memory.parameters : b->memory.state) + offset;
 }
@@ -284,7 +349,7 @@ static void *place_of(const struct bench *b, const struct ir_tensor *parameter, 
 double *weights_now(const struct bench *b, const struct ir_tensor *parameter)
 {
     enum ir_storage storage;
-    const void *data = place_of(b, parameter, &storage);
+    const void *data = place_of(b, parameter->name, &storage);
     int64_t count = ir_elements(parameter);
     double *numbers;
 
@@ -296,49 +361,70 @@ double *weights_now(const struct bench *b, const struct ir_tensor *parameter)
     return numbers;
 }
 
-void set_weights(const struct bench *b, const struct ir_tensor *parameter, const double *numbers)
+void set_stored(const struct bench *b, const char *name, const double *numbers, int64_t count)
 {
     enum ir_storage storage;
-    void *data = place_of(b, parameter, &storage);
+    void *data = place_of(b, name, &storage);
 
-    for (int64_t i = 0; data && i < ir_elements(parameter); i++)
+    for (int64_t i = 0; data && i < count; i++)
         if (storage == IR_F64)
             ((double *)data)[i] = numbers[i];
         else
             ((float *)data)[i] = (float)numbers[i];
 }
 
-static void weights_before(struct bench *b)
+void set_weights(const struct bench *b, const struct ir_tensor *parameter, const double *numbers)
 {
-    struct probe *probe = b->probe;
-
-    b->weights = NEW_ARRAY(probe->arena, double *, probe->parameters.count + 1);
-    for (int i = 0; i < probe->parameters.count; i++) {
-        b->weights[i] = weights_now(b, probe->parameters.at[i].tensor);
-        if (b->weights[i])
-            moments(b->weights[i], ir_elements(probe->parameters.at[i].tensor), &probe->parameters.at[i].before);
-    }
+    set_stored(b, parameter->name, numbers, ir_elements(parameter));
 }
 
-static void weights_after(struct bench *b)
+static void keep_weights(struct bench *b, bool after)
 {
     struct probe *probe = b->probe;
 
     for (int i = 0; i < probe->parameters.count; i++) {
         struct probed *v = &probe->parameters.at[i];
         int64_t count = ir_elements(v->tensor);
-        double *now = weights_now(b, v->tensor);
+        double *now = weights_now(b, v->tensor), *change;
 
+        (after ? b->after : b->before)[i] = now;
+        if (now)
+            moments(now, count, after ? &v->after : &v->before);
+        if (!after)
+            continue;
         v->update = NAN;
-        if (now && b->weights[i]) {
-            moments(now, count, &v->after);
-            for (int64_t k = 0; k < count; k++)
-                b->weights[i][k] = now[k] - b->weights[i][k];
-            if (v->before.norm > 0)
-                v->update = norm_of(b->weights[i], count) / v->before.norm;
-        }
-        free(now);
-        free(b->weights[i]);
+        if (!now || !b->before[i] || !(v->before.norm > 0))
+            continue;
+        change = memory_for(sizeof *change * (size_t)count);
+        for (int64_t k = 0; k < count; k++)
+            change[k] = now[k] - b->before[i][k];
+        v->update = norm_of(change, count) / v->before.norm;
+        free(change);
+    }
+}
+
+int64_t vector_places(const struct probe *probe, int64_t *places)
+{
+    int64_t count = 0;
+
+    for (int i = 0; i < probe->parameters.count; i++) {
+        places[i] = count;
+        count += is_trained(probe, i) ? ir_elements(probe->parameters.at[i].tensor) : 0;
+    }
+    return count;
+}
+
+void normal_numbers(const char *name, uint64_t seed, double *out, int64_t count)
+{
+    float some[1024];
+    uint64_t key = rnet_draw_key(name, seed);
+
+    for (int64_t i = 0; i < count; i += 1024) {
+        int64_t now = count - i < 1024 ? count - i : 1024;
+
+        rnet_draw_fill(RNET_NORMAL, key, 0, 0, (uint64_t)i, now, some);
+        for (int64_t k = 0; k < now; k++)
+            out[i + k] = some[k];
     }
 }
 
@@ -408,7 +494,7 @@ void other_draws(const struct bench *b, struct instance *other, uint64_t seed)
     keep_other_draws(b, other);
     if (b->measure.program->input_bytes)
         memcpy(other->step.inputs, b->measure_run.step.inputs, (size_t)b->measure.program->input_bytes);
-    instance_run(other, b->position, b->probe->step, scalar_value, (void *)&b->clock);
+    instance_run(other, b->position, b->number, scalar_value, (void *)&b->clock);
 }
 
 static void measure_noise(struct bench *b)
@@ -446,6 +532,20 @@ static void measure_noise(struct bench *b)
 
 /* ---- the step ---- */
 
+static bool open_sides(struct bench *b, struct compile_options compiling, struct rnet_error *error)
+{
+    for (int s = 0; s < SIDES; s++) {
+        struct ir_program *p = b->probe->sides[s];
+
+        if (!p)
+            continue;
+        p->precision = b->probe->training->precision;
+        if (!compile(&b->sides[s], p, b->layout, compiling, error))
+            return false;
+    }
+    return true;
+}
+
 static bool open_programs(struct bench *b, struct data_source *source, struct rnet_error *error)
 {
     const struct probe *probe = b->probe;
@@ -456,7 +556,7 @@ static bool open_programs(struct bench *b, struct data_source *source, struct rn
     phase->objective->precision = probe->training->precision;
     return rnet_blas_open(error) && compile(&b->step, phase->step, b->layout, compiling, error) &&
            compile(&b->initial, phase->initial, b->layout, compiling, error) &&
-           compile(&b->measure, phase->objective, b->layout, compiling, error) &&
+           compile(&b->measure, phase->objective, b->layout, compiling, error) && open_sides(b, compiling, error) &&
            (!probe->training->data || (dataset_read(&b->step_data, &phase->split, b->step.program, source, error) &&
                                        dataset_read(&b->measure_data, &phase->split, b->measure.program, source, error)));
 }
@@ -477,6 +577,9 @@ static bool first_weights(struct bench *b, struct rnet_error *error)
         return false;
     instance_new(&b->step_run, &b->step, &b->memory, b->pool, probe->training->seed);
     instance_new(&b->measure_run, &b->measure, &b->memory, b->pool, probe->training->seed);
+    for (int s = 0; s < SIDES; s++)
+        if (probe->sides[s])
+            instance_new(&b->side_runs[s], &b->sides[s], &b->memory, b->pool, probe->training->seed);
     return true;
 }
 
@@ -490,13 +593,11 @@ void set_clock(struct bench *b)
     b->clock = (struct scalar_context){.unit = b->probe->unit, .step = (double)b->probe->step, .steps = steps};
     b->clock.epoch = items > 0 ? (b->clock.step - 1) * batch / items : 0;
     b->clock.progress = fmin((b->clock.step - 1) / steps, 1);
-    b->position = (b->probe->step - 1) * (uint64_t)t->batch;
 }
 
-bool choose_batch(struct bench *b, struct rnet_error *error)
+static bool open_stream(struct bench *b, struct rnet_error *error)
 {
     const struct training *t = b->probe->training;
-    struct rnet_stream *stream;
 
     b->count = t->batch;
     if (!t->data)
@@ -505,39 +606,87 @@ bool choose_batch(struct bench *b, struct rnet_error *error)
         return rnet_fail(error, RNET_DATA, "batch is %" PRId64 ", and %s.%s has %" PRId64 " items", t->batch,
                          b->probe->phase->split.data, b->probe->phase->split.name, b->step_data.items);
     b->items = NEW_ARRAY(b->probe->arena, int64_t, t->batch);
-    stream = rnet_stream_new("batch", t->seed, b->step_data.items, t->lanes);
-    for (int64_t i = 0; i < t->batch; i++)
-        b->items[i] = rnet_stream_item(stream, b->position + (uint64_t)i);
-    rnet_stream_free(stream);
+    b->stream = rnet_stream_new("batch", t->seed, b->step_data.items, t->lanes);
     return true;
 }
 
-void give_batch(struct bench *b)
+void give_batch(struct bench *b, int64_t after)
 {
+    b->number = b->probe->step + (uint64_t)after;
+    b->position = (b->number - 1) * (uint64_t)b->count;
     if (!b->items)
         return;
+    for (int64_t i = 0; i < b->count; i++)
+        b->items[i] = rnet_stream_item(b->stream, b->position + (uint64_t)i);
     dataset_gather(&b->step_data, &b->step_run, b->items, b->count);
     dataset_gather(&b->measure_data, &b->measure_run, b->items, b->count);
+    for (int s = 0; s < SIDES; s++)
+        if (b->probe->sides[s])
+            dataset_gather(&b->measure_data, &b->side_runs[s], b->items, b->count);
 }
 
 void run_measure(struct bench *b)
 {
-    instance_run(&b->measure_run, b->position, b->probe->step, scalar_value, &b->clock);
+    instance_run(&b->measure_run, b->position, b->number, scalar_value, &b->clock);
+}
+
+void run_side(struct bench *b, enum side side)
+{
+    instance_run(&b->side_runs[side], b->position, b->number, scalar_value, &b->clock);
+}
+
+double side_number(struct bench *b, enum side side, const char *name)
+{
+    double mean = 0, value;
+
+    for (int64_t k = 0; k < b->probe->batches; k++) {
+        give_batch(b, k);
+        run_side(b, side);
+        if (!instance_output(&b->side_runs[side], name, &value))
+            bug("no output %s", name);
+        fold(&mean, value, 1 / (double)(k + 1));
+    }
+    return mean;
 }
 
 bool run_step(struct bench *b)
 {
-    return instance_run(&b->step_run, b->position, b->probe->step, scalar_value, &b->clock) != RNET_NONFINITE;
+    return instance_run(&b->step_run, b->position, b->number, scalar_value, &b->clock) != RNET_NONFINITE;
+}
+
+/* The batches before the step; the first is the step's own and stays the one at hand. */
+static void look_before(struct bench *b)
+{
+    struct probe *probe = b->probe;
+    double mean = 0, square = 0;
+
+    for (int64_t k = 0; k < probe->batches; k++) {
+        double loss, off;
+
+        give_batch(b, k);
+        run_measure(b);
+        take(b, false, k + 1);
+        measure_standards(b);
+        loss = objective_now(b);
+        probe->loss = k ? probe->loss : loss;
+        off = loss - mean;
+        mean += off / (double)(k + 1);
+        square += off * (loss - mean);
+    }
+    probe->mean_loss = mean;
+    probe->loss_error = probe->batches > 1 ? sqrt(square / (double)(probe->batches - 1) / (double)probe->batches) : NAN;
+    if (probe->batches > 1) {
+        give_batch(b, 0);
+        run_measure(b);
+    }
 }
 
 static void look(struct bench *b)
 {
     struct probe *probe = b->probe;
 
-    give_batch(b);
-    weights_before(b);
-    run_measure(b);
-    take(b, false);
+    keep_weights(b, false);
+    look_before(b);
     measure_noise(b);
     if (probe->options->noise)
         measure_noise_cost(b);
@@ -545,10 +694,20 @@ static void look(struct bench *b)
         measure_jacobian(b);
     if (probe->options->invariances)
         measure_invariances(b);
+    if (probe->sides[SIDE_LANDSCAPE])
+        measure_landscape(b);
+    give_batch(b, 0);
     probe->nonfinite = !run_step(b);
-    weights_after(b);
+    keep_weights(b, true);
     run_measure(b);
-    take(b, true);
+    probe->after = objective_now(b);
+    take(b, true, 1);
+    if (probe->shifts.count)
+        measure_shifts(b);
+    if (probe->sides[SIDE_CURVATURE])
+        measure_curvature(b);
+    if (probe->sides[SIDE_FISHER])
+        measure_fisher(b);
 }
 
 static void close_bench(struct bench *b)
@@ -557,6 +716,18 @@ static void close_bench(struct bench *b)
         instance_free(&b->step_run);
     if (b->measure_run.arena)
         instance_free(&b->measure_run);
+    for (int s = 0; s < SIDES; s++) {
+        if (b->side_runs[s].arena)
+            instance_free(&b->side_runs[s]);
+        compiled_release(&b->sides[s]);
+    }
+    for (int i = 0; i < b->probe->parameters.count; i++) {
+        free(b->before[i]);
+        free(b->after[i]);
+        free(b->gradients[i]);
+    }
+    if (b->stream)
+        rnet_stream_free(b->stream);
     dataset_free(&b->step_data);
     dataset_free(&b->measure_data);
     if (b->pool)
@@ -588,11 +759,16 @@ int probe_measure(struct probe *probe)
         step = store_find(source->store, STORED_STEP);
         probe->step = step ? (uint64_t) * (const int64_t *)step->data + 1 : 1;
     }
+    if (probe->options->at)
+        probe->step = (uint64_t)probe->options->at;
+    b.before = NEW_ARRAY(probe->arena, double *, probe->parameters.count + 1);
+    b.after = NEW_ARRAY(probe->arena, double *, probe->parameters.count + 1);
+    b.gradients = NEW_ARRAY(probe->arena, double *, probe->parameters.count + 1);
     if (!open_programs(&b, source, &error)) {
         status = complain_error(&error);
     } else {
         set_clock(&b);
-        if (!choose_batch(&b, &error) || !first_weights(&b, &error))
+        if (!open_stream(&b, &error) || !first_weights(&b, &error))
             status = complain_error(&error);
         else
             look(&b);

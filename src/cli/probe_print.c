@@ -69,12 +69,16 @@ static void print_parameters(const struct probe *probe)
 
     if (!probe->parameters.count)
         return;
-    printf("\n%-*s %5s %9s %9s %9s %9s %9s\n", width, "parameter", "line", "elements", "mean", "deviation", "gradient", "update");
+    printf("\n%-*s %5s %9s %9s %9s %9s%s %9s\n", width, "parameter", "line", "elements", "mean", "deviation", "gradient",
+           probe->batches > 1 ? "   of mean" : "", "update");
     for (int i = 0; i < probe->parameters.count; i++) {
         const struct probed *v = &probe->parameters.at[i];
 
-        printf("%-*s %5d %9" PRId64 " %9s %9s %9s %9s\n", width, v->name, v->line, ir_elements(v->tensor), number(probe, v->before.mean),
-               number(probe, v->before.deviation), number(probe, v->gradient ? v->before.gradient_norm : NAN), number(probe, v->update));
+        printf("%-*s %5d %9" PRId64 " %9s %9s %9s", width, v->name, v->line, ir_elements(v->tensor), number(probe, v->before.mean),
+               number(probe, v->before.deviation), number(probe, v->gradient ? v->before.gradient_norm : NAN));
+        if (probe->batches > 1)
+            printf(" %9s", number(probe, v->gradient ? v->before.mean_gradient_norm : NAN));
+        printf(" %9s\n", number(probe, v->update));
     }
 }
 
@@ -146,6 +150,9 @@ void print_probe(const struct probe *probe, const fault_list *faults)
         print_healthy(probe);
     printf("\nstep %" PRIu64 " of %s%s, %s; loss %.4g before it and %.4g after it, on the same batch\n", probe->step, phase_name(probe),
            batch_text(probe), probe->training->precision == IR_DOUBLE ? "f64" : "f32", probe->loss, probe->after);
+    if (probe->batches > 1)
+        printf("means over %" PRId64 " batches, steps %" PRIu64 " to %" PRIu64 ", before the step; loss %.4g +- %.1g; dead: in all of them\n", probe->batches,
+               probe->step, probe->step + (uint64_t)probe->batches - 1, probe->mean_loss, probe->loss_error);
     print_values(probe);
     print_parameters(probe);
     print_chain(probe);
@@ -158,6 +165,16 @@ void print_probe(const struct probe *probe, const fault_list *faults)
         print_invariances(probe);
     if (probe->options->smoothness)
         print_smoothness(probe);
+    if (probe->options->shift)
+        print_shifts(probe);
+    if (probe->options->bound)
+        print_standards(probe);
+    if (probe->options->curvature)
+        print_curvature(probe);
+    if (probe->options->fisher)
+        print_fisher(probe);
+    if (probe->options->landscape)
+        print_landscape(probe);
 }
 
 /* ---- JSON ---- */
@@ -208,6 +225,8 @@ static void json_probed(const struct probed *v, bool parameter, const char *join
     json_number("zeros", m->zeros);
     if (v->gradient)
         json_number("gradient_norm", m->gradient_norm);
+    if (v->gradient && parameter)
+        json_number("mean_gradient_norm", m->mean_gradient_norm);
     if (parameter)
         json_number("update", v->update);
     else if (!isnan(m->correlation))
@@ -221,6 +240,105 @@ static void json_probed(const struct probed *v, bool parameter, const char *join
         json_numbers("norm_by_step", m->by_step, v->tensor->axes[v->time]->extent);
         json_numbers("gradient_norm_by_step", m->gradient_by_step, v->tensor->axes[v->time]->extent);
     }
+    printf("}");
+}
+
+static void json_shifts(const struct probe *probe)
+{
+    printf(",\n  \"shift\": [");
+    for (int i = 0; i < probe->shifts.count; i++) {
+        const struct shift *s = &probe->shifts.at[i];
+
+        printf("%s\n    {\"parameter\": ", i ? "," : "");
+        json_string(probe->parameters.at[s->parameter].name);
+        printf(", \"layer\": %d", s->layer);
+        json_number("gradient", s->gradient);
+        json_number("moved", s->moved);
+        json_number("change", s->change);
+        json_number("cosine", s->cosine);
+        printf("}");
+    }
+    printf("]");
+}
+
+static void json_standards(const struct probe *probe)
+{
+    const char *joint = "";
+
+    printf(",\n  \"bound\": [");
+    for (int k = 0; k < probe->standards.count; k++) {
+        const struct standard *s = &probe->standards.at[k];
+
+        if (!is_standardised(s))
+            continue;
+        printf("%s\n    {\"equation\": ", joint);
+        joint = ",";
+        json_string(s->name);
+        printf(", \"line\": %d, \"over\": ", s->line);
+        json_string(standard_over(probe, s));
+        printf(", \"elements\": %" PRId64, s->elements);
+        json_number("held", s->straight);
+        json_number("mean", s->level);
+        json_number("along", s->along);
+        json_number("gradient", s->left);
+        json_number("off", s->worst);
+        printf("}");
+    }
+    printf("]");
+}
+
+static void json_curvature(const struct probe *probe)
+{
+    const struct curvature *c = &probe->curvature;
+
+    printf(",\n  \"curvature\": {\"products\": %d", c->products);
+    json_number("along_gradient", c->along_gradient);
+    json_number("along_step", c->along_step);
+    json_number("first", c->first);
+    json_number("second", c->second);
+    json_number("greatest", c->greatest);
+    json_number("greatest_error", c->greatest_error);
+    json_number("least", c->least);
+    json_number("least_error", c->least_error);
+    printf(", \"traces\": [");
+    for (int i = 0, k = 0; i < probe->parameters.count; i++) {
+        if (!is_trained(probe, i))
+            continue;
+        printf("%s\n    {\"parameter\": ", k++ ? "," : "");
+        json_string(probe->parameters.at[i].name);
+        json_number("trace", c->trace[i]);
+        json_number("error", c->trace_error[i]);
+        printf("}");
+    }
+    printf("]}");
+}
+
+static void json_fisher(const struct probe *probe)
+{
+    const struct fisher *f = &probe->fisher;
+
+    printf(",\n  \"fisher\": {\"parameter\": ");
+    json_string(probe->parameters.at[f->parameter].name);
+    printf(", \"natural\": %s", f->labels ? "false" : "true");
+    json_number("divergence", f->divergence);
+    json_number("form", f->form);
+    json_numbers("eigenvalues", f->eigenvalues, f->elements);
+    printf(",\n   \"matrix\": [");
+    for (int64_t i = 0; i < f->elements; i++) {
+        for (int64_t k = 0; k < f->elements; k++)
+            printf("%s%.9g", k ? ", " : i ? "],\n    [" : "[", f->matrix[i * f->elements + k]);
+    }
+    printf("]]}");
+}
+
+static void json_landscape(const struct probe *probe)
+{
+    const struct landscape *l = &probe->landscape;
+
+    printf(",\n  \"landscape\": {\"points\": %d", l->points);
+    json_number("reach", l->reach);
+    json_number("rough", l->rough);
+    json_numbers("loss", l->loss, (int64_t)l->points * l->points);
     printf("}");
 }
 
@@ -279,13 +397,25 @@ static void json_more(const struct probe *probe)
             printf("%s[%.9g, %.9g]", i ? ", " : "", probe->smooth.at[i].gradient, probe->smooth.at[i].smoothness);
         printf("]}");
     }
+    if (probe->options->shift)
+        json_shifts(probe);
+    if (probe->options->bound)
+        json_standards(probe);
+    if (probe->options->curvature)
+        json_curvature(probe);
+    if (probe->options->fisher)
+        json_fisher(probe);
+    if (probe->options->landscape)
+        json_landscape(probe);
 }
 
 void print_probe_json(const struct probe *probe, const fault_list *faults)
 {
     printf("{\"model\": ");
     json_string(phase_name(probe));
-    printf(", \"step\": %" PRIu64, probe->step);
+    printf(", \"step\": %" PRIu64 ", \"batches\": %" PRId64, probe->step, probe->batches);
+    json_number("mean_loss", probe->mean_loss);
+    json_number("loss_error", probe->loss_error);
     json_number("loss", probe->loss);
     json_number("loss_after", probe->after);
     printf(",\n  \"wrong\": [");

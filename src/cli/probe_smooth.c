@@ -10,17 +10,6 @@
 enum { POINTS = 4, FEWEST = 8 };
 #define EXPLAINED 0.7 /* of the variance, for a line to be one */
 
-/* Those that the step updates. */
-static bool is_trained(const struct bench *b, const struct probed *v)
-{
-    const struct ir_program *p = b->step.program;
-
-    for (int i = 0; i < p->updates.count; i++)
-        if (!strcmp(p->updates.at[i].leaf->name, v->name))
-            return true;
-    return false;
-}
-
 /* For each trained parameter its gradient, or its values; NULL for others. */
 static void collect(const struct bench *b, double **out, bool gradients)
 {
@@ -31,7 +20,7 @@ static void collect(const struct bench *b, double **out, bool gradients)
 
         free(out[i]);
         out[i] = NULL;
-        if (!is_trained(b, &probe->parameters.at[i]))
+        if (!is_trained(probe, i))
             continue;
         snprintf(name, sizeof name, "weight_gradient.%d", i);
         out[i] = gradients ? numbers_of(&b->measure_run, name) : weights_now(b, probe->parameters.at[i].tensor);
@@ -83,15 +72,10 @@ int measure_smoothness(struct bench *b)
         status = complain(RNET_FAILED, "out of memory");
     for (int64_t s = 1; s <= probe->options->smoothness && status == RNET_DONE; s++) {
         struct smooth_point point = {0};
-        struct rnet_error error;
 
         probe->step = first + (uint64_t)s;
         set_clock(b);
-        if (!choose_batch(b, &error)) {
-            status = complain_error(&error);
-            break;
-        }
-        give_batch(b);
+        give_batch(b, 0);
         run_measure(b);
         collect(b, gradient, true);
         collect(b, before, false);
