@@ -25,7 +25,7 @@ static const struct option_row {
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB | REPORT},
     {"csv", NULL, "lab: print each number that experiments record, as CSV; probe: the table; report: the numbers, and no page", LAB | PROBE | REPORT},
-    {"report", "FILE", "write a page with tables and figures, FILE.html", LAB},
+    {"report", "FILE", "write a page with tables and figures, FILE.html", LAB | PROBE},
     {"tensorboard", "DIR", "write a run's numbers as event files", REPORT},
     {"resume", NULL, "go on from the checkpoint in the folder of --out", TRAIN},
     {"watch", NULL, "look at gradients, updates and units now and then, log them, and say which rule is broken; no number depends on it", TRAIN},

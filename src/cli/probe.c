@@ -1,5 +1,6 @@
 /* probe.c: rnetc probe: what one step of training does to a net, and what is wrong with it. */
 #include "probe.h"
+#include "report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static const char *instruments(struct probe *probe)
 }
 
 static int probe_phase(struct options *options, struct unit *unit, const struct training *training, int block, int turn, int number,
-                       bool *wrong)
+                       struct text *page, bool *wrong)
 {
     struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .block = block, .turn = turn};
     fault_list faults = {0};
@@ -41,6 +42,8 @@ static int probe_phase(struct options *options, struct unit *unit, const struct 
         return status;
     probe_judge(&probe, &faults);
     *wrong |= faults.count > 0;
+    if (options->report)
+        probe_page(page, &probe, &faults);
     if (options->json) {
         printf("%s", number ? ",\n" : "[");
         print_probe_json(&probe, &faults);
@@ -99,6 +102,7 @@ int run_probe(struct options *options)
     struct unit *unit = program_read(options, &d);
     struct lower_options lowering = lower_options_of(options);
     int status = RNET_DONE, number = 0, only = -1;
+    struct text page = {0};
     bool wrong = false;
 
     if (!unit)
@@ -111,6 +115,10 @@ int run_probe(struct options *options)
         lowering.precision = IR_DOUBLE; /* differences of small changes */
     if (options->checkpoint && (status = block_of_checkpoint(options, &only)) != RNET_DONE)
         return status;
+    if (options->report) {
+        page_begin(&page, arena_printf(options->arena, "probe of %s", file_stem(options->arena, options->files.at[0])));
+        page_heading(&page, 1, arena_printf(options->arena, "Probe of %s", options->files.at[0]));
+    }
     for (int i = 0; i < unit_trainings(unit) && status == RNET_DONE; i++) {
         const struct training *training;
 
@@ -123,9 +131,18 @@ int run_probe(struct options *options)
         if (program_wrong(options, d) || !training)
             return RNET_SOURCE;
         for (int k = 0; k < training->phases.count && status == RNET_DONE; k++)
-            status = probe_phase(options, unit, training, i, k, number++, &wrong);
+            status = probe_phase(options, unit, training, i, k, number++, &page, &wrong);
     }
     if (options->json && number)
         puts("]");
+    if (options->report && status == RNET_DONE) {
+        const struct source *source = source_read(options->arena, options->files.at[0]);
+
+        page_heading(&page, 2, "Program");
+        page_source(&page, source ? source->text : "");
+        page_end(&page);
+        status = page_write(options->report, &page);
+    }
+    text_free(&page);
     return status == RNET_DONE && wrong ? RNET_FAILED : status;
 }

@@ -145,9 +145,9 @@ static void add_probe(struct text *out, struct arena *arena, const struct probe_
         points++;
     }
     if (points > 1) {
-        struct svg_curve curves[] = {{"95 %", 2, points, x, numbers + 3 * count, NULL, NULL},
-                                     {"median", 0, points, x, numbers + 2 * count, numbers, numbers + 4 * count},
-                                     {"5 %", 1, points, x, numbers + count, NULL, NULL}};
+        struct svg_curve curves[] = {{"95 %", 2, points, x, numbers + 3 * count, NULL, NULL, false},
+                                     {"median", 0, points, x, numbers + 2 * count, numbers, numbers + 4 * count, false},
+                                     {"5 %", 1, points, x, numbers + count, NULL, NULL, false}};
 
         curves[1].label = single ? files->name : "median";
         curves[1].low = single ? NULL : curves[1].low;

@@ -313,11 +313,11 @@ static void add_band(struct text *out, const struct svg_curve *c, const struct s
 
 static void add_line(struct text *out, const struct svg_curve *c, const struct svg_scale *x, const struct svg_scale *y)
 {
-    int apart = (c->count + MARKERS - 1) / MARKERS;
+    int apart = c->dots ? 1 : (c->count + MARKERS - 1) / MARKERS;
     bool on = false;
 
     text_addf(out, "<path class=\"l%d\" d=\"", c->style);
-    for (int i = 0; i < c->count; i++) {
+    for (int i = 0; i < c->count && !c->dots; i++) {
         bool here = seen(c, i, x, y);
 
         if (here)

@@ -1,4 +1,4 @@
-/* svg.h: figures as inline SVG: scales with ticks at 1, 2, 5, curves with bands, intervals, heat maps, histograms.
+/* svg.h: figures as inline SVG: scales with ticks at 1, 2, 5, curves with bands, intervals, heat maps, surfaces, histograms.
    Colours are classes that the page's style gives, s0 .. s5; a curve is told from the others by its dashes, its markers
    and the label at its end as well. Coordinates have one digit behind the point, so that the same numbers give the same
    bytes. */
@@ -26,6 +26,7 @@ struct svg_curve {
     int style, count;
     const double *x, *y;
     const double *low, *high; /* the band, or NULL */
+    bool dots;                /* a marker each, and no line */
 };
 struct svg_plot {
     const char *title, *x_label, *note; /* note: what the band is, or NULL */
@@ -53,6 +54,15 @@ struct svg_heat {
     double low, high;              /* of the shades */
 };
 void svg_heat(struct text *out, const struct svg_heat *heat);
+
+/* values[row * points + column], rows upwards; the outermost are `reach` from the middle, which is marked. */
+struct svg_surface {
+    const char *title, *note;
+    const double *values;
+    int points;
+    double reach;
+};
+void svg_surface(struct text *out, const struct svg_surface *surface);
 
 /* Bars of `counts`; earlier: an outline of the same bins, or NULL. */
 struct svg_bars {

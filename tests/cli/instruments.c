@@ -303,6 +303,39 @@ static void instruments_work_on_other_nets(void **state)
     leave_folder();
 }
 
+static int occurrences(const char *text, const char *part)
+{
+    int count = 0;
+
+    for (const char *at = text; (at = strstr(at, part)); at++)
+        count++;
+    return count;
+}
+
+static void a_page_has_a_picture_of_each(void **state)
+{
+    char *page;
+
+    (void)state;
+    enter_folder();
+    write_net(normalised, 24);
+    run_expecting(RNET_DONE, "rnetc probe net.rnet --shift --bound --curvature --fisher W --landscape 5 --smoothness 9 --report page.html");
+    page = read_file("page.html", NULL);
+    assert_int_equal(occurrences(page, "<rect class=\"heat\""), 25);
+    assert_true(occurrences(page, "<path class=\"contour\"") > 1);
+    assert_contains(page, "<title>1.152</title>"); /* the centre */
+    assert_contains(page, "<b>local smoothness along the steps</b>");
+    assert_contains(page, "<b>Fisher matrix, block of net.W</b>");
+    assert_contains(page, "<h3>Curvature</h3>");
+    assert_contains(page, "<td class=\"left\">net.y</td><td>13</td><td>batch</td><td>24</td>");
+    assert_contains(page, "<h3>Covariate shift</h3>");
+    assert_int_equal(occurrences(page, "<svg"), occurrences(page, "</svg>"));
+    assert_int_equal(occurrences(page, "<figure>"), occurrences(page, "</figure>"));
+    free(page);
+    run_expecting(RNET_FAILED, "rnetc probe net.rnet --report none/page.html");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +349,7 @@ int main(void)
         cmocka_unit_test(the_mean_of_two_batches_is_that_of_one_of_both),
         cmocka_unit_test(a_unit_that_lives_in_one_batch_is_not_dead),
         cmocka_unit_test(instruments_work_on_other_nets),
+        cmocka_unit_test(a_page_has_a_picture_of_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
