@@ -20,7 +20,8 @@ enum command_bit {
     BENCH = 1 << 20,
     AVERAGE = 1 << 11,
     PRUNE = 1 << 12,
-    COMPACT = 1 << 13
+    COMPACT = 1 << 13,
+    FOLD = 1 << 14
 };
 struct options {
     struct arena *arena;
@@ -120,6 +121,7 @@ int run_replay(struct options *options);
 int run_average(struct options *options);
 int run_prune(struct options *options);
 int run_compact(struct options *options);
+int run_fold(struct options *options);
 /* eval.c: the report of a train block with the parameters of options->checkpoint; say: what it is of, on stderr. */
 int evaluate_report(struct options *options, struct unit *unit, struct training *training, bool say, struct report_result *result);
 /* lab_print.c: the numbers that a comparison had, and by how much it is missed. */

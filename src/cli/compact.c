@@ -1,16 +1,18 @@
 /* compact.c: rnetc compact: units that make no difference are left out of the program and the checkpoint.
 
    What can go is found in the equations (axes.c), which numbers of the text give the axes their extents by trying (compact_source.c);
-   that the smaller program answers the same is looked at on its data (compact_check.c), else nothing is left. */
+   that the smaller program answers the same is looked at on its data (replaced.c), else nothing is left. */
 #include "compact.h"
 #include "surgery.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+/* What two sums of the same terms in another order may differ by, as a part of the norm of all answers: far above the rounding of doubles,
+   far below any unit that mattered. */
+#define ROUNDING 1e-9
 
 static const struct shrinking *shrinking_at(const struct compaction *c, const char *name, int axis)
 {
@@ -130,21 +132,9 @@ static int compact(struct compaction *c)
         return complain(RNET_FAILED, "%s: there is nothing that can be left out", c->options->files.at[0]);
     choose_positions(c);
     status = write_smaller(c);
-    return status == RNET_DONE ? compact_check(c) : status;
-}
-
-static int prepare_folder(struct compaction *c)
-{
-    const char *name = strrchr(c->options->files.at[0], '/'), *folder = c->options->out;
-
-    if (mkdir(folder, 0777) && errno != EEXIST)
-        return complain(RNET_FAILED, "%s: %s", folder, strerror(errno));
-    c->path = arena_printf(c->arena, "%s/%s", folder, name ? name + 1 : c->options->files.at[0]);
-    c->checkpoint = arena_printf(c->arena, "%s/checkpoint.safetensors", folder);
-    if (!access(c->path, F_OK) || !access(c->checkpoint, F_OK))
-        return complain(RNET_USAGE, "%s holds %s already; another --out keeps it", folder,
-                        access(c->path, F_OK) ? "a checkpoint" : "a program of that name");
-    return RNET_DONE;
+    c->replaced = (struct replaced){c->options, c->arena, c->axes, c->unit, c->checkpoint,
+                                    "something divides by the extent of an axis that shrinks, or numbers its places"};
+    return status == RNET_DONE ? replaced_check(&c->replaced, IR_DOUBLE, ROUNDING, true) : status;
 }
 
 int run_compact(struct options *options)
@@ -161,7 +151,7 @@ int run_compact(struct options *options)
     unit = program_read(options, &d);
     if (!unit)
         return RNET_SOURCE;
-    status = prepare_folder(&c);
+    status = surgery_folder(options, &c.path, &c.checkpoint);
     if (status != RNET_DONE)
         return status;
     if (!rnet_safetensors_read(options->checkpoint, &file, &error))
@@ -172,7 +162,7 @@ int run_compact(struct options *options)
         unlink(c.path);
         unlink(c.checkpoint);
     } else {
-        status = compact_measure(&c);
+        status = replaced_measure(&c.replaced, true);
         printf("program %s, checkpoint %s\n", c.path, c.checkpoint);
     }
     rnet_safetensors_free(&file);

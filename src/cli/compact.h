@@ -2,7 +2,7 @@
 #ifndef RNET_COMPACT_H
 #define RNET_COMPACT_H
 
-#include "axes.h"
+#include "replaced.h"
 
 /* A class of axes that is to shrink. */
 struct shrinking {
@@ -18,6 +18,7 @@ struct compaction {
     const char *path, *checkpoint; /* what is written */
     struct unit *unit;             /* of what is written */
     int changed;                   /* numbers of the text */
+    struct replaced replaced;
 };
 
 /* ---- compact_source.c ---- */
@@ -25,12 +26,5 @@ struct compaction {
 /* Finds the numbers of the text that give the shrinking axes their extents, by changing each and looking at what changes, and writes the
    program with smaller ones to c->path, files that it names still found; sets `given` and `unit`. */
 int compact_source(struct compaction *c);
-
-/* ---- compact_check.c ---- */
-
-/* The answers of both programs on their data, in double precision: RNET_FAILED if they differ by more than rounding. */
-int compact_check(struct compaction *c);
-/* Prints how long an evaluation and a step take before and after, and what the floating-point operations promise. */
-int compact_measure(struct compaction *c);
 
 #endif

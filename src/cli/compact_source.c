@@ -4,20 +4,13 @@
    smaller too, others do not, and a number at which a fixed axis changes, or a program that is wrong then, is left alone. So it does
    not matter how the extent is come by: a setting 2500, `let width = 2500`, 2 * width. */
 #include "compact.h"
+#include "edits.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct edit {
-    int begin, end; /* bytes of the text; equal: something is put in */
-    const char *text;
-};
-typedef LIST(struct edit) edit_list;
 struct literal {
     struct span span;
     int64_t value;
@@ -27,26 +20,11 @@ struct literal {
 struct rewriting {
     struct compaction *c;
     const struct source *source;
-    const char *folder; /* absolute, of the program */
     edit_list paths;
     LIST(struct literal) literals;
 };
 
 /* ---- the text ---- */
-
-static bool holds_string(const struct node *node)
-{
-    bool found = false;
-
-    if (!node)
-        return false;
-    found = node->kind == NODE_STRING || holds_string(node->a) || holds_string(node->b) || holds_string(node->c);
-    for (int i = 0; i < node->list.count && !found; i++)
-        found = holds_string(node->list.at[i]);
-    for (int i = 0; i < node->more.count && !found; i++)
-        found = holds_string(node->more.at[i]);
-    return found;
-}
 
 static void find_literals(struct rewriting *r, const struct node *node)
 {
@@ -63,58 +41,22 @@ static void find_literals(struct rewriting *r, const struct node *node)
         find_literals(r, node->more.at[i]);
 }
 
-/* The new file may stand in another folder: what is found from that of the old one gets its whole path. */
-static void find_paths(struct rewriting *r, const struct node *file)
-{
-    struct arena *arena = r->c->arena;
-
-    for (int i = 0; i < file->list.count; i++) {
-        const struct node *item = file->list.at[i];
-
-        if (item->kind == NODE_USE && item->flag && item->name[0] != '/')
-            list_add(arena, r->paths,
-                     (struct edit){item->span.begin, item->span.end, arena_printf(arena, "use \"%s/%s\"", r->folder, item->name)});
-        if (item->kind != NODE_DATA || item->flag)
-            continue;
-        if (item->b && item->b->text[0] != '/')
-            list_add(arena, r->paths,
-                     (struct edit){item->b->span.begin, item->b->span.end, arena_printf(arena, "\"%s/%s\"", r->folder, item->b->text)});
-        else if (!item->b && holds_string(item->a))
-            list_add(arena, r->paths, (struct edit){item->name_span.end, item->name_span.end, arena_printf(arena, " in \"%s\"", r->folder)});
-    }
-}
-
-static int by_place(const void *a, const void *b)
-{
-    return ((const struct edit *)a)->begin - ((const struct edit *)b)->begin;
-}
-
 static int write_text(struct rewriting *r, const char *path, const edit_list *numbers)
 {
     struct arena *scratch = arena_new();
-    edit_list all = {0};
     struct text text = {0};
-    int at = 0;
-    FILE *file = fopen(path, "w");
-    bool fine;
+    edit_list all = {0};
+    int status;
 
     for (int i = 0; i < r->paths.count; i++)
         list_add(scratch, all, r->paths.at[i]);
     for (int i = 0; i < numbers->count; i++)
         list_add(scratch, all, numbers->at[i]);
-    if (all.count)
-        qsort(all.at, (size_t)all.count, sizeof *all.at, by_place);
-    for (int i = 0; i < all.count; i++) {
-        text_add_slice(&text, r->source->text + at, (size_t)(all.at[i].begin - at));
-        text_add(&text, all.at[i].text);
-        at = all.at[i].end;
-    }
-    text_add(&text, r->source->text + at);
-    fine = file && fputs(text.data, file) >= 0;
-    fine = file && fclose(file) == 0 && fine;
+    edits_apply(&text, r->source, 0, r->source->size, &all);
+    status = edits_write(path, &text);
     text_free(&text);
     arena_free(scratch);
-    return fine ? RNET_DONE : complain(RNET_FAILED, "%s: %s", path, strerror(errno));
+    return status;
 }
 
 static struct edit number_edit(struct arena *arena, const struct literal *literal, int64_t less)
@@ -264,18 +206,17 @@ int compact_source(struct compaction *c)
 {
     struct rewriting r = {.c = c, .source = source_read(c->arena, c->options->files.at[0])};
     struct node *tree = r.source ? parse(c->arena, r.source, diagnostics_new(c->arena)) : NULL;
-    char absolute[PATH_MAX];
-    const char *slash = strrchr(c->options->files.at[0], '/');
+    const char *folder;
     edit_list numbers = {0};
     struct map *extents;
     int status;
 
     if (!tree)
         return complain(RNET_SOURCE, "%s: cannot be read", c->options->files.at[0]);
-    if (!realpath(slash ? arena_slice(c->arena, c->options->files.at[0], (size_t)(slash - c->options->files.at[0]) + 1) : ".", absolute))
-        return complain(RNET_FAILED, "%s: %s", c->options->files.at[0], strerror(errno));
-    r.folder = absolute;
-    find_paths(&r, tree);
+    folder = edits_folder(c->arena, c->options->files.at[0]);
+    if (!folder)
+        return RNET_FAILED;
+    edits_of_paths(c->arena, tree, folder, &r.paths);
     find_literals(&r, tree);
     status = try_literals(&r);
     if (status != RNET_DONE)

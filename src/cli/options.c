@@ -14,13 +14,13 @@ static const struct option_row {
     const char *name, *value, *help;
     int commands; /* that take it */
 } rows[] = {
-    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE | COMPACT | REPORT},
+    {"set", "NAME=VALUE", "give a `let` of the program another value; may be repeated", PROGRAMS | PRUNE | COMPACT | FOLD | REPORT},
     {"sweep", "NAME=V1,V2", "a run for each value of a `let`, or `seed=1..5`; may be repeated; ends with a table", TRAIN},
-    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY | PRUNE | COMPACT},
+    {"threads", "N", "threads to compute with (default: all cores); no number depends on it", RUNS | REPLAY | PRUNE | COMPACT | FOLD},
     {"seed", "N", "seed of every random draw (default: `let seed` of the program, else 0)", TRAIN | EVAL | PREDICT | GRADCHECK | LAB | PROBE | BENCH | REPORT},
     {"steps", "N", "stop after this many steps", TRAIN},
-    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; report: the page; average, prune: the file; compact: a folder",
-     TRAIN | PREDICT | LAB | AVERAGE | PRUNE | COMPACT | REPORT},
+    {"out", "PATH", "train: folder for the checkpoint and the log; predict: a .npy (one output) or .safetensors file; lab: folder of finished runs; report: the page; average, prune: the file; compact, fold: a folder",
+     TRAIN | PREDICT | LAB | AVERAGE | PRUNE | COMPACT | FOLD | REPORT},
     {"fresh", NULL, "lab: make finished runs of experiments again; replay: begin at the first step, not at the checkpoint", LAB | REPLAY},
     {"quick", NULL, "leave out what wants training, but for experiments with `quick = true`", LAB},
     {"seeds", "N", "so many seeds in every experiment", LAB | REPORT},
@@ -31,7 +31,7 @@ static const struct option_row {
     {"watch", NULL, "look at gradients, updates and units now and then, log them, and say which rule is broken; no number depends on it", TRAIN},
     {"init", "FILE", "start from the parameters in this safetensors file", TRAIN},
     {"precision", "f32|f64", "number format to compute in", RUNS | EXPLAIN | REPORT},
-    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | COMPACT | PROBE},
+    {"checkpoint", "FILE", "the safetensors file with the parameters", EVAL | PREDICT | PRUNE | COMPACT | FOLD | PROBE},
     {"batch", "N", "samples to look at (gradcheck: default 4; probe: as the program says)", GRADCHECK | PROBE},
     {"jacobian", "NAME", "singular values of the answer's derivative by this equation", PROBE},
     {"invariances", NULL, "try which scalings and shifts of parameters leave the answer or the loss as it is (in f64)", PROBE},
@@ -59,11 +59,11 @@ static const struct option_row {
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
     {"in-place", NULL, "rewrite the files", FMT},
     {"compare", NULL, "only name the files that are not in canonical form", FMT},
-    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | COMPACT | REPORT},
+    {"color", "WHEN", "auto, always or never", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | COMPACT | FOLD | REPORT},
     {"share", "PART", "which part becomes 0, from 0 to 1", PRUNE},
     {"by", "WHAT", "magnitude (default): the smallest numbers; unit: whole units", PRUNE},
     {"params", "SELECTOR", "weights (default), biases, params, or a pattern of names: \"net.*.W\"", PRUNE},
-    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | COMPACT | REPORT},
+    {"help", NULL, "this text", PROGRAMS | FMT | DOC | REPLAY | AVERAGE | PRUNE | COMPACT | FOLD | REPORT},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 

@@ -1,8 +1,11 @@
 /* surgery.c: checkpoints as numbers by name. */
 #include "surgery.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int64_t tensor_count(const struct rnet_tensor *tensor)
 {
@@ -69,4 +72,18 @@ int write_checkpoint(const char *path, const struct rnet_safetensors *file, cons
     done = rnet_safetensors_write(path, file->tensors, file->count, pairs.at, pairs.count, &error);
     arena_free(arena);
     return done ? RNET_DONE : complain_error(&error);
+}
+
+int surgery_folder(const struct options *options, const char **program, const char **checkpoint)
+{
+    const char *name = strrchr(options->files.at[0], '/'), *folder = options->out;
+
+    if (mkdir(folder, 0777) && errno != EEXIST)
+        return complain(RNET_FAILED, "%s: %s", folder, strerror(errno));
+    *program = arena_printf(options->arena, "%s/%s", folder, name ? name + 1 : options->files.at[0]);
+    *checkpoint = arena_printf(options->arena, "%s/checkpoint.safetensors", folder);
+    if (!access(*program, F_OK) || !access(*checkpoint, F_OK))
+        return complain(RNET_USAGE, "%s holds %s already; another --out keeps it", folder,
+                        access(*program, F_OK) ? "a checkpoint" : "a program of that name");
+    return RNET_DONE;
 }

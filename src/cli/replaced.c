@@ -1,5 +1,5 @@
-/* compact_check.c: a program and what `rnetc compact` made of it, side by side: answers and times. */
-#include "compact.h"
+/* replaced.c: a program and what `rnetc compact` or `rnetc fold` made of it, side by side: answers and times. */
+#include "replaced.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What two sums of the same terms in another order may differ by, as a part of the norm of all answers: far above the rounding of doubles,
-   far below any unit that mattered. */
-#define ROUNDING 1e-9
 enum { REPETITIONS = 12 };
 
 struct running {
@@ -104,10 +101,19 @@ static bool add_outputs(const struct running *a, const struct running *b, struct
     return true;
 }
 
-static int compare_model(struct compaction *c, const char *model, uint64_t seed, struct rnet_pool *pool)
+struct comparison_of {
+    const struct replaced *r;
+    struct rnet_pool *pool;
+    int precision;
+    double most;
+    bool say;
+};
+
+static int compare_model(const struct comparison_of *of, const char *model, uint64_t seed)
 {
-    struct lower_options lowering = lower_options_of(c->options);
-    struct diagnostics *d = diagnostics_new(c->arena);
+    const struct replaced *r = of->r;
+    struct lower_options lowering = lower_options_of(r->options);
+    struct diagnostics *d = diagnostics_new(r->arena);
     struct prediction *old, *new;
     struct running a = {0}, b = {0};
     struct difference difference = {0};
@@ -115,13 +121,13 @@ static int compare_model(struct compaction *c, const char *model, uint64_t seed,
     int status = RNET_DONE;
     double part;
 
-    lowering.precision = IR_DOUBLE;
-    old = lower_prediction(c->axes->unit, model, lowering, d);
-    new = lower_prediction(c->unit, model, lowering, d);
-    if (program_wrong(c->options, d) || !old || !new)
+    lowering.precision = of->precision;
+    old = lower_prediction(r->axes->unit, model, lowering, d);
+    new = lower_prediction(r->unit, model, lowering, d);
+    if (program_wrong(r->options, d) || !old || !new)
         return RNET_SOURCE;
-    if (!running_new(&a, c->options, c->axes->unit, old->program, &old->split, c->options->checkpoint, seed, pool, &error) ||
-        !running_new(&b, c->options, c->unit, new->program, &new->split, c->checkpoint, seed, pool, &error))
+    if (!running_new(&a, r->options, r->axes->unit, old->program, &old->split, r->options->checkpoint, seed, of->pool, &error) ||
+        !running_new(&b, r->options, r->unit, new->program, &new->split, r->checkpoint, seed, of->pool, &error))
         status = complain_error(&error);
     for (int64_t first = 0; status == RNET_DONE && (first < a.data.items || !first); first += old->batch) {
         run_at(&a, first, old->batch);
@@ -130,33 +136,32 @@ static int compare_model(struct compaction *c, const char *model, uint64_t seed,
             status = complain(RNET_FAILED, "%s answers in another shape", model);
     }
     part = difference.norm > 0 ? sqrt(difference.square / difference.norm) : sqrt(difference.square);
-    if (status == RNET_DONE)
-        printf("%s: %" PRId64 " answers on %" PRId64 " items of %s.%s differ by %.2g of their norm, at most %.2g (in double precision)\n",
+    if (status == RNET_DONE && of->say)
+        printf("%s: %" PRId64 " answers on %" PRId64 " items of %s.%s differ by %.2g of their norm, at most %.2g (in %s precision)\n",
                model, difference.numbers, a.data.items, old->split.data ? old->split.data : "no data",
-               old->split.data ? old->split.name : "", part, difference.most);
-    if (status == RNET_DONE && !(part <= ROUNDING))
-        status = complain(RNET_FAILED, "%s: the smaller program does not answer the same: something divides by the extent of an axis that "
-                          "shrinks, or numbers its places; nothing is left", model);
+               old->split.data ? old->split.name : "", part, difference.most, of->precision == IR_DOUBLE ? "double" : "single");
+    if (status == RNET_DONE && !(part <= of->most))
+        status = complain(RNET_FAILED, "%s: the answers differ by %.2g of their norm: %s; nothing is left", model, part, r->failing);
     running_free(&a);
     running_free(&b);
     return status;
 }
 
-int compact_check(struct compaction *c)
+int replaced_check(const struct replaced *r, int precision, double most, bool say)
 {
-    struct rnet_pool *pool = rnet_pool_new(c->options->threads);
-    struct map *seen = map_new(c->arena);
+    struct comparison_of of = {r, rnet_pool_new(r->options->threads), precision, most, say};
+    struct map *seen = map_new(r->arena);
     int status = RNET_DONE;
 
-    for (int i = 0; i < c->axes->trainings.count && status == RNET_DONE; i++) {
-        struct training *training = c->axes->trainings.at[i];
+    for (int i = 0; i < r->axes->trainings.count && status == RNET_DONE; i++) {
+        struct training *training = r->axes->trainings.at[i];
 
         if (map_get(seen, training->model))
             continue;
         map_put(seen, training->model, training);
-        status = compare_model(c, training->model, training->seed, pool);
+        status = compare_model(&of, training->model, training->seed);
     }
-    rnet_pool_free(pool);
+    rnet_pool_free(of.pool);
     return status;
 }
 
@@ -193,7 +198,7 @@ static void print_speed(const char *what, struct running *a, struct running *b, 
            1e3 * before, 1e3 * after, before / after, a->flops, b->flops, a->flops / b->flops);
 }
 
-static int measure_one(struct compaction *c, int number, bool step, struct rnet_pool *pool)
+static int measure_one(const struct replaced *c, int number, bool step, struct rnet_pool *pool)
 {
     struct diagnostics *d = diagnostics_new(c->arena);
     struct training *old = lower_training(c->axes->unit, number, lower_options_of(c->options), d);
@@ -220,14 +225,14 @@ static int measure_one(struct compaction *c, int number, bool step, struct rnet_
     return RNET_DONE;
 }
 
-int compact_measure(struct compaction *c)
+int replaced_measure(const struct replaced *r, bool steps)
 {
-    struct rnet_pool *pool = rnet_pool_new(c->options->threads);
+    struct rnet_pool *pool = rnet_pool_new(r->options->threads);
     int status = RNET_DONE;
 
-    for (int i = 0; i < c->axes->trainings.count && status == RNET_DONE; i++)
-        for (int step = 0; step < 2 && status == RNET_DONE; step++)
-            status = measure_one(c, i, step == 1, pool);
+    for (int i = 0; i < r->axes->trainings.count && status == RNET_DONE; i++)
+        for (int step = 0; step < (steps ? 2 : 1) && status == RNET_DONE; step++)
+            status = measure_one(r, i, step == 1, pool);
     rnet_pool_free(pool);
     return status;
 }
