@@ -85,6 +85,7 @@ struct use {
     LIST(const char *) paths;
     bool normaliser;             /* of one value it makes another of the same shape, and sums nothing with its parameters */
     bool folded;
+    const char *obstacle;        /* why the text cannot do without it, or NULL */
     const char *why;             /* why it stays */
 };
 struct folding {
@@ -99,12 +100,12 @@ struct folding {
 };
 /* Reads axes->answers; the uses, from the outside inwards. */
 void fold_find_uses(struct folding *f);
-/* Changes the numbers; marks the uses that are folded. A use with `why` is left alone. */
+/* Changes the numbers; marks the uses that are folded. */
 void fold_uses(struct folding *f);
 
 /* ---- fold_source.c ---- */
 
-/* Marks uses that the text cannot do without. requires: before fold_uses. */
+/* Finds the obstacles. requires: before fold_uses. */
 int fold_plan_source(struct folding *f);
 /* Writes the text without the uses that are folded. */
 int fold_write_source(struct folding *f);

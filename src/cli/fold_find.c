@@ -332,6 +332,8 @@ static void fold_use(struct folding *f, struct use *use)
     }
     for (int i = 0; i < use->paths.count && !use->why; i++)
         use->why = fold_place(f, use, use->paths.at[i], &undo, &any);
+    if (!use->why && any)
+        use->why = use->obstacle;
     use->folded = !use->why && any;
     f->folded += use->folded;
     if (!use->why)

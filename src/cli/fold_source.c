@@ -170,7 +170,7 @@ int fold_plan_source(struct folding *f)
     if (!begin(&r, f))
         return complain(RNET_SOURCE, "%s: cannot be read", f->options->files.at[0]);
     for (int i = 0; i < f->uses.count; i++)
-        f->uses.at[i]->why = obstacle(&r, f->uses.at[i]);
+        f->uses.at[i]->obstacle = obstacle(&r, f->uses.at[i]);
     return RNET_DONE;
 }
 

@@ -195,7 +195,8 @@ static void what_cannot_be_folded_is_refused(void **state)
     (void)state;
     refuses("", "|> flatten |> linear(6) |> batch_norm |> relu |> dense(3)", "could take the shift: it wants a bias");
     refuses("", "|> residual(|> conv2d(2) |> relu) |> batch_norm |> relu |> flatten |> dense(3)", "is read elsewhere too; behind it: max stands between it and the product");
-    refuses("", "|> flatten |> residual(|> batch_norm) |> dense(3)", "it is a layer value by itself");
+    refuses("layer held(x[i]; norm: layer) -> y[o: 5] { y = x |> dense(5) |> norm }\n", "|> flatten |> held(|> batch_norm) |> dense(3)",
+            "it is a layer value by itself");
     refuses("", "|> flatten |> dense(3)", "there is no layer that can be folded");
     refuses("layer twice(x[i]) -> y[o: 5] {\n    same = |> dense(5)\n    a = same(x)\n    b = a |> batch_norm\n    y = b + same(x + 1)\n}\n",
             "|> flatten |> twice |> relu |> dense(3)", "is read elsewhere too");
