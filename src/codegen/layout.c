@@ -537,9 +537,10 @@ void plan_followers(struct emitter *e, const struct ir_kernel *kernel, int64_t p
 {
     *plan = (struct kernel_plan){.kernel = kernel, .columns = true, .parts = parts, .lanes = LANES};
     plan->along = kernel->parallel.at[kernel->parallel.count - 1];
-    plan->count = kernel->stages.count - 1;
+    int first = product_stage(kernel) + 1;
+    plan->count = kernel->stages.count - first;
     plan->stages = NEW_ARRAY(e->arena, struct stage_plan, plan->count + 1);
     for (int i = 0; i < plan->count; i++)
-        plan_loops(e, plan, kernel->stages.at[i + 1], &plan->stages[i]);
+        plan_loops(e, plan, kernel->stages.at[first + i], &plan->stages[i]);
     plan_equations(e, plan);
 }

@@ -215,9 +215,17 @@ static void emit_first_step(struct emitter *e, const struct ir_kernel *kernel, c
 bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions)
 {
     enum ir_storage storage = e->program->precision == IR_SINGLE ? IR_F32 : IR_F64;
-    struct ir_tensor *t = kernel->stages.at[0]->equations.at[0];
+    struct ir_tensor *t = kernel->stages.at[product_stage(kernel)]->equations.at[0];
     struct product product;
+    struct window_product window;
 
+    if (kernel->kind == IR_TILE_KERNEL && !product_match(e->program, t, &product) &&
+        window_match(e->program, t, &window)) {
+        e->kernel = kernel;
+        emit_windows(e, &window, t, functions);
+        e->kernel = NULL;
+        return true;
+    }
     if (!product_match(e->program, t, &product) || t->storage != storage || !stored_so(&product, storage))
         return false;
     e->kernel = kernel;

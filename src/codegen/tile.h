@@ -59,6 +59,10 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
    packed. Brings a line of what is wanted later into the second cache with each k: those at ahead + k * ahead_k. */
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
+/* void tile(k, segments, p, p_k, p_segment, q, q_k, c, c_row, add, scale): the same over `segments` runs of k, of which each
+   begins p_segment behind the one before in P, and where that ended in Q. Rows of P are p_row bytes apart. */
+LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type);
+LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
    numbers; lanes behind rows are not written. Distances in bytes. */
 void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
@@ -90,6 +94,11 @@ void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_f
 void emit_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
                 part_functions *functions);
 
+/* ---- window.c, window_pack.c ---- */
+
+void emit_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
+                  part_functions *functions);
+
 /* ---- tile_follow.c ---- */
 
 struct range {
@@ -103,6 +112,8 @@ struct follow {
     int64_t most_columns;
     LLVMValueRef block;
     int64_t block_row;
+    LLVMValueRef first; /* over windows: the number of the first row's first element in C, and the distance between rows */
+    int64_t row_elements;
 };
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
 

@@ -85,7 +85,8 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
     const struct ir_index *along = t->axes[t->rank - 1];
     int rows = e->rows.count;
     V row = loop_open(e, follow->rows.first, follow->rows.end, 1);
-    V element = plus(e, first_of_batch(e, product, follow->batch), times(e, row, product->ldc)), block = NULL;
+    V first = follow->first ? follow->first : first_of_batch(e, product, follow->batch), block = NULL;
+    V element = plus(e, first, times(e, row, follow->first ? follow->row_elements : product->ldc));
 
     bind_row(e, t, element);
     emit_rows_of_draws(e, follow->plan, &follow->columns, follow->most_columns);

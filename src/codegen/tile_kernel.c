@@ -117,12 +117,12 @@ static V hidden(struct emitter *e, V v)
     return LLVMBuildCall2(e->builder, function, nothing, &v, 1, "");
 }
 
-/* The last block: sums to C. */
+/* The last block: sums to C. c: the number of the argument that is C, behind it come c_row, add and scale. */
 static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums,
-                       bool add)
+                       unsigned c, bool add)
 {
     int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
-    V row = argument(e, 5), scale = spread(e, vector, argument(e, 8));
+    V row = argument(e, c), scale = spread(e, vector, argument(e, c + 3));
 
     for (int i = 0; i < height; i++) {
         for (int j = 0; j < vectors; j++) {
@@ -132,9 +132,22 @@ static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, 
                       : LLVMBuildFMul(e->builder, sum, scale, "");
             LLVMSetAlignment(LLVMBuildStore(e->builder, sum, at), (unsigned)bytes);
         }
-        row = offset_pointer(e, row, argument(e, 6));
+        row = offset_pointer(e, row, argument(e, c + 1));
     }
     LLVMBuildRetVoid(e->builder);
+}
+
+static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums,
+                         unsigned c)
+{
+    LLVMBasicBlockRef fresh = block_of(e), more = block_of(e);
+    V add = LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, c + 2), whole_like(e->i64, 0), "");
+
+    LLVMBuildCondBr(e->builder, add, more, fresh);
+    LLVMPositionBuilderAtEnd(e->builder, fresh);
+    store_tile(e, type, vector, height, vectors, sums, c, false);
+    LLVMPositionBuilderAtEnd(e->builder, more);
+    store_tile(e, type, vector, height, vectors, sums, c, true);
 }
 
 static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors)
@@ -147,7 +160,7 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
     V bs[MOST_VECTORS];
 
     body_open(e, function);
-    LLVMBasicBlockRef loop = block_of(e), done = block_of(e), fresh = block_of(e), more = block_of(e);
+    LLVMBasicBlockRef loop = block_of(e), done = block_of(e);
     V p_row = argument(e, 2), p_k = argument(e, 3), start = argument(e, 1), stepped[MOST_HEIGHT];
     for (int i = 0; i < pointers; i++) {
         next[i] = start;
@@ -196,12 +209,79 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
     LLVMAddIncoming(ahead, (V[]){argument(e, 9), offset_pointer(e, ahead, argument(e, 10))}, from, 2);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, whole_like(e->i64, 0), ""), loop, done);
     LLVMPositionBuilderAtEnd(e->builder, done);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 7), whole_like(e->i64, 0), ""), more,
-                    fresh);
-    LLVMPositionBuilderAtEnd(e->builder, fresh);
-    store_tile(e, type, vector, height, vectors, next, false);
-    LLVMPositionBuilderAtEnd(e->builder, more);
-    store_tile(e, type, vector, height, vectors, next, true);
+    store_or_add(e, type, vector, height, vectors, next, 5);
+}
+
+/* ---- a tile over windows ---- */
+
+LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type)
+{
+    LLVMTypeRef types[] = {e->i64, e->i64,     e->pointer, e->i64, e->i64, e->pointer,
+                           e->i64, e->pointer, e->i64,     e->i64, type};
+
+    return LLVMFunctionType(e->nothing, types, 11, false);
+}
+
+V window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row)
+{
+    const char *name = arena_printf(e->arena, "window_%c_%d_%d_%lld", suffix_of(e, plan->type), height, plan->vectors,
+                                    (long long)p_row);
+
+    return runtime_function(e, name, window_tile_type(e, plan->type));
+}
+
+/* Two loops, segments of k; all rows from one pointer. */
+static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int64_t p_row)
+{
+    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), count = height * vectors;
+    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
+    int64_t bytes = type == e->f32 ? 4 : 8;
+    V outer[MOST_HEIGHT * MOST_VECTORS], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS];
+    V bs[MOST_VECTORS], zero = LLVMConstNull(vector), one = whole_like(e->i64, 1), none = whole_like(e->i64, 0);
+
+    body_open(e, function);
+    LLVMBasicBlockRef segment = block_of(e), loop = block_of(e), ended = block_of(e), done = block_of(e);
+    LLVMBasicBlockRef before = e->block, begins[] = {before, ended}, steps[] = {segment, loop};
+    LLVMBuildBr(e->builder, segment);
+    LLVMPositionBuilderAtEnd(e->builder, segment);
+    V segments = LLVMBuildPhi(e->builder, e->i64, ""), p_segment = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q_segment = LLVMBuildPhi(e->builder, e->pointer, "");
+    for (int i = 0; i < count; i++)
+        outer[i] = LLVMBuildPhi(e->builder, vector, "");
+    LLVMBuildBr(e->builder, loop);
+    LLVMPositionBuilderAtEnd(e->builder, loop);
+    V left = LLVMBuildPhi(e->builder, e->i64, ""), p = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q = LLVMBuildPhi(e->builder, e->pointer, "");
+    for (int i = 0; i < count; i++)
+        sums[i] = LLVMBuildPhi(e->builder, vector, "");
+    for (int j = 0; j < vectors; j++)
+        bs[j] = load_vector(e, vector, offset_constant(e, q, j * lanes * bytes), bytes);
+    for (int i = 0; i < height; i++) {
+        V a = LLVMBuildLoad2(e->builder, type, offset_constant(e, p, i * p_row), "");
+        LLVMSetAlignment(a, (unsigned)bytes);
+        a = spread(e, vector, a);
+        for (int j = 0; j < vectors; j++)
+            next[i * vectors + j] = multiply_add(e, a, bs[j], sums[i * vectors + j]);
+    }
+    V less = LLVMBuildSub(e->builder, left, one, "");
+    V p_next = offset_pointer(e, p, argument(e, 3)), q_next = offset_pointer(e, q, argument(e, 6));
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, none, ""), loop, ended);
+    LLVMAddIncoming(left, (V[]){argument(e, 0), less}, steps, 2);
+    LLVMAddIncoming(p, (V[]){p_segment, p_next}, steps, 2);
+    LLVMAddIncoming(q, (V[]){q_segment, q_next}, steps, 2);
+    LLVMPositionBuilderAtEnd(e->builder, ended);
+    V fewer = LLVMBuildSub(e->builder, segments, one, "");
+    V p_after = offset_pointer(e, p_segment, argument(e, 4));
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, fewer, none, ""), segment, done);
+    LLVMAddIncoming(segments, (V[]){argument(e, 1), fewer}, begins, 2);
+    LLVMAddIncoming(p_segment, (V[]){argument(e, 2), p_after}, begins, 2);
+    LLVMAddIncoming(q_segment, (V[]){argument(e, 5), q_next}, begins, 2);
+    for (int i = 0; i < count; i++) {
+        LLVMAddIncoming(sums[i], (V[]){outer[i], next[i]}, steps, 2);
+        LLVMAddIncoming(outer[i], (V[]){zero, next[i]}, begins, 2);
+    }
+    LLVMPositionBuilderAtEnd(e->builder, done);
+    store_or_add(e, type, vector, height, vectors, next, 7);
 }
 
 /* ---- turning a square about ---- */
@@ -273,14 +353,21 @@ bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, rest;
     int height, vectors;
+    long long p_row;
 
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
         emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
         return true;
     }
-    if (sscanf(name, "tile_%c_%d_%d%c", &suffix, &height, &vectors, &rest) != 3 || height > MOST_HEIGHT ||
+    bool windows = sscanf(name, "window_%c_%d_%d_%lld%c", &suffix, &height, &vectors, &p_row, &rest) == 4;
+    if ((!windows && sscanf(name, "tile_%c_%d_%d%c", &suffix, &height, &vectors, &rest) != 3) || height > MOST_HEIGHT ||
         vectors > MOST_VECTORS)
         return false;
+    if (windows) {
+        LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
+        emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, height, vectors, p_row);
+        return true;
+    }
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
     emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors);
     return true;

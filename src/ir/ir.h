@@ -199,7 +199,9 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    their equations have for it, neither parallel nor inner: fixed while the kernel runs. (NULL outside.)
    SCATTER: one scatter equation. OPAQUE: one opaque tensor. Their parallel and stages are empty but for the equation.
    PRODUCT: one stage with one equation that product_match accepts, lowered to BLAS; parallel = its outputs, inner = what it
-   reduces. TILE: the same, lowered to register tiles; further stages have no inner indices. */
+   reduces. TILE: the same (or window_match accepts it), lowered to register tiles; further stages have no inner indices. Of a
+   product over windows a stage may stand before it, with one local map that the product alone reads: the frame, made as it is
+   wanted. Its stage's inner indices are its axes, which are nobody else's. */
 enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL, IR_SCATTER_KERNEL, IR_OPAQUE_KERNEL, IR_TILE_KERNEL };
 struct ir_stage {
     LIST(struct ir_index *) inner;

@@ -3,7 +3,7 @@
 #include "verify.h"
 
 /* What ir.h calls a map, an inner reduction, a reduction in parts; a scatter or an opaque tensor. */
-enum role { NOT_PLACED, A_MAP, INNER_REDUCTION, REDUCTION_IN_PARTS, ALONE };
+enum role { NOT_PLACED, A_MAP, A_FRAME, INNER_REDUCTION, REDUCTION_IN_PARTS, ALONE };
 struct placed {
     enum role role;
     int kernel, stage, position;
@@ -104,17 +104,39 @@ static bool check_time(struct verifier *v, const struct ir_kernel *kernel, const
     return true;
 }
 
-/* A sum parallel over its outputs; in a tile kernel stages without loops may follow. */
+/* Has the stage the frame of a product over windows? */
+static bool has_frame(const struct ir_kernel *kernel, const struct ir_stage *stage)
+{
+    return kernel->kind == IR_TILE_KERNEL && kernel->stages.count > 1 && stage == kernel->stages.at[0] &&
+           stage->equations.count == 1 && stage->equations.at[0]->kind == IR_EQUATION &&
+           stage->equations.at[0]->reduction == IR_MAP;
+}
+
+static bool check_frame(struct verifier *v, const struct ir_kernel *kernel)
+{
+    const struct ir_stage *stage = kernel->stages.at[0];
+    const struct ir_tensor *t = stage->equations.at[0];
+
+    if (stage->inner.count != t->rank || count_in(t->axes, t->rank, stage->inner.at, stage->inner.count) != t->rank ||
+        count_in(t->axes, t->rank, kernel->parallel.at, kernel->parallel.count) || t->region != IR_LOCAL)
+        return broken(v, "kernel %s: the frame %s is not local, with axes of its own", kernel->name, t->name);
+    return true;
+}
+
+/* A sum parallel over its outputs; in a tile kernel a frame may stand before it, and stages without loops may follow. */
 static bool check_product(struct verifier *v, const struct ir_kernel *kernel)
 {
-    const struct ir_stage *first = kernel->stages.count ? kernel->stages.at[0] : NULL;
+    int at = kernel->stages.count && has_frame(kernel, kernel->stages.at[0]);
+    const struct ir_stage *first = kernel->stages.count ? kernel->stages.at[at] : NULL;
 
+    if (at && !check_frame(v, kernel))
+        return false;
     if (!first || first->equations.count != 1 || first->equations.at[0]->reduction != IR_SUM ||
         kernel->parallel.count + (kernel->recurrence != NULL) != first->equations.at[0]->rank)
         return broken(v, "the product kernel %s does not begin with one sum, parallel over its outputs", kernel->name);
     if (kernel->kind == IR_PRODUCT_KERNEL && kernel->stages.count > 1)
         return broken(v, "the product kernel %s has more than its sum", kernel->name);
-    for (int i = 1; i < kernel->stages.count; i++)
+    for (int i = at + 1; i < kernel->stages.count; i++)
         if (kernel->stages.at[i]->inner.count)
             return broken(v, "the tile kernel %s has a stage with loops behind its sum", kernel->name);
     return true;
@@ -147,7 +169,10 @@ static bool place_kernel(struct kernels *k, int number)
             placed = &k->of[t->number];
             if (placed->role != NOT_PLACED)
                 return broken(k->v, "equation %s is computed twice", t->name);
-            *placed = (struct placed){alone ? ALONE : role_of(kernel, stage, t), number, s, i};
+            *placed = (struct placed){alone                         ? ALONE
+                                       : has_frame(kernel, stage) ? A_FRAME
+                                                                  : role_of(kernel, stage, t),
+                                       number, s, i};
             if (placed->role == NOT_PLACED)
                 return broken(
                     k->v,
@@ -306,7 +331,7 @@ static bool check_locals(struct kernels *k)
                 !index_in(p->kernels.at[k->of[i].kernel]->parallel.at, p->kernels.at[k->of[i].kernel]->parallel.count,
                           t->axes[a]))
                 scratch = saturating_multiply(scratch, t->axes[a]->extent);
-        if (local.outside[i] && scratch > SCRATCH_ELEMENTS)
+        if (local.outside[i] && k->of[i].role != A_FRAME && scratch > SCRATCH_ELEMENTS)
             return broken(k->v, "%s is local and needs %lld elements of scratch; expected at most %d", t->name,
                           (long long)scratch, SCRATCH_ELEMENTS);
     }

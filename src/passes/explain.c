@@ -211,13 +211,18 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
     if (k->recurrence)
         text_addf(out, "  for each step of %s: %lld\n", k->recurrence->name, (long long)k->recurrence->extent);
     if (k->kind == IR_PRODUCT_KERNEL || k->kind == IR_TILE_KERNEL) {
+        const struct ir_tensor *e = k->stages.at[product_stage(k)]->equations.at[0];
         struct product product;
+        struct window_product window;
 
-        if (product_match(p, k->stages.at[0]->equations.at[0], &product)) {
+        if (product_match(p, e, &product)) {
             text_addf(out, "  %lld x %lld x %lld", (long long)product.m, (long long)product.n, (long long)product.k);
             if (product.batches > 1)
                 text_addf(out, ", %lld times", (long long)product.batches);
             text_add(out, "\n");
+        } else if (window_match(p, e, &window)) {
+            text_addf(out, "  %lld x %lld x %lld over windows\n", (long long)window.rows, (long long)window.columns,
+                      (long long)window.terms);
         }
     } else if (k->kind == IR_NEST) {
         add_loops(out, k);
@@ -225,7 +230,11 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
     for (int s = 0; s < k->stages.count; s++) {
         const struct ir_stage *stage = k->stages.at[s];
 
-        if (k->kind == IR_TILE_KERNEL && s)
+        if (k->kind == IR_TILE_KERNEL && s < product_stage(k))
+            text_add(out, "    image by image\n");
+        if (k->kind == IR_TILE_KERNEL && s && s == product_stage(k))
+            text_add(out, "    its product\n");
+        if (k->kind == IR_TILE_KERNEL && s > product_stage(k))
             text_add(out, "    then of its tiles\n");
         if (k->kind == IR_NEST) {
             text_add(out, "    then");

@@ -270,12 +270,65 @@ static bool is_window_copy(const struct fusion *f, const struct ir_tensor *e)
     if (!is_plain(e) || e->reduction != IR_MAP || !readers->count || f->uses.kept[e->number])
         return false;
     for (int i = 0; i < readers->count; i++)
-        if (!is_product(f->p, readers->at[i]))
+        if (!is_tiled(f->p, readers->at[i]))
             return false;
     for (int i = 0; i < reads->count; i++)
         if (2 * ir_elements(reads->at[i]->tensor) >= ir_elements(e))
             return false;
     return reads->count > 0;
+}
+
+/* What only a product over windows reads, and that product makes an image at a time. */
+static struct ir_tensor *frame_for(const struct fusion *f, const struct window_product *w)
+{
+    struct ir_tensor *t = w->p->tensor;
+    struct window_cut cut;
+
+    if (!is_plain(t) || t->reduction != IR_MAP || t->single || f->uses.kept[t->number] ||
+        f->uses.readers[t->number].count != 1 || t == w->q->tensor || !window_cut(w, true, &cut))
+        return NULL;
+    return t;
+}
+
+/* The frame goes into the group of its product. */
+static void take_frame(struct fusion *f, struct group *group, struct ir_tensor *frame)
+{
+    group->frame = frame;
+    f->members[frame->number] = (struct member){.group = f->members[group->product->number].group};
+    f->groups[frame->number].equations = (tensor_list){0};
+}
+
+/* What must run after a frame must run after its product: the frame is of no kernel's equations. */
+static void hand_on_orders(struct fusion *f)
+{
+    for (int i = 0; i < f->p->tensors.count; i++) {
+        const struct ir_tensor *frame = f->groups[i].frame;
+        number_list *after = frame ? &f->after[frame->number] : NULL;
+
+        for (int j = 0; frame && j < after->count; j++)
+            if (after->at[j] != i)
+                list_add(f->arena, f->after[i], after->at[j]);
+        if (frame)
+            after->count = 0;
+    }
+}
+
+static void start_product(struct fusion *f, struct group *group, struct ir_tensor *e)
+{
+    struct product product;
+    struct window_product window;
+
+    if (is_product(f->p, e)) {
+        group->product = e;
+        group->leads = !e->recurrence && product_match(f->p, e, &product) && product.row_axes == e->rank - 1;
+    } else if (f->tiles && is_tiled(f->p, e) && window_match(f->p, e, &window)) {
+        struct ir_tensor *frame = frame_for(f, &window);
+
+        group->product = e;
+        group->leads = window_leads(e, &window);
+        if (frame)
+            take_frame(f, group, frame);
+    }
 }
 
 static void start(struct fusion *f, const number_list *before)
@@ -302,23 +355,19 @@ static void start(struct fusion *f, const number_list *before)
             list_add(f->arena, f->after[before[i].at[j]], i);
         f->members[i].group = i;
         list_add(f->arena, f->groups[i].equations, e);
-        if (is_product(p, e)) {
-            struct product product;
-
-            f->groups[i].product = e;
-            f->groups[i].leads = !e->recurrence && product_match(p, e, &product) && product.row_axes == e->rank - 1;
-        }
+        start_product(f, &f->groups[i], e);
         f->groups[i].recurrence = e->recurrence;
         f->groups[i].alone = e->kind == IR_OPAQUE   ? "an operation that is no equation"
                              : e->targets           ? "a scatter"
                              : f->groups[i].product ? "a matrix product"
                              : is_window_copy(f, e) ? "a copy for a matrix product"
                                                     : NULL;
-        choose_loops(p, e, &f->members[i], &f->groups[i].depth);
+        choose_loops(e, f->groups[i].product == e, &f->members[i], &f->groups[i].depth);
     }
     for (int i = 0; i < p->updates.count; i++)
         if (is_plain(p->updates.at[i].value))
             f->overwrites[p->updates.at[i].value->number] = p->updates.at[i].leaf;
+    hand_on_orders(f);
     surround_recurrences(f);
     for (int i = 0; i < p->outputs.count; i++)
         f->guards[p->outputs.at[i].tensor->number] = p->outputs.at[i].guard;

@@ -43,9 +43,8 @@ static bool is_tall(const struct ir_tensor *e)
     return outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
 }
 
-void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth)
+void choose_loops(const struct ir_tensor *e, bool product, struct member *member, int *depth)
 {
-
     if (e->kind == IR_OPAQUE || e->targets) {
         *depth = 0;
         return;
@@ -57,7 +56,7 @@ void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct 
         --*depth;
         return;
     }
-    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (is_tall(e) && !is_product(p, e))), member,
+    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (is_tall(e) && !product)), member,
               depth);
 }
 
@@ -429,9 +428,29 @@ static bool may_follow(const struct fusion *f, const struct group *a, const stru
     return true;
 }
 
+/* Does the frame of a's product read what b makes or writes over? */
+static bool frame_reads(const struct fusion *f, const struct group *a, int b)
+{
+    for (int i = 0; a->frame && i < f->uses.reads[a->frame->number].count; i++) {
+        const struct ir_tensor *t = f->uses.reads[a->frame->number].at[i]->tensor;
+
+        if (is_made(t) && f->members[t->number].group == b)
+            return true;
+        for (int k = 0; !is_made(t) && k < f->groups[b].equations.count; k++)
+            if (f->overwrites[f->groups[b].equations.at[k]->number] == t)
+                return true;
+    }
+    return false;
+}
+
 static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pairing *pairs, const char **why)
 {
     const struct group *ga = &f->groups[a], *gb = &f->groups[b];
+
+    if (frame_reads(f, ga, b) || frame_reads(f, gb, a)) {
+        *why = "the next kernel reads windows of it";
+        return false;
+    }
 
     if ((ga->alone && !ga->product) || gb->alone) {
         *why = ga->alone ? arena_printf(f->arena, "%s is a kernel of its own", ga->alone)
@@ -543,7 +562,7 @@ static void restore(struct fusion *f, int g)
     const struct ir_tensor *e = f->groups[g].equations.at[0];
 
     if (alternatives(f, g) == 2)
-        choose_loops(f->p, e, &f->members[e->number], &f->groups[g].depth);
+        choose_loops(e, f->groups[g].product == e, &f->members[e->number], &f->groups[g].depth);
 }
 
 bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char **why)

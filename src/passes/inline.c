@@ -42,7 +42,7 @@ static bool stored_anyway(const struct inlining *in, const struct ir_tensor *t)
     if (t->kind != IR_EQUATION || t->reduction != IR_MAP || in->uses.kept[t->number])
         return true;
     for (int i = 0; i < in->uses.readers[t->number].count; i++)
-        if (is_product(in->p, in->uses.readers[t->number].at[i]))
+        if (is_tiled(in->p, in->uses.readers[t->number].at[i]))
             return true;
     return false;
 }
@@ -84,7 +84,7 @@ static bool may_go_further(const struct inlining *in, const struct ir_tensor *r,
         expression_flops(r->value) + flops > CHEAP)
         return false;
     for (int i = 0; i < readers->count; i++)
-        if (is_product(in->p, readers->at[i]) || !is_plain(readers->at[i]))
+        if (is_tiled(in->p, readers->at[i]) || !is_plain(readers->at[i]))
             return false;
     return true;
 }
@@ -123,7 +123,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count)
         return false;
     for (int i = 0; i < readers->count; i++) {
-        if (is_product(in->p, readers->at[i]) || readers->at[i]->kind == IR_OPAQUE || readers->at[i]->targets)
+        if (is_tiled(in->p, readers->at[i]) || readers->at[i]->kind == IR_OPAQUE || readers->at[i]->targets)
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
             return false;

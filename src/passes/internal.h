@@ -79,6 +79,16 @@ bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
 
 /* product.c: the two reads that e is the product of (and of constants); false: it is no such product. */
 bool product_operands(const struct ir_expr *e, const struct ir_expr **reads);
+bool product_factors(const struct ir_expr *e, const struct ir_expr **reads, double *scale);
+
+/* window.c */
+
+/* Is it a product that tiles do, plain (product_match) or over windows (window_match)? */
+bool is_tiled(const struct ir_program *p, const struct ir_tensor *e);
+/* Are the columns the equation's last axis? */
+bool window_leads(const struct ir_tensor *q, const struct window_product *w);
+/* Makes q a product over windows, if frames of operands let it be one: returns how many it made. */
+int frame_windows(struct ir_program *p, struct arena *arena, struct ir_tensor *q, struct ir_tensor *frames[2]);
 
 /* pack.c: copies operands of sums that are products but for how they are read. */
 void pack_operands(struct ir_program *p);
@@ -99,6 +109,7 @@ enum { MOST_LOOPS = 16, MOST_EQUATIONS = 40 };
 struct group {
     tensor_list equations; /* in program order; empty: joined into another */
     struct ir_tensor *product; /* or NULL; the others are maps of its numbers and sums of all of them */
+    struct ir_tensor *frame;   /* of a product over windows: the map that it alone reads, or NULL */
     bool leads;                /* they may be: its last axis is what its columns are */
     const char *alone;     /* why it is never joined with another, or NULL */
     const struct ir_recurrence *recurrence; /* of all its equations, or NULL; time is no parallel loop */
@@ -133,7 +144,8 @@ enum shrink { KEEP_LOOPS, SHRINK_LOOPS };
 bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char **why);
 /* Why two groups, the second reading the first, could not be one. */
 const char *why_not(struct fusion *f, int a, int b);
-void choose_loops(const struct ir_program *p, const struct ir_tensor *e, struct member *member, int *depth);
+/* product: tiles or BLAS make it. */
+void choose_loops(const struct ir_tensor *e, bool product, struct member *member, int *depth);
 bool may_be_in_parts(const struct ir_tensor *e);
 
 /* ---- place.c ---- */

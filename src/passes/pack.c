@@ -138,8 +138,21 @@ void pack_operands(struct ir_program *p)
     for (int i = 0; i < count; i++) {
         struct ir_tensor *q = p->tensors.at[i];
         struct packing packing = {.p = p};
+        struct ir_tensor *frames[2];
         bool packed = false;
 
+        if (is_tiled(p, q)) {
+            list_add(p->arena, order, q);
+            continue;
+        }
+        for (int k = 0, made = frame_windows(p, arena, q, frames); k < made; k++) {
+            list_add(p->arena, order, frames[k]);
+            packed = k + 1 == made;
+        }
+        if (packed) {
+            list_add(p->arena, order, q);
+            continue;
+        }
         if (is_plain(q) && q->reduction == IR_SUM && !is_product(p, q) && product_operands(q->value, packing.from) &&
             iteration_points(q) >= 1 << 16)
             for (int operands = 1; operands < 4 && !packed; operands++)

@@ -44,6 +44,40 @@ bool product_match(const struct ir_program *p, const struct ir_tensor *equation,
 /* Of a guarded product: the equation of the first step alone, each guarded read its otherwise. */
 const struct ir_expr *product_first(struct ir_program *p, const struct ir_tensor *equation);
 
+/* Is the equation a product over windows (window.c)? C's columns are one loop, q's numbers run along them; rows and terms are as many
+   loops as there are. Each operand moves linearly with each loop; distances are in elements. */
+enum { MOST_WINDOW_LOOPS = 12 };
+enum window_role { WINDOW_BATCH, WINDOW_ROW, WINDOW_SUM, WINDOW_COLUMN };
+struct window_loop {
+    enum window_role role;
+    const struct ir_index *index;
+    int64_t extent, p, q, c;
+};
+struct window_product {
+    const struct ir_expr *p, *q; /* reads without guards */
+    double scale;
+    int64_t p_first, q_first, rows, columns, terms;
+    int count;
+    struct window_loop loops[MOST_WINDOW_LOOPS]; /* batch, rows (C's farthest first), terms (p's farthest first), columns */
+};
+bool window_match(const struct ir_program *p, const struct ir_tensor *equation, struct window_product *out);
+/* How it is made: image by image (p behind its first axes), each in bands. If images are rows an item is some rows of C. If they are
+   summed over (sums), each part adds up what its images give to a group of rows, and parts are added in the end. */
+struct window_cut {
+    int images, image[MOST_WINDOW_LOOPS]; /* numbers of loops, by axis of p */
+    bool sums;
+    int band;                   /* number of the loop that is cut into bands, or -1 */
+    int64_t band_size, bands, step; /* the last may be smaller; step: rows of the frame that it moves with one of the loop */
+    int64_t frame_rows, frame_row; /* of a band: the first axis behind images, and elements of one of its rows */
+    int64_t items;              /* images and bands, and batches that are no images */
+    int64_t rows;               /* of C, of an item; of sums: all */
+    int64_t groups, parts;      /* of sums: of rows, of items */
+};
+/* framed: p is made an image at a time. false: too large for it. */
+bool window_cut(const struct window_product *w, bool framed, struct window_cut *cut);
+/* Which stage of a tile kernel, or one for BLAS, has the product. */
+int product_stage(const struct ir_kernel *kernel);
+
 /* plan.c: gives every tensor that is stored a region, an offset and a storage type (in place). Parameters and states keep
    one place in all programs of a run: `layout` remembers them by name. Values of the arena that are not alive together share
    bytes; outputs live to the end. An update whose value may be written over its leaf is (no read of the old value after, and

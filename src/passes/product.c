@@ -63,12 +63,19 @@ static const struct ir_form *linear_address(struct ir_program *p, const struct i
     return form;
 }
 
-bool product_operands(const struct ir_expr *e, const struct ir_expr **reads)
+bool product_factors(const struct ir_expr *e, const struct ir_expr **reads, double *scale)
 {
-    double scale = 1;
     int count = 0;
 
-    return factors(e, reads, &count, &scale) && count == 2;
+    *scale = 1;
+    return factors(e, reads, &count, scale) && count == 2;
+}
+
+bool product_operands(const struct ir_expr *e, const struct ir_expr **reads)
+{
+    double scale;
+
+    return product_factors(e, reads, &scale);
 }
 
 static struct ir_index *time_of(const struct ir_tensor *q)
@@ -188,6 +195,11 @@ static int leading_axes(const struct ir_tensor *q, int64_t columns)
         found *= q->axes[i]->extent;
     }
     return found == columns ? i : -1;
+}
+
+int product_stage(const struct ir_kernel *kernel)
+{
+    return kernel->stages.count > 1 && kernel->stages.at[0]->equations.at[0]->reduction == IR_MAP;
 }
 
 bool product_match(const struct ir_program *program, const struct ir_tensor *q, struct product *out)

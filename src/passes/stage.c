@@ -353,6 +353,20 @@ static void place_alone(struct ir_program *p, struct ir_kernel *kernel, struct i
     list_add(p->arena, kernel->stages, stage);
 }
 
+/* The frame of a product over windows has a stage to itself, with loops that are its own axes. */
+static void place_frame(struct build *b, struct ir_tensor *frame)
+{
+    struct ir_program *p = b->f->p;
+    struct ir_stage *stage = NEW(p->arena, struct ir_stage);
+
+    for (int i = 0; i < frame->rank; i++)
+        list_add(p->arena, stage->inner, frame->axes[i]);
+    list_add(p->arena, stage->equations, frame);
+    list_add(p->arena, b->kernel->stages, stage);
+    b->stage_of[frame->number] = 1;
+    frame->region = IR_LOCAL;
+}
+
 struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
 {
     struct ir_program *p = f->p;
@@ -368,6 +382,8 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
         b.kernel->recurrence = group->equations.at[0]->recurrence;
         b.kernel->time = time_of(f, group->equations.at[0]);
     }
+    if (group->frame)
+        place_frame(&b, group->frame);
     if (group->product)
         place(&b, group->product);
     for (int i = 0; i < group->equations.count; i++)

@@ -1,0 +1,250 @@
+/* window_pack.c: frames, and copies of Q as tiles over windows read them: [panel][k][numbers], k in the order of the plan's sums.
+
+   requires: a plan of window_plan.c. */
+#include "window.h"
+
+typedef LLVMValueRef V;
+
+enum { PACK_PARTS = 32 };
+
+/* ---- frames ---- */
+
+/* The frame's numbers at the vector that begins at `at` of its last axis. */
+static void store_vector(struct emitter *e, const struct window_plan *plan, V to, V at)
+{
+    const struct ir_tensor *frame = plan->frame;
+
+    operate_as(e, frame);
+    struct value v = to_real(e, emit_expr(e, frame->value), plan->tile.type);
+    at_level(e, e->depth);
+    v.at = widen(e, v.at, true);
+    V pointer = further(e, to, at, plan->tile.bytes);
+    if (e->mask) {
+        LLVMTypeRef types[] = {LLVMTypeOf(v.at), e->pointer};
+        V arguments[] = {v.at, pointer, whole_like(e->i32, plan->tile.bytes), e->mask};
+        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+    } else {
+        LLVMSetAlignment(LLVMBuildStore(e->builder, v.at, pointer), (unsigned)plan->tile.bytes);
+    }
+}
+
+static void emit_frame_row(struct emitter *e, const struct window_plan *plan, V to)
+{
+    const struct ir_index *last = plan->frame->axes[plan->frame->rank - 1];
+    int64_t full = last->extent / LANES * LANES;
+
+    if (full) {
+        V at = full > LANES ? loop_open(e, count_of(e, 0), count_of(e, full), LANES) : count_of(e, 0);
+        if (full == LANES)
+            if_open(e, NULL);
+        bind(e, last, at, true);
+        store_vector(e, plan, to, at);
+        if (full > LANES)
+            loop_close(e);
+        else
+            if_close(e);
+        at_level(e, e->depth);
+    }
+    if (full < last->extent) {
+        if_open(e, NULL);
+        bind(e, last, count_of(e, full), true);
+        e->mask = lanes_below(e, last->extent - full);
+        e->mask_level = e->depth;
+        store_vector(e, plan, to, count_of(e, full));
+        e->mask = NULL;
+        e->mask_level = 0;
+        if_close(e);
+    }
+}
+
+void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *digits, V band_first)
+{
+    const struct window_cut *cut = &plan->cut;
+    const struct ir_tensor *frame = plan->frame;
+    int64_t row = cut->frame_row;
+    int loops = 0;
+
+    if_open(e, NULL);
+    for (int i = 0; i < cut->images; i++)
+        bind(e, frame->axes[i], digits[i], false);
+    for (int i = cut->images; i + 1 < frame->rank; i++) {
+        const struct ir_index *axis = frame->axes[i];
+        V end = count_of(e, axis->extent), start = NULL;
+
+        if (i == cut->images && band_first) {
+            start = times(e, band_first, cut->step);
+            end = lesser(e, LLVMBuildNSWSub(e->builder, end, start, ""), count_of(e, cut->frame_rows));
+        }
+        V at = loop_open(e, count_of(e, 0), end, 1);
+        bind(e, axis, start ? plus(e, start, at) : at, false);
+        room = further(e, room, at, row * plan->tile.bytes);
+        row /= frame->axes[i + 1]->extent;
+        loops++;
+    }
+    emit_frame_row(e, plan, room);
+    while (loops--)
+        loop_close(e);
+    if_close(e);
+    at_level(e, e->depth);
+}
+
+/* ---- Q, all of it ---- */
+
+static int64_t last_columns(const struct window_plan *plan)
+{
+    return plan->tile.columns - plan->tile.full_panels * plan->tile.vectors * plan->tile.lanes;
+}
+
+static int64_t column_stride(const struct window_plan *plan)
+{
+    for (int i = 0; i < plan->product->count; i++)
+        if (plan->product->loops[i].role == WINDOW_COLUMN)
+            return plan->product->loops[i].q;
+    return 1;
+}
+
+/* One k, columns side by side. */
+static void copy_neighbours(struct emitter *e, const struct window_plan *plan, V from, V to)
+{
+    const struct tile_plan *tile = &plan->tile;
+
+    if (tile->full_panels) {
+        V panel = loop_open(e, count_of(e, 0), count_of(e, tile->full_panels), 1);
+        copy_numbers(e, tile, further(e, from, panel, tile->panel_bytes),
+                     further(e, to, panel, tile->depth * tile->panel_bytes), tile->vectors * tile->lanes);
+        loop_close(e);
+        at_level(e, e->depth);
+    }
+    if (last_columns(plan))
+        copy_numbers(e, tile, offset_constant(e, from, tile->full_panels * tile->panel_bytes),
+                     offset_constant(e, to, tile->full_panels * tile->depth * tile->panel_bytes), last_columns(plan));
+}
+
+/* A run of k that lies side by side, columns apart: squares are turned about. */
+static void copy_turned(struct emitter *e, const struct window_plan *plan, V from, V to, int64_t run, int64_t column_bytes)
+{
+    const struct tile_plan *tile = &plan->tile;
+    V lanes = count_of(e, tile->lanes), vectors = count_of(e, tile->vectors);
+    V vector = loop_open(e, count_of(e, 0), count_of(e, (tile->columns + tile->lanes - 1) / tile->lanes), 1);
+    V column = LLVMBuildNSWMul(e->builder, vector, lanes, "");
+    V left = LLVMBuildNSWSub(e->builder, count_of(e, tile->columns), column, "");
+    V panel = LLVMBuildUDiv(e->builder, vector, vectors, ""), within = LLVMBuildURem(e->builder, vector, vectors, "");
+    V goal = further(e, further(e, to, panel, tile->depth * tile->panel_bytes), within, tile->lanes * tile->bytes);
+    V source = further(e, from, column, column_bytes);
+    V k = loop_open(e, count_of(e, 0), count_of(e, run), tile->lanes);
+
+    call_turn(e, tile, further(e, source, k, tile->bytes), count_of(e, column_bytes),
+              further(e, goal, k, tile->panel_bytes), count_of(e, tile->panel_bytes), lesser(e, left, lanes),
+              lesser(e, LLVMBuildNSWSub(e->builder, count_of(e, run), k, ""), lanes));
+    loop_close(e);
+    loop_close(e);
+    at_level(e, e->depth);
+}
+
+/* One k, columns apart, one by one. */
+static void copy_apart(struct emitter *e, const struct window_plan *plan, V from, V to, int64_t column_bytes)
+{
+    const struct tile_plan *tile = &plan->tile;
+    V width = count_of(e, tile->vectors * tile->lanes);
+    V column = loop_open(e, count_of(e, 0), count_of(e, tile->columns), 1);
+    V panel = LLVMBuildUDiv(e->builder, column, width, ""), within = LLVMBuildURem(e->builder, column, width, "");
+    V goal = further(e, further(e, to, panel, tile->depth * tile->panel_bytes), within, tile->bytes);
+    V v = LLVMBuildLoad2(e->builder, tile->type, further(e, from, column, column_bytes), "");
+
+    LLVMSetAlignment(v, (unsigned)tile->bytes);
+    LLVMSetAlignment(LLVMBuildStore(e->builder, v, goal), (unsigned)tile->bytes);
+    loop_close(e);
+    at_level(e, e->depth);
+}
+
+/* Loops that move Q from one copy, or one run of k, to another: batches first, then the sum's but the innermost. */
+static int slow_loops(const struct window_plan *plan, struct window_axis *loops)
+{
+    int count = 0;
+
+    for (int i = 0; i < plan->product->count; i++)
+        if (plan->product->loops[i].role == WINDOW_BATCH)
+            loops[count++] = (struct window_axis){plan->product->loops[i].extent, 0, plan->product->loops[i].q, false};
+    for (int i = 0; i < plan->product->count; i++)
+        if (plan->product->loops[i].role == WINDOW_SUM)
+            loops[count++] = (struct window_axis){plan->product->loops[i].extent, 0, plan->product->loops[i].q, false};
+    return count - 1;
+}
+
+void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_functions *functions)
+{
+    const struct tile_plan *tile = &plan->tile;
+    struct window_axis loops[MOST_WINDOW_LOOPS];
+    int count = slow_loops(plan, loops);
+    const struct window_axis *last = &loops[count];
+    int64_t items = 1, runs = tile->depth / last->extent, column_bytes = column_stride(plan) * tile->bytes;
+
+    for (int i = 0; i < count; i++)
+        items *= loops[i].extent;
+    int64_t each = (items + PACK_PARTS - 1) / PACK_PARTS;
+    part_open(e, arena_printf(e->arena, "kernel_%s_pack", e->kernel->name));
+    V from = offset_constant(e, tensor_base(e, plan->product->q->tensor), plan->product->q_first * tile->bytes);
+    V first = times(e, e->part, each);
+    V item = loop_open(e, first, lesser(e, plus(e, first, count_of(e, each)), count_of(e, items)), 1), number = item;
+    V to = scratch_base(e, plan->q_scratch);
+    to = further(e, to, LLVMBuildUDiv(e->builder, item, count_of(e, runs), ""), plan->q_batch);
+    to = further(e, to, LLVMBuildURem(e->builder, item, count_of(e, runs), ""), last->extent * tile->panel_bytes);
+    for (int i = count - 1; i >= 0; i--) {
+        V extent = count_of(e, loops[i].extent);
+        from = further(e, from, i ? LLVMBuildURem(e->builder, number, extent, "") : number, loops[i].q * tile->bytes);
+        number = LLVMBuildUDiv(e->builder, number, extent, "");
+    }
+    if (column_bytes != tile->bytes && last->q == 1) {
+        copy_turned(e, plan, from, to, last->extent, column_bytes);
+    } else {
+        V k = loop_open(e, count_of(e, 0), count_of(e, last->extent), 1);
+        V source = further(e, from, k, last->q * tile->bytes), goal = further(e, to, k, tile->panel_bytes);
+        if (column_bytes == tile->bytes)
+            copy_neighbours(e, plan, source, goal);
+        else
+            copy_apart(e, plan, source, goal, column_bytes);
+        loop_close(e);
+    }
+    loop_close(e);
+    function_close(e);
+    list_add(e->arena, *functions, (struct part_function){e->function, (items + each - 1) / each, ALWAYS});
+}
+
+/* ---- a panel of Q ---- */
+
+static void copy_runs(struct emitter *e, const struct window_plan *plan, V from, V to, V segments, V run, int64_t columns)
+{
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    int64_t before = plan->sum_count > 1 ? last[-1].q : 0;
+    V segment = plan->segments > 1 ? loop_open(e, count_of(e, 0), segments, 1) : NULL;
+
+    if (segment) {
+        from = further(e, from, segment, before * plan->tile.bytes);
+        to = offset_pointer(e, to, times(e, LLVMBuildNSWMul(e->builder, segment, run, ""), plan->tile.panel_bytes));
+    }
+    V k = loop_open(e, count_of(e, 0), run, 1);
+    copy_numbers(e, &plan->tile, further(e, from, k, last->q * plan->tile.bytes),
+                 further(e, to, k, plan->tile.panel_bytes), columns);
+    loop_close(e);
+    if (segment)
+        loop_close(e);
+}
+
+void emit_window_panel(struct emitter *e, const struct window_plan *plan, V from, V to, V panel, V segments, V run)
+{
+    const struct tile_plan *tile = &plan->tile;
+    V full = count_of(e, tile->full_panels);
+
+    from = further(e, from, panel, tile->panel_bytes);
+    if (tile->full_panels) {
+        if_open(e, last_columns(plan) ? LLVMBuildICmp(e->builder, LLVMIntSLT, panel, full, "") : NULL);
+        copy_runs(e, plan, from, to, segments, run, tile->vectors * tile->lanes);
+        if_close(e);
+    }
+    if (last_columns(plan)) {
+        if_open(e, tile->full_panels ? LLVMBuildICmp(e->builder, LLVMIntEQ, panel, full, "") : NULL);
+        copy_runs(e, plan, from, to, segments, run, last_columns(plan));
+        if_close(e);
+    }
+    at_level(e, e->depth);
+}

@@ -1,0 +1,196 @@
+/* window_plan.c: how a product over windows is cut into tiles. What sums depend on (the order of k, blocks of it, parts) rests on
+   the shape alone; the size of tiles on the machine.
+
+   requires: a product that window_match and window_cut accept. */
+#include "window.h"
+
+/* RUN: terms that a tile adds up before they go to C. IN_PLACE_BYTES: rows of Q farther apart share places in the first cache. */
+enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64 };
+static const double part_flops = 1e6;
+
+static int64_t parts_of(int64_t a, int64_t by)
+{
+    return (a + by - 1) / by;
+}
+
+static int tallest(const struct emitter *e, int vectors)
+{
+    static const int many[] = {0, 28, 14, 9, 6}, few[] = {0, 12, 6, 4, 2};
+
+    return vector_registers(e) == 32 ? many[vectors] : few[vectors];
+}
+
+/* Cycles of all tiles of a row's length for one k: multiply-adds and loads two a cycle, each sum every fourth cycle. */
+static double cycles_of(const struct emitter *e, int64_t length, int64_t columns, int lanes, int vectors)
+{
+    int64_t blocks = parts_of(length, tallest(e, vectors));
+    double height = (double)length / (double)blocks, panels = (double)parts_of(columns, vectors * lanes);
+    double multiply = height * vectors / 2, load = (height + vectors + 1) / 2, most = multiply > load ? multiply : load;
+
+    return panels * (double)blocks * (most > 4 ? most : 4);
+}
+
+static int best_vectors(const struct emitter *e, int64_t length, int64_t columns, int lanes)
+{
+    static const int order[] = {2, 3, 1, 4};
+    int best = 2;
+
+    for (int i = 1; i < 4; i++)
+        if (cycles_of(e, length, columns, lanes, order[i]) < 0.99 * cycles_of(e, length, columns, lanes, best))
+            best = order[i];
+    return best;
+}
+
+static bool is_outer(const struct window_plan *plan, int loop)
+{
+    for (int i = 0; i < plan->outer_count; i++)
+        if (plan->outer[i] == loop)
+            return true;
+    return false;
+}
+
+static void find_outer(struct window_plan *plan)
+{
+    const struct window_cut *cut = &plan->cut;
+
+    for (int i = 0; i < cut->images; i++)
+        plan->outer[plan->outer_count++] = cut->image[i];
+    for (int i = 0; i < plan->product->count; i++)
+        if (plan->product->loops[i].role == WINDOW_BATCH && !is_outer(plan, i))
+            plan->outer[plan->outer_count++] = i;
+    if (cut->bands > 1)
+        plan->outer[plan->outer_count++] = cut->band;
+}
+
+/* The loops of a role that go round inside an item, neighbours joined. */
+static int inner_axes(const struct window_plan *plan, enum window_role role, struct window_axis *axes)
+{
+    const struct window_product *product = plan->product;
+    int count = 0;
+
+    for (int i = 0; i < product->count; i++) {
+        const struct window_loop *l = &product->loops[i];
+        bool banded = plan->cut.bands > 1 && i == plan->cut.band;
+        struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, banded};
+        struct window_axis *last = &axes[count - 1];
+
+        if (l->role != role || (is_outer(plan, i) && !banded))
+            continue;
+        if (count && !last->banded && !banded && last->p == axis.p * axis.extent &&
+            (role == WINDOW_ROW || !plan->cut.sums || last->q == axis.q * axis.extent)) {
+            last->extent *= axis.extent;
+            last->p = axis.p;
+            last->q = axis.q;
+        } else {
+            axes[count++] = axis;
+        }
+    }
+    if (!count)
+        axes[count++] = (struct window_axis){.extent = 1, .p = 1, .q = 1};
+    return count;
+}
+
+static void plan_tiles_of(struct emitter *e, struct window_plan *plan)
+{
+    struct tile_plan *tile = &plan->tile;
+    int64_t length = plan->rows[plan->row_count - 1].extent, columns = plan->product->columns;
+
+    tile->bytes = e->program->precision == IR_SINGLE ? 4 : 8;
+    tile->type = tile->bytes == 4 ? e->f32 : e->f64;
+    tile->lanes = vector_bytes(e) / (int)tile->bytes;
+    tile->vector = LLVMVectorType(tile->type, (unsigned)tile->lanes);
+    tile->vectors = best_vectors(e, length, columns, tile->lanes);
+    tile->panel_bytes = tile->vectors * tile->lanes * tile->bytes;
+    plan->blocks = parts_of(length, tallest(e, tile->vectors));
+    tile->height = (int)parts_of(length, plan->blocks);
+    tile->tall = length - (tile->height - 1) * plan->blocks;
+    tile->rows = plan->cut.rows;
+    tile->columns = columns;
+    tile->depth = plan->product->terms;
+    tile->panels = parts_of(columns, tile->vectors * tile->lanes);
+    tile->full_panels = columns / (tile->vectors * tile->lanes);
+}
+
+static void plan_k(struct window_plan *plan)
+{
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    int64_t segments = plan->sum_count > 1 ? plan->sums[plan->sum_count - 2].extent : 1;
+
+    if (last->extent > RUN) {
+        plan->run = parts_of(last->extent, parts_of(last->extent, RUN));
+        plan->segments = 1;
+    } else {
+        int64_t most = RUN / last->extent < 1 ? 1 : RUN / last->extent;
+
+        plan->run = last->extent;
+        plan->segments = parts_of(segments, parts_of(segments, most));
+    }
+}
+
+/* Of sums: can tiles read Q as it lies? */
+static bool reads_q_in_place(const struct window_plan *plan)
+{
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    const struct window_axis *before = plan->sum_count > 1 ? last - 1 : NULL;
+
+    return plan->tile.full_panels == plan->tile.panels && last->q * plan->tile.bytes <= IN_PLACE_BYTES &&
+           (plan->segments == 1 || (before && !last->banded && before->q == last->q * last->extent));
+}
+
+static void plan_parts(struct emitter *e, struct window_plan *plan)
+{
+    const struct window_cut *cut = &plan->cut;
+    double flops = 2.0 * (double)plan->product->rows * (double)plan->product->columns * (double)plan->product->terms;
+    int64_t batches = 1;
+
+    plan->gathered_row = plan->tile.panels * plan->tile.panel_bytes;
+    if (cut->sums) {
+        plan->items_per_part = parts_of(cut->items, cut->parts);
+        plan->cut.parts = parts_of(cut->items, plan->items_per_part);
+        plan->parts = plan->cut.parts * cut->groups;
+        plan->partial_bytes = plan->product->rows * plan->gathered_row;
+        plan->partial = take_scratch(e, plan->cut.parts * plan->partial_bytes);
+        plan->q_in_place = reads_q_in_place(plan);
+        return;
+    }
+    for (int i = 0; i < plan->product->count; i++)
+        if (plan->product->loops[i].role == WINDOW_BATCH)
+            batches *= plan->product->loops[i].extent;
+    flops *= (double)batches;
+    plan->items_per_part = parts_of(cut->items, MOST_ITEMS_WANTED);
+    while (plan->items_per_part < cut->items &&
+           (double)plan->items_per_part * flops / (double)cut->items < part_flops)
+        plan->items_per_part++;
+    plan->parts = parts_of(cut->items, plan->items_per_part);
+    plan->gathered = plan->c->region == IR_LOCAL || plan->tile.full_panels < plan->tile.panels;
+    plan->q_batch = plan->tile.panels * plan->tile.depth * plan->tile.panel_bytes;
+    plan->q_scratch = take_scratch(e, batches * plan->q_batch);
+}
+
+void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
+                  struct window_plan *plan)
+{
+    bool framed = product->p->tensor->region == IR_LOCAL;
+
+    *plan = (struct window_plan){.product = product, .c = t, .frame = framed ? product->p->tensor : NULL};
+    if (!window_cut(product, framed, &plan->cut))
+        bug("codegen: kernel %s: %s cannot be cut into images", e->kernel->name, t->name);
+    find_outer(plan);
+    plan->row_count = inner_axes(plan, WINDOW_ROW, plan->rows);
+    plan->sum_count = inner_axes(plan, WINDOW_SUM, plan->sums);
+    for (int i = 0; i < product->count; i++)
+        if (product->loops[i].role == WINDOW_ROW)
+            plan->row_elements = product->loops[i].c;
+    plan_tiles_of(e, plan);
+    plan_k(plan);
+    plan_parts(e, plan);
+}
+
+LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis,
+                         LLVMValueRef band_first)
+{
+    if (!axis->banded)
+        return count_of(e, axis->extent);
+    int64_t all = plan->product->loops[plan->cut.band].extent;
+    return lesser(e, LLVMBuildNSWSub(e->builder, count_of(e, all), band_first, ""), count_of(e, axis->extent));
+}
