@@ -73,6 +73,8 @@ int complain_error(const struct rnet_error *error);
 
 /* Reads and checks the program; prints its diagnostics on stderr. NULL after errors. */
 struct unit *program_read(struct options *options, struct diagnostics **d);
+/* With the settings of the options, its texts as they are in `unit`. */
+struct unit *program_read_again(struct options *options, const struct unit *unit, struct diagnostics **d);
 /* Prints and empties what has been diagnosed since; true if there was an error. */
 bool program_wrong(const struct options *options, const struct diagnostics *d);
 struct lower_options lower_options_of(const struct options *options);

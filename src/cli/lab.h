@@ -117,5 +117,7 @@ const char *operator_text(int op);
 void print_lab(const struct lab *lab, bool all);
 void print_lab_json(const struct lab *lab, const char *joint);
 void print_lab_csv(const struct lab *lab);
+/* A cell of CSV on stdout, quoted where it has to be. */
+void print_cell(const char *text);
 
 #endif

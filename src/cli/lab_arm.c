@@ -444,7 +444,7 @@ static int begin_arm(struct arm *arm)
 {
     struct diagnostics *d;
 
-    arm->unit = program_read(&arm->options, &d);
+    arm->unit = program_read_again(&arm->options, arm->lab->unit, &d);
     if (!arm->unit)
         return RNET_SOURCE;
     arm->source = data_source_new(arm->arena, arm->unit, store_new(arm->arena));

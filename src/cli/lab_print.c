@@ -311,6 +311,18 @@ void print_lab_json(const struct lab *lab, const char *joint)
 
 /* ---- CSV: each number that was recorded ---- */
 
+void print_cell(const char *text)
+{
+    if (!strpbrk(text, ",\"\n")) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++)
+        printf(*text == '"' ? "\"\"" : "%c", *text);
+    putchar('"');
+}
+
 void print_lab_csv(const struct lab *lab)
 {
     int chosen[MOST_VARIED];
@@ -329,8 +341,10 @@ void print_lab_csv(const struct lab *lab)
         for (int run = 0; trial->done && run < trial->arms * trial->seeds; run++) {
             arm_choice(e, run / trial->seeds, chosen);
             printf("%s", e->name);
-            for (int i = 0; i < e->settings.count; i++)
-                printf(",%s", e->settings.at[i].values.at[chosen[i]]);
+            for (int i = 0; i < e->settings.count; i++) {
+                putchar(',');
+                print_cell(e->settings.at[i].values.at[chosen[i]]);
+            }
             printf(",%" PRIu64, trial->seed[run % trial->seeds]);
             for (int r = 0; r < e->records.count; r++)
                 printf(",%.17g", trial->values[run * e->records.count + r]);

@@ -17,18 +17,26 @@ bool program_wrong(const struct options *options, const struct diagnostics *d)
     return diagnostics_errors(d) > 0;
 }
 
-struct unit *program_read(struct options *options, struct diagnostics **d)
+static struct unit *program_of(struct options *options, struct unit *unit, struct diagnostics **d)
 {
-    struct unit *unit;
-
-    *d = diagnostics_new(options->arena);
-    unit = unit_read(options->arena, options->files.at[0], options->settings.at, options->settings.count, *d);
     if (diagnostics_errors(*d) || !unit) {
         program_wrong(options, *d);
         return NULL;
     }
     unit_count_items(unit, data_source_items, data_source_new(options->arena, unit, store_new(options->arena)), true);
     return unit;
+}
+
+struct unit *program_read(struct options *options, struct diagnostics **d)
+{
+    *d = diagnostics_new(options->arena);
+    return program_of(options, unit_read(options->arena, options->files.at[0], options->settings.at, options->settings.count, *d), d);
+}
+
+struct unit *program_read_again(struct options *options, const struct unit *unit, struct diagnostics **d)
+{
+    *d = diagnostics_new(options->arena);
+    return program_of(options, unit_read_again(options->arena, unit, options->settings.at, options->settings.count, *d), d);
 }
 
 struct lower_options lower_options_of(const struct options *options)

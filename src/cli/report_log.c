@@ -291,18 +291,6 @@ struct csv {
     bool printing;
 };
 
-static void print_cell(const char *text)
-{
-    if (!strpbrk(text, ",\"\n")) {
-        fputs(text, stdout);
-        return;
-    }
-    putchar('"');
-    for (; *text; text++)
-        printf(*text == '"' ? "\"\"" : "%c", *text);
-    putchar('"');
-}
-
 static int see_row(void *context, struct arena *scratch, const struct log_line *line)
 {
     static const char *const places[] = {"block", "model", "step", "epoch", "phase", "split"};

@@ -43,6 +43,7 @@ struct unit {
     LIST(struct file *) library; /* the embedded files, if `use std` */
     LIST(struct setting) settings;
     LIST(struct node *) trainings; /* NODE_TRAIN */
+    const struct unit *texts;    /* whose files are taken as they were read there, or NULL */
     struct diagnostics *diagnostics;
     struct map *warned; /* places that were warned of, and what is known of them */
     int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */

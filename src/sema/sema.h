@@ -15,6 +15,10 @@ struct unit; /* one program file with what it uses, names resolved */
 /* Reads and parses path and what it uses, resolves names, checks every definition that can be checked without a use. NULL only
    if the file cannot be read (diagnosed); otherwise look at diagnostics_errors. */
 struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count, struct diagnostics *d);
+/* The same files with other settings, texts and trees as they are in `unit`, which must outlive it, whatever has become of the files.
+   requires: unit was read without an error. */
+struct unit *unit_read_again(struct arena *arena, const struct unit *unit, const struct setting *settings, int count,
+                             struct diagnostics *d);
 
 /* Where a field of the data comes from: one reader call of a data block. */
 enum reader {

@@ -44,14 +44,30 @@ static bool is_definition(const struct node *item)
     }
 }
 
+/* The file of that path in the unit whose texts are used. */
+static const struct file *file_read(const struct unit *unit, const char *path, bool library)
+{
+    const struct unit *texts = unit->texts;
+    int count = !texts ? 0 : library ? texts->library.count : texts->files.count;
+
+    for (int i = 0; i < count; i++) {
+        const struct file *file = (library ? texts->library.at : texts->files.at)[i];
+
+        if (!strcmp(file->source->path, path))
+            return file;
+    }
+    return NULL;
+}
+
 static struct file *file_of(struct unit *unit, const struct source *source, bool library)
 {
+    const struct file *read = file_read(unit, source->path, library);
     struct file *file = NEW(unit->arena, struct file);
 
     file->source = source;
     file->library = library;
     file->names = map_new(unit->arena);
-    file->tree = parse(unit->arena, source, unit->diagnostics);
+    file->tree = read ? read->tree : parse(unit->arena, source, unit->diagnostics);
     if (!file->tree)
         return file;
     for (int i = 0; i < file->tree->list.count; i++) {
@@ -86,7 +102,8 @@ static void use_library(struct unit *unit)
     if (unit->library.count)
         return;
     for (const struct embedded *e = standard_library; e->path; e++) {
-        struct file *file = file_of(unit, source_of_text(unit->arena, e->path, e->text), true);
+        const struct file *read = file_read(unit, e->path, true);
+        struct file *file = file_of(unit, read ? read->source : source_of_text(unit->arena, e->path, e->text), true);
         list_add(unit->arena, unit->library, file);
     }
     /* The library is one namespace: each of its files sees all of them. */
@@ -110,13 +127,14 @@ static const char *beside(struct arena *arena, const char *path, const char *nam
 
 static struct file *load(struct unit *unit, const char *path, struct span used_at)
 {
+    const struct file *read = file_read(unit, path, false);
     const struct source *source;
     struct file *file;
 
     for (int i = 0; i < unit->files.count; i++)
         if (!strcmp(unit->files.at[i]->source->path, path))
             return unit->files.at[i];
-    source = source_read(unit->arena, path);
+    source = read ? read->source : source_read(unit->arena, path);
     if (!source) {
         diagnose(unit->diagnostics, "E0103", used_at, "cannot read %s: %s", path, strerror(errno));
         return NULL;
@@ -331,12 +349,13 @@ static void check_settings(struct unit *unit)
     }
 }
 
-struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count,
-                       struct diagnostics *d)
+static struct unit *read_unit(struct arena *arena, const struct unit *texts, const char *path, const struct setting *settings, int count,
+                              struct diagnostics *d)
 {
     struct unit *unit = NEW(arena, struct unit);
 
     unit->arena = arena;
+    unit->texts = texts;
     unit->diagnostics = d;
     unit->warned = map_new(arena);
     for (int i = 0; i < count; i++)
@@ -363,6 +382,17 @@ struct unit *unit_read(struct arena *arena, const char *path, const struct setti
         if (unit->main->tree->list.at[i]->kind == NODE_TRAIN)
             list_add(arena, unit->trainings, unit->main->tree->list.at[i]);
     return unit;
+}
+
+struct unit *unit_read(struct arena *arena, const char *path, const struct setting *settings, int count, struct diagnostics *d)
+{
+    return read_unit(arena, NULL, path, settings, count, d);
+}
+
+struct unit *unit_read_again(struct arena *arena, const struct unit *unit, const struct setting *settings, int count,
+                             struct diagnostics *d)
+{
+    return read_unit(arena, unit, unit->main->source->path, settings, count, d);
 }
 
 int unit_trainings(const struct unit *unit)

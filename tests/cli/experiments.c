@@ -177,6 +177,39 @@ static void an_interrupted_laboratory_goes_on(void **state)
     leave_folder();
 }
 
+/* The text is that of the beginning, whatever becomes of the file. */
+static void a_program_that_is_edited_meanwhile_changes_no_arm(void **state)
+{
+    struct outcome o;
+    char *table;
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", kept);
+    o = run("rnetc lab net.rnet --out whole");
+    table = strdup(o.out);
+    o = run("rnetc lab net.rnet --out other 2>said & p=$!; while [ ! -s said ]; do sleep 0.01; done; echo 'model (' >net.rnet; wait $p");
+    assert_string_equal(o.out, table);
+    free(table);
+    leave_folder();
+}
+
+static void a_string_with_a_comma_is_one_cell(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("one, two", "1\n3\n");
+    write_file("three", "5\n");
+    write_file("net.rnet", "use std\nlet name = \"three\"\n"
+                           "data table { train { x = csv(name, first = 0) } }\n"
+                           "data mean_of from table { m = mean[batch] table.train.x }\n"
+                           "experiment means {\n    name in \"one, two\", \"three\"\n    seeds = 1\n    record { m = mean_of.train.m }\n"
+                           "    expect m > 1\n}\n");
+    assert_string_equal(run_expecting(RNET_DONE, "rnetc lab net.rnet --csv").out,
+                        "experiment,name,seed,m\nmeans,\"one, two\",0,2\nmeans,three,0,5\n");
+    leave_folder();
+}
+
 static void what_wants_no_training_is_quick(void **state)
 {
     struct outcome o;
@@ -236,7 +269,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(claims_are_judged_by_paired_gaps), cmocka_unit_test(a_claim_that_fails_fails_the_run),
         cmocka_unit_test(arms_share_their_draws),           cmocka_unit_test(finished_runs_are_kept),
-        cmocka_unit_test(an_interrupted_laboratory_goes_on), cmocka_unit_test(what_wants_no_training_is_quick),
+        cmocka_unit_test(an_interrupted_laboratory_goes_on), cmocka_unit_test(a_program_that_is_edited_meanwhile_changes_no_arm),
+        cmocka_unit_test(a_string_with_a_comma_is_one_cell), cmocka_unit_test(what_wants_no_training_is_quick),
         cmocka_unit_test(what_is_recorded_has_one_value)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
