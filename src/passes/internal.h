@@ -85,6 +85,8 @@ bool product_factors(const struct ir_expr *e, const struct ir_expr **reads, doub
 
 /* Is it a product that tiles do, plain (product_match) or over windows (window_match)? */
 bool is_tiled(const struct ir_program *p, const struct ir_tensor *e);
+/* residue.c: makes q, if it moves in steps over what it reads, a map of products over windows; adds them to order. */
+bool split_residues(struct ir_program *p, struct arena *arena, struct ir_tensor *q, tensor_list *order);
 /* Are the columns the equation's last axis? */
 bool window_leads(const struct ir_tensor *q, const struct window_product *w);
 /* Makes q a product over windows, if frames of operands let it be one: returns how many it made. */

@@ -149,7 +149,7 @@ void pack_operands(struct ir_program *p)
             list_add(p->arena, order, frames[k]);
             packed = k + 1 == made;
         }
-        if (packed) {
+        if (packed || split_residues(p, arena, q, &order)) {
             list_add(p->arena, order, q);
             continue;
         }

@@ -76,6 +76,21 @@ static void strides_and_dilation(void **state)
     check_shape((struct shape){3, 17, 12, 6, 20, 3, 3, 2, 1});
 }
 
+/* To the data, where windows move in steps: a product for each residue. */
+static void strided_to_the_data(void **state)
+{
+    (void)state;
+    check("program steps f32\ninput d[n*: 6, p: 8, q: 8, o: 40]\nparameter k[r: 3, s: 3, c: 20, o: 40]\n"
+          "input d3[n*: 6, p: 6, o: 40]\nparameter k3[r: 5, c: 20, o: 40]\nparameter k1[c: 20, o: 40]\n"
+          "e[n*: 6, h: 16, w: 16, c: 20] = sum[o: 40, r: 2, s: 2] (d[n, (h + 1) // 2 - r, (w + 1) // 2 - s, o] else 0) * "
+          "(k[2 * r + (h + 1) % 2, 2 * s + (w + 1) % 2, c, o] else 0)\n"
+          "f[n*: 6, h: 18, c: 20] = sum[o: 40, r: 2] (d3[n, (h + 1) // 3 - r, o] else 0) * (k3[3 * r + (h + 1) % 3, c, o] "
+          "else 0)\n"
+          "g[n*: 6, h: 16, w: 8, c: 20] = sum[o: 40, r: 1] (d[n, h // 2, w, o] else 0) * (k[r + 3 * (h % 2), 1, c, o] else 0)\n"
+          "y[n*: 6, h: 16, w: 16, c: 20] = e[n, h, w, c] + 1\n"
+          "output y\noutput f\noutput g\n");
+}
+
 static void every_width_near_a_tile(void **state)
 {
     (void)state;
@@ -180,6 +195,7 @@ int main(void)
         cmocka_unit_test(halos_on_every_side),
         cmocka_unit_test(no_halo),
         cmocka_unit_test(strides_and_dilation),
+        cmocka_unit_test(strided_to_the_data),
         cmocka_unit_test(every_width_near_a_tile),
         cmocka_unit_test(long_runs_and_large_images),
         cmocka_unit_test(other_layouts),
