@@ -69,6 +69,9 @@ void help_all(void);
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int complain_error(const struct rnet_error *error);
 
+/* As one cell of CSV: in quotes if it holds what separates cells. */
+void print_csv_text(const char *text);
+
 /* ---- program.c: what commands on a program share ---- */
 
 /* Reads and checks the program; prints its diagnostics on stderr. NULL after errors. */

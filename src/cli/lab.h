@@ -38,6 +38,7 @@ struct trial {
     int kept;                     /* runs that were there already */
     int missing;                  /* with options.kept: those that were not */
     bool skipped, done;
+    bool *there;                  /* of a sweep: which runs left numbers, [a * seeds + s]; NULL: all */
 };
 struct lab {
     struct options *options;
@@ -100,7 +101,7 @@ void judge(struct lab *lab, struct trial *trial);
 /* Operators of the tree and functions, of numbers. */
 double binary_number(int op, double a, double b);
 double function_number(const char *name, const double *arguments, int count);
-/* Mean over seeds and its standard error. */
+/* Mean over seeds and its standard error; NAN where there is none. */
 void summarise(const struct trial *trial, int arm, int record, double *mean, double *error);
 
 /* ---- lab.c ---- */
@@ -117,7 +118,6 @@ const char *operator_text(int op);
 void print_lab(const struct lab *lab, bool all);
 void print_lab_json(const struct lab *lab, const char *joint);
 void print_lab_csv(const struct lab *lab);
-/* A cell of CSV on stdout, quoted where it has to be. */
-void print_cell(const char *text);
+void print_trial_csv(const struct trial *trial);
 
 #endif

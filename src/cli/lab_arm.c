@@ -132,10 +132,6 @@ static int train_arm(struct arm *arm)
     trainer.source = arm->source;
     trainer.folder = trainer.checkpoint_path = trainer.source_hash = "";
     status = train_blocks(&trainer, trainings);
-    if (trainer.log)
-        rnet_log_close(trainer.log, &(struct rnet_error){0});
-    if (trainer.progress)
-        rnet_progress_free(trainer.progress);
     return status;
 }
 

@@ -167,17 +167,22 @@ void summarise(const struct trial *trial, int arm, int record, double *mean, dou
 {
     const double *values =
         trial->values + (size_t)arm * (size_t)trial->seeds * (size_t)trial->experiment->records.count;
-    double squares = 0;
+    double sum = 0, squares = 0;
+    int count = 0;
 
-    *mean = 0;
     for (int s = 0; s < trial->seeds; s++)
-        *mean += values[s * trial->experiment->records.count + record] / trial->seeds;
+        if (!trial->there || trial->there[arm * trial->seeds + s]) {
+            sum += values[s * trial->experiment->records.count + record];
+            count++;
+        }
+    *mean = count ? sum / count : NAN;
     for (int s = 0; s < trial->seeds; s++) {
         double away = values[s * trial->experiment->records.count + record] - *mean;
 
-        squares += away * away;
+        if (!trial->there || trial->there[arm * trial->seeds + s])
+            squares += away * away;
     }
-    *error = trial->seeds > 1 ? sqrt(squares / (trial->seeds - 1) / trial->seeds) : NAN;
+    *error = count > 1 ? sqrt(squares / (count - 1) / count) : NAN;
 }
 
 /* ---- which settings a claim leaves free ---- */

@@ -311,44 +311,40 @@ void print_lab_json(const struct lab *lab, const char *joint)
 
 /* ---- CSV: each number that was recorded ---- */
 
-void print_cell(const char *text)
+void print_trial_csv(const struct trial *trial)
 {
-    if (!strpbrk(text, ",\"\n")) {
-        fputs(text, stdout);
-        return;
+    const struct experiment *e = trial->experiment;
+    int chosen[MOST_VARIED];
+
+    printf("experiment");
+    for (int i = 0; i < e->settings.count; i++) {
+        printf(",");
+        print_csv_text(e->settings.at[i].name);
     }
-    putchar('"');
-    for (; *text; text++)
-        printf(*text == '"' ? "\"\"" : "%c", *text);
-    putchar('"');
+    printf(",seed");
+    for (int r = 0; r < e->records.count; r++) {
+        printf(",");
+        print_csv_text(e->records.at[r].name);
+    }
+    printf("\n");
+    for (int run = 0; trial->done && run < trial->arms * trial->seeds; run++) {
+        if (trial->there && !trial->there[run])
+            continue;
+        arm_choice(e, run / trial->seeds, chosen);
+        print_csv_text(e->name);
+        for (int i = 0; i < e->settings.count; i++) {
+            printf(",");
+            print_csv_text(e->settings.at[i].values.at[chosen[i]]);
+        }
+        printf(",%" PRIu64, trial->seed[run % trial->seeds]);
+        for (int r = 0; r < e->records.count; r++)
+            printf(",%.17g", trial->values[run * e->records.count + r]);
+        printf("\n");
+    }
 }
 
 void print_lab_csv(const struct lab *lab)
 {
-    int chosen[MOST_VARIED];
-
-    for (int t = 0; t < lab->trials.count; t++) {
-        const struct trial *trial = &lab->trials.at[t];
-        const struct experiment *e = trial->experiment;
-
-        printf("experiment");
-        for (int i = 0; i < e->settings.count; i++)
-            printf(",%s", e->settings.at[i].name);
-        printf(",seed");
-        for (int r = 0; r < e->records.count; r++)
-            printf(",%s", e->records.at[r].name);
-        printf("\n");
-        for (int run = 0; trial->done && run < trial->arms * trial->seeds; run++) {
-            arm_choice(e, run / trial->seeds, chosen);
-            printf("%s", e->name);
-            for (int i = 0; i < e->settings.count; i++) {
-                putchar(',');
-                print_cell(e->settings.at[i].values.at[chosen[i]]);
-            }
-            printf(",%" PRIu64, trial->seed[run % trial->seeds]);
-            for (int r = 0; r < e->records.count; r++)
-                printf(",%.17g", trial->values[run * e->records.count + r]);
-            printf("\n");
-        }
-    }
+    for (int t = 0; t < lab->trials.count; t++)
+        print_trial_csv(&lab->trials.at[t]);
 }

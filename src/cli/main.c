@@ -60,11 +60,12 @@ const struct command commands[] = {
      "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
      "larger of operations at the peak rate and bytes at the rate of copying; first the one that loses most. Nothing is trained or kept.",
      run_bench},
-    {REPORT, "report", "FOLDER", "make a page of a run, or of the experiments that lab keeps",
-     "FOLDER: where `rnetc train` left a run's log, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes FOLDER/report.html, one\n"
-     "file that wants no network and no script: curves, tables, probes, claims, the program. --csv prints a run's numbers instead, a line\n"
-     "each step and report, or each number that experiments recorded; --tensorboard writes event files, FOLDER/train and one for each split\n"
-     "that is reported, wall times being seconds of steps. Trains nothing.",
+    {REPORT, "report", "FOLDER", "make a page of a run, of a sweep, or of the experiments that lab keeps",
+     "FOLDER: where `rnetc train` left a run's log, or those of a sweep, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes\n"
+     "FOLDER/report.html, one file that wants no network and no script: curves, tables, probes, claims, the program; of a sweep means over\n"
+     "seeds, by the settings that differ. --csv prints a run's numbers instead, a line each step and report, or a line a run with what a\n"
+     "sweep's runs reported last or experiments recorded; --tensorboard writes event files, FOLDER/train and one for each split that is\n"
+     "reported, wall times being seconds of steps. Trains nothing.",
      run_report},
     {COMPACT, "compact", "FILE", "leave out units that make no difference: a smaller program and checkpoint with the same answers",
      "A unit is a position of an axis that parameters share with the values between them. It makes no difference if all that it is multiplied\n"

@@ -84,6 +84,21 @@ int complain_error(const struct rnet_error *error)
     return complain(error->status, "%s", error->message);
 }
 
+void print_csv_text(const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++)
+        if (*text == '"')
+            fputs("\"\"", stdout);
+        else
+            putchar(*text);
+    putchar('"');
+}
+
 void help_all(void)
 {
     puts("rnetc: train the neural net that a .rnet file describes\n\n"

@@ -273,7 +273,7 @@ static void add_parameters(struct text *out, const struct probe *probe)
 
 static void add_shifts(struct text *out, const struct probe *probe)
 {
-    static const char *const names[] = {"parameter", "line", "layer", "|g|", "|g'|", "|g' &#8722; g|", "of |g|", "cosine"};
+    static const char *const names[] = {"parameter", "line", "layer", "|g|", "|g'|", "|g' − g|", "of |g|", "cosine"};
 
     page_heading(out, 3, "Covariate shift");
     text_add(out, "<p class=\"dim\">The gradient g of each parameter, and g' when the parameters of the layers before it have made the step.</p>\n");
@@ -297,7 +297,7 @@ static void add_standards(struct text *out, const struct probe *probe)
     static const char *const names[] = {"equation", "line", "over", "m", "|h|", "mean", "along", "|dx|", "off by"};
 
     page_heading(out, 3, "What standardising takes from the gradient");
-    text_add(out, "<p class=\"dim\">|dx|&#178; = |h|&#178; &#8722; &#9001;1, h&#9002;&#178; / m &#8722; &#9001;n, h&#9002;&#178; / m, where h is the gradient with mean "
+    text_add(out, "<p class=\"dim\">|dx|² = |h|² − ⟨1, h⟩² / m − ⟨n, h⟩² / m, where h is the gradient with mean "
                   "and deviation held, n what is standardised.</p>\n");
     begin_table(out, names, sizeof names / sizeof *names);
     for (int k = 0; k < probe->standards.count; k++) {

@@ -454,7 +454,10 @@ void print_probe_csv(const struct probe *probe, bool heading)
         const struct probed *v = parameter ? &probe->parameters.at[i - probe->values.count] : &probe->values.at[i];
         const struct measured *m = &v->before;
 
-        printf("%s,%s,%s,%d,", phase_name(probe), parameter ? "parameter" : "equation", v->name, v->line);
+        print_csv_text(phase_name(probe));
+        printf(",%s,", parameter ? "parameter" : "equation");
+        print_csv_text(v->name);
+        printf(",%d,", v->line);
         if (!parameter)
             printf("%d", v->depth);
         csv_number(true, m->mean);

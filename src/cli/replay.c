@@ -336,10 +336,6 @@ static int repeat(struct replay *r, const char *folder)
         options->init = NULL;
     if (status == RNET_DONE)
         status = train_blocks(&trainer, trainings);
-    if (trainer.log)
-        rnet_log_close(trainer.log, &(struct rnet_error){0});
-    if (trainer.progress)
-        rnet_progress_free(trainer.progress);
     return status == RNET_DONE || r->reached ? say_nothing_found(r) : status;
 }
 

@@ -123,7 +123,7 @@ static int report_kept(struct options *options, const char *folder, const char *
     return status;
 }
 
-/* A run in the folder, for a message. */
+/* A run in the folder, the first by name. */
 static const char *run_within(struct arena *arena, const char *folder)
 {
     DIR *opened = opendir(folder);
@@ -140,6 +140,30 @@ static const char *run_within(struct arena *arena, const char *folder)
     if (opened)
         closedir(opened);
     return run;
+}
+
+/* Those of a sweep; `run`: one of them. */
+static int report_runs(struct options *options, const char *folder, const char *run)
+{
+    struct text page = {0};
+    const char *why;
+    int status;
+    const struct trial *trial = sweep_read(options->arena, folder, &why, &status);
+
+    if (status != RNET_DONE)
+        return status;
+    if (!trial)
+        return complain(RNET_DATA, "%s: it holds runs, and is none%s%s: rnetc report %s", folder, why ? "; nor are they of one sweep: " : "", why ? why : "", run);
+    if (options->board)
+        return complain(RNET_USAGE, "--tensorboard wants a run, and %s holds several: rnetc report %s", folder, run);
+    if (options->csv) {
+        print_trial_csv(trial);
+        return RNET_DONE;
+    }
+    report_sweep_page(&page, options->arena, folder, trial);
+    status = written(options->out ? options->out : arena_printf(options->arena, "%s/report.html", folder), &page);
+    text_free(&page);
+    return status;
 }
 
 int run_report(struct options *options)
@@ -160,7 +184,7 @@ int run_report(struct options *options)
         return report_kept(options, folder, program);
     run = run_within(arena, folder);
     if (run)
-        return complain(RNET_DATA, "%s: it holds runs, and is none: rnetc report %s", folder, run);
+        return report_runs(options, folder, run);
     return complain(RNET_DATA,
                     "%s: there is neither log.jsonl, as `rnetc train` leaves it, nor a run that `rnetc lab` keeps",
                     folder);

@@ -67,6 +67,13 @@ void report_run_page(struct text *out, struct arena *arena, const char *folder, 
 void report_probes(struct text *out, struct arena *arena, const char *folder);
 /* A section of what the laboratory of one file saw; alone: it is the page. */
 void report_lab(struct text *out, const struct lab *lab, bool alone);
+/* An experiment's arms: table, figures, curves. */
+void report_trial(struct text *out, struct arena *arena, const struct trial *trial);
+/* ---- report_sweep.c ---- */
+
+/* The runs within a folder as an experiment: settings that differ, and seeds. NULL: there are fewer than two, or *why they are none. */
+const struct trial *sweep_read(struct arena *arena, const char *folder, const char **why, int *status);
+void report_sweep_page(struct text *out, struct arena *arena, const char *folder, const struct trial *trial);
 /* Event files, FOLDER/train and one for each split. */
 int report_board(const char *log_path, const char *folder);
 

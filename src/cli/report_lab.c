@@ -104,6 +104,15 @@ static void add_claim(struct text *out, const struct trial *trial, int number)
 
 /* ---- arms ---- */
 
+static int runs_there(const struct trial *trial, int arm)
+{
+    int count = 0;
+
+    for (int s = 0; s < trial->seeds; s++)
+        count += !trial->there || trial->there[arm * trial->seeds + s];
+    return count;
+}
+
 static void add_table(struct text *out, const struct trial *trial)
 {
     const struct experiment *e = trial->experiment;
@@ -115,6 +124,8 @@ static void add_table(struct text *out, const struct trial *trial)
         text_add_escaped(out, e->settings.at[i].name);
         text_add(out, "</th>");
     }
+    if (trial->there)
+        text_add(out, "<th>runs</th>");
     for (int r = 0; r < e->records.count; r++) {
         text_add(out, "<th>");
         text_add_escaped(out, e->records.at[r].name);
@@ -129,6 +140,8 @@ static void add_table(struct text *out, const struct trial *trial)
             text_add_escaped(out, e->settings.at[i].values.at[chosen[i]]);
             text_add(out, "</td>");
         }
+        if (trial->there)
+            text_addf(out, "<td>%d</td>", runs_there(trial, arm));
         for (int r = 0; r < e->records.count; r++) {
             double mean, error;
 
@@ -265,19 +278,24 @@ static const struct kept_series *find_series(const struct trial *trial, int run,
     return NULL;
 }
 
-/* Mean over the seeds, and one standard error to both sides, up to where the first of them ended. */
+/* Mean over the seeds that have it, and one standard error to both sides, up to where the first of them ended. */
 static struct svg_curve curve_of(struct arena *arena, const struct trial *trial, int arm,
                                  const struct kept_series *like)
 {
     const struct kept_series **of = NEW_ARRAY(arena, const struct kept_series *, trial->seeds);
     struct svg_curve curve = {.count = 0};
     double *x, *y, *low, *high;
-    int count = 1 << 30;
+    int count = 1 << 30, runs = 0;
 
     for (int s = 0; s < trial->seeds; s++) {
-        of[s] = find_series(trial, arm * trial->seeds + s, like);
-        count = !of[s] ? 0 : of[s]->value.count < count ? of[s]->value.count : count;
+        const struct kept_series *found = find_series(trial, arm * trial->seeds + s, like);
+
+        if (!found && trial->there)
+            continue;
+        of[runs++] = found;
+        count = !found ? 0 : found->value.count < count ? found->value.count : count;
     }
+    count = runs ? count : 0;
     x = NEW_ARRAY(arena, double, count + 1);
     y = NEW_ARRAY(arena, double, count + 1);
     low = NEW_ARRAY(arena, double, count + 1);
@@ -285,20 +303,20 @@ static struct svg_curve curve_of(struct arena *arena, const struct trial *trial,
     for (int i = 0; i < count; i++) {
         double squares = 0, error;
 
-        for (int s = 0; s < trial->seeds; s++) {
-            x[i] += of[s]->step.at[i] / trial->seeds;
-            y[i] += of[s]->value.at[i] / trial->seeds;
+        for (int s = 0; s < runs; s++) {
+            x[i] += of[s]->step.at[i] / runs;
+            y[i] += of[s]->value.at[i] / runs;
         }
-        for (int s = 0; s < trial->seeds; s++)
+        for (int s = 0; s < runs; s++)
             squares += (of[s]->value.at[i] - y[i]) * (of[s]->value.at[i] - y[i]);
-        error = trial->seeds > 1 ? sqrt(squares / (trial->seeds - 1) / trial->seeds) : NAN;
+        error = runs > 1 ? sqrt(squares / (runs - 1) / runs) : NAN;
         low[i] = y[i] - error;
         high[i] = y[i] + error;
     }
     curve.count = count;
     curve.x = x;
     curve.y = y;
-    curve.low = trial->seeds > 1 ? low : NULL;
+    curve.low = runs > 1 ? low : NULL;
     curve.high = high;
     return curve;
 }
@@ -405,9 +423,13 @@ static void add_trial(struct text *out, struct arena *arena, const struct trial 
             add_claim(out, trial, i);
         text_add(out, "</ul>\n");
     }
-    if (!trial->done)
-        return;
-    if (e->records.count) {
+    if (trial->done)
+        report_trial(out, arena, trial);
+}
+
+void report_trial(struct text *out, struct arena *arena, const struct trial *trial)
+{
+    if (trial->experiment->records.count) {
         add_table(out, trial);
         add_arms(out, arena, trial);
     }

@@ -304,7 +304,7 @@ static int see_row(void *context, struct arena *scratch, const struct log_line *
         fputs(event ? event : "step", stdout);
     for (size_t i = 0; csv->printing && i < sizeof places / sizeof *places; i++) {
         putchar(',');
-        print_cell(log_text(line, places[i]) ? log_text(line, places[i]) : "");
+        print_csv_text(log_text(line, places[i]) ? log_text(line, places[i]) : "");
     }
     for (int i = 0; csv->printing && i < csv->columns.count; i++) {
         const char *key = csv->columns.at[i],
@@ -312,7 +312,7 @@ static int see_row(void *context, struct arena *scratch, const struct log_line *
                                     event && !strcmp(event, "report") ? arena_printf(scratch, "report.%s", key) : key);
 
         putchar(',');
-        print_cell(text ? text : "");
+        print_csv_text(text ? text : "");
     }
     if (csv->printing)
         putchar('\n');
@@ -337,7 +337,7 @@ int run_log_csv(const char *path)
         printf("event,block,model,step,epoch,phase,split");
         for (int i = 0; i < csv.columns.count; i++) {
             putchar(',');
-            print_cell(csv.columns.at[i]);
+            print_csv_text(csv.columns.at[i]);
         }
         putchar('\n');
         status = log_each(path, see_row, &csv);

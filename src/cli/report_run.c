@@ -85,9 +85,11 @@ static int not_finite(const struct run_series *s)
 
 /* ---- curves ---- */
 
-/* What a name is drawn under: both norms of a gradient together. */
+/* What a name is drawn under: both norms of a gradient together, and the rates of several optimizers. */
 static const char *group_of(const char *name)
 {
+    if (!strncmp(name, "rate.", 5))
+        return "rate";
     return strcmp(name, "clipped_norm") ? name : "gradient_norm";
 }
 
@@ -117,6 +119,8 @@ static void add_group(struct text *out, struct arena *arena, const struct run_bl
                 continue;
             if (!strcmp(group, "gradient_norm") && !s->phase)
                 label = strcmp(s->name, group) ? "clipped" : "gradient";
+            else if (!strncmp(s->name, "rate.", 5))
+                label = s->phase ? arena_printf(arena, "%s %s", s->phase, s->name + 5) : s->name + 5;
             else if (strcmp(s->name, group))
                 label = arena_printf(arena, "%s clipped", label);
             curves[count] = curve_of(arena, block, s, label, seconds ? 1e3 : 1, &together);

@@ -732,7 +732,7 @@ int find_place(struct trainer *t)
     return RNET_DONE;
 }
 
-/* Block after block. What one leaves goes to the next through the store. */
+/* Block after block, in one log. What one leaves goes to the next through the store. */
 int train_blocks(struct trainer *first, struct training *const *trainings)
 {
     struct trainer t = *first;
@@ -767,6 +767,12 @@ int train_blocks(struct trainer *first, struct training *const *trainings)
         if (more)
             t = *first;
     }
+    if (first->log)
+        rnet_log_close(first->log, &(struct rnet_error){0});
+    if (first->progress)
+        rnet_progress_free(first->progress);
+    first->log = NULL;
+    first->progress = NULL;
     return status;
 }
 
@@ -802,10 +808,6 @@ int train_program(struct options *options, struct report_result *result)
         status = find_place(&trainer);
     if (status == RNET_DONE)
         status = train_blocks(&trainer, trainings);
-    if (trainer.log)
-        rnet_log_close(trainer.log, &(struct rnet_error){0});
-    if (trainer.progress)
-        rnet_progress_free(trainer.progress);
     *result = trainer.result;
     return status == RNET_DONE && trainer.missed ? RNET_FAILED : status;
 }

@@ -217,12 +217,12 @@ static bool report_gives(const struct node *train, const char *name)
 
 static bool step_gives(const char *name)
 {
-    static const char *const given[] = {"loss", "penalty", "gradient_norm", "clipped_norm", "step", "epoch"};
+    static const char *const given[] = {"loss", "penalty", "gradient_norm", "clipped_norm", "rate", "step", "epoch"};
 
     for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (!strcmp(given[i], name))
             return true;
-    return !strncmp(name, "probe.", 6);
+    return !strncmp(name, "probe.", 6) || !strncmp(name, "rate.", 5);
 }
 
 /* In which of an arm's train blocks; NULL: any of them. */

@@ -224,6 +224,7 @@ struct workspace {
     struct ir_tensor *objective; /* that gradients are of; NULL before the backward pass */
     struct map *probed;          /* content -> copies of the objective and its gradients at other parameters */
     LIST(struct probe_use) probes;
+    LIST(struct probe_use) rates; /* of the optimizers, by the names of their rules */
     struct data_split *split; /* a program of a data block: of which split */
     struct data_split *sampled; /* else: the split that the samples are of; NULL: no data are given */
     bool sized;               /* size(batch) was asked */

@@ -352,6 +352,24 @@ static bool settings_make_sense(struct scope *scope, const char *slot, const str
     return true;
 }
 
+/* What an optimizer is given as its rate, for the log: one number for all parameters. */
+static void note_rate(struct scope *scope, const struct definition *rule, struct map *settings, struct span at)
+{
+    struct workspace *w = scope->workspace;
+    const struct value *rate = map_get(settings, "rate");
+    struct scope *top = scope_top(w, scope->unit, scope->file, true);
+    ir_index_list free = {0};
+    struct probe_use use = {rule->name, NULL};
+
+    if (!rate || (rate->kind != VALUE_NUMBER && rate->kind != VALUE_TENSOR))
+        return;
+    free_indices(scope, rate, &free);
+    if (free.count || rate->own.count)
+        return;
+    use.tensor = tensor_of(top, rate, "logged_rate", at);
+    list_add(w->arena, w->rates, use);
+}
+
 static bool fits(struct scope *scope, struct definition *rule, const parameter_list *group, const char *slot,
                  struct node *call)
 {
@@ -488,6 +506,8 @@ void run_rule(struct scope *scope, const char *slot, struct node *call, const pa
     }
     if (!run.count)
         return;
+    if (!strcmp(slot, "optimizer"))
+        note_rate(scope, rule, settings, call->span);
     run_lines(&run, rule->node->a);
     outputs = rule->node->b;
     if (!strcmp(slot, "probe")) {

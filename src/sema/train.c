@@ -331,6 +331,19 @@ struct change {
     struct ir_tensor *leaf, *value;
 };
 
+/* "rate"; where there are several, each with the name of its rule behind it. */
+static const char *rate_name(const struct workspace *w, int number)
+{
+    const char *rule = w->rates.at[number].name;
+    int before = 0;
+
+    for (int i = 0; i < number; i++)
+        before += !strcmp(w->rates.at[i].name, rule);
+    if (w->rates.count == 1)
+        return "rate";
+    return before ? arena_printf(w->arena, "rate.%s_%d", rule, before + 1) : arena_printf(w->arena, "rate.%s", rule);
+}
+
 static struct ir_program *step_program(struct lowered *l, enum ir_precision precision)
 {
     struct workspace *w = l->w;
@@ -389,6 +402,8 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
     for (int i = 0; i < w->probes.count; i++)
         if (!w->probes.at[i].tensor->rank)
             extraction_want(x, w->probes.at[i].tensor);
+    for (int i = 0; i < w->rates.count; i++)
+        extraction_want(x, w->rates.at[i].tensor);
     p = extraction_run(x);
     for (int i = 0; i < w->probes.count; i++)
         if (!w->probes.at[i].tensor->rank)
@@ -396,6 +411,8 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
     for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
             ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), outputs[i].tensor != l->stop);
+    for (int i = 0; i < w->rates.count; i++)
+        ir_add_output(p, rate_name(w, i), extraction_copy(x, w->rates.at[i].tensor), false);
     for (int i = 0; i < changes.count; i++)
         ir_add_update(p, extraction_copy(x, changes.at[i].leaf), extraction_copy(x, changes.at[i].value));
     return p;

@@ -7,10 +7,24 @@
 
 #include "rnet.h"
 
+/* Each line of a block of commands behind the program, up to the next program. */
+static int run_commands(const char *from, const char *to)
+{
+    int count = 0;
+    char line[200];
+
+    while ((from = strstr(from, "```sh\n")) && (!to || from < to))
+        for (from += strlen("```sh\n"); *from != '`'; from = strchr(from, '\n') + 1, count++) {
+            snprintf(line, sizeof line, "%.*s", (int)strcspn(from, "\n"), from);
+            run_expecting(RNET_DONE, "%s", line);
+        }
+    return count;
+}
+
 static void every_program_of_the_reference_checks(void **state)
 {
     char *text = read_file(SOURCE_FOLDER "/grammar/LANGUAGE.md", NULL), *at = text, *end;
-    int count = 0;
+    int count = 0, commands = 0;
 
     (void)state;
     enter_folder();
@@ -24,8 +38,9 @@ static void every_program_of_the_reference_checks(void **state)
         run_expecting(RNET_DONE, "if grep -q '^ *expect' net.rnet; then rnetc lab net.rnet; fi");
         at = end + 2;
         count++;
+        commands += run_commands(at, strstr(at, "```rnet\n"));
     }
-    assert_true(count >= 6);
+    assert_true(count >= 6 && commands >= 4);
     free(text);
     leave_folder();
 }

@@ -252,6 +252,74 @@ static void experiments_are_a_page(void **state)
     leave_folder();
 }
 
+/* Settings that differ are axes, what follows from them is none; a text with a comma is one cell. */
+static void a_sweep_is_a_page_of_its_settings(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("line.rnet", program);
+    run_expecting(0, "sed -i 's/^let pull = 0.0/let pull = 0.0\\nlet half = pull \\/ 2\\nlet kind = \"a\"/' line.rnet");
+    run_expecting(RNET_DONE, "rnetc train line.rnet --sweep pull=0.5,0,10 --sweep seed=1..3 --set 'kind=a,b' --out all");
+    o = run_expecting(RNET_DONE, "rnetc report all");
+    assert_string_equal(o.out, "all/report.html\n");
+    assert_well_formed("all/report.html");
+    assert_holds("all/report.html", "<p class=\"dim\">9 runs in all, seeds 1 2 3</p>");
+    assert_holds("all/report.html", "<tr><th class=\"left\">pull</th><th>runs</th><th>error</th><th>\xC2\xB1</th></tr>\n<tr><td class=\"left\">0</td><td>3</td>");
+    assert_holds("all/report.html", "<b>error by pull</b>");
+    assert_holds("all/report.html", "<b>error of line.test, by pull</b>");
+    /* The mean is that of the table at the end of the sweep. */
+    o = run_expecting(RNET_DONE, "rnetc report all --csv");
+    assert_contains(o.out, "experiment,pull,seed,error\nline,0,1,");
+    assert_int_equal(strtol(run_expecting(0, "rnetc report all --csv | wc -l").out, NULL, 10), 10);
+    run_expecting(RNET_DONE, "mv all/pull=0,seed=2 away; rnetc report all");
+    assert_holds("all/report.html", "of 9 combinations 8 have numbers");
+    assert_holds("all/report.html", "<tr><td class=\"left\">0</td><td>2</td>");
+    /* With a run whose kind is another there are two settings, the second a text. */
+    run_expecting(RNET_DONE, "rnetc train line.rnet --set 'kind=\"q\"' --out all/other --seed 1 --set pull=0.5");
+    o = run_expecting(RNET_DONE, "rnetc report all --csv");
+    assert_contains(o.out, "experiment,pull,kind,seed,error\n");
+    assert_contains(o.out, ",\"a,b\",1,");
+    assert_contains(o.out, ",\"\"\"q\"\"\",1,");
+    run_expecting(RNET_DONE, "cp -r all/pull=10,seed=1 all/twice");
+    assert_contains(run_expecting(RNET_DATA, "rnetc report all").error, "all: it holds runs, and is none; nor are they of one sweep: twice has settings and seed of another: ");
+    leave_folder();
+}
+
+static void rates_are_logged_and_drawn(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("line.rnet", program);
+    run_expecting(0, "sed -i 's/rate = 0.02/rate = 0.02 * 0.9^step/' line.rnet");
+    run_expecting(RNET_DONE, "rnetc train line.rnet --out one && rnetc report one");
+    assert_contains(run_expecting(0, "grep '^{.step.:3,' one/log.jsonl").out, ",\"rate\":0.01458");
+    assert_holds("one/report.html", "<b>rate</b>");
+    assert_holds("one/report.html", "<td class=\"left\">rate</td>");
+    /* Of several optimizers each. */
+    run_expecting(0, "sed -i 's/^    optimizer = .*/    optimizer = gd(rate = 0.02 * 0.9^step) on net.w\\n    optimizer = sgd(0.001, 0.9)/;"
+                     "s/normal(0, 0.1)/normal(0, 0.1), b = 0/;s/z = sum/z = b + sum/' line.rnet");
+    run_expecting(RNET_DONE, "rnetc train line.rnet --out two && rnetc report two");
+    assert_contains(run_expecting(0, "grep '^{.step.:1,' two/log.jsonl").out, ",\"rate.gd\":0.018");
+    assert_contains(run_expecting(0, "grep '^{.step.:1,' two/log.jsonl").out, ",\"rate.sgd\":0.001,");
+    assert_holds("two/report.html", "<b>rate</b>");
+    assert_well_formed("two/report.html");
+    leave_folder();
+}
+
+static void a_probe_is_a_page(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("line.rnet", program);
+    run_expecting(RNET_DONE, "rnetc probe line.rnet --shift --bound --curvature --fisher w --landscape 3 --smoothness 9 --noise --report probe.html");
+    assert_well_formed("probe.html");
+    assert_holds("probe.html", "<h1>Probe of line.rnet</h1>");
+    assert_holds("probe.html", "# Is &lt;w&gt; found &amp; kept?");
+    leave_folder();
+}
+
 static void what_is_no_run_is_refused(void **state)
 {
     struct outcome o;
@@ -289,6 +357,9 @@ int main(void)
                                        cmocka_unit_test(event_files_are_those_of_tensorboard),
                                        cmocka_unit_test(what_is_watched_has_figures),
                                        cmocka_unit_test(experiments_are_a_page),
+                                       cmocka_unit_test(a_sweep_is_a_page_of_its_settings),
+                                       cmocka_unit_test(rates_are_logged_and_drawn),
+                                       cmocka_unit_test(a_probe_is_a_page),
                                        cmocka_unit_test(what_is_no_run_is_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
