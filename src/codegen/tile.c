@@ -103,25 +103,35 @@ static bool has_last(const struct tile_plan *plan)
 }
 
 struct ahead {
-    V from, k;
+    V from, within, on;
 };
 
-/* What the tiles of a block of rows bring nearer: of the next panel (or the first one's next block of k) each of the
-   first blocks of rows brings a line for each k. */
+/* What the tiles of a block of rows bring nearer: of the next panel (or the first one's next block of k) lines at some of
+   its k. Where there are tiles enough, one for each turn: more at a time would wait for each other and keep the tile's own
+   loads waiting. As it lies, a panel begins inside a line, which the panel before has brought. */
 static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block,
                                 V panel, V k, V nothing)
 {
-    bool packed = plan->q.access != PACKED_PANELS;
+    bool packed = plan->q.access != PACKED_PANELS, aligned = packed || plan->q.k % LINE == 0;
     int64_t k_bytes = packed ? plan->panel_bytes : plan->q.k;
     int64_t panel_bytes = packed ? plan->depth * plan->panel_bytes : plan->panel_bytes;
-    V line = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
+    int64_t lines = plan->panel_bytes / LINE, depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K;
+    int64_t a_turn = plan->blocks_each >= STEPS_A_TURN * lines ? 1 : STEPS_A_TURN;
+    int64_t tiles = STEPS_A_TURN / a_turn; /* for a line at every k */
+    V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
     V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
-    V lines = count_of(e, plan->panel_bytes / LINE + !packed); /* as it lies, a panel begins inside a line */
-    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, line, lines, "");
-    V from = further(e, g->q, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K))), k_bytes);
+    V line = LLVMBuildUDiv(e->builder, here, count_of(e, tiles), "");
+    V first_k = times(e, LLVMBuildURem(e->builder, here, count_of(e, tiles), ""), (depth + tiles - 1) / tiles);
+    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, line, count_of(e, lines), "");
+    V from = further(e, g->q, plus(e, first_k, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K)))), k_bytes);
 
     from = further(e, further(e, from, chosen(e, more, next, g->first_panel), panel_bytes), line, LINE);
-    return (struct ahead){chosen(e, mine, from, nothing), chosen(e, mine, count_of(e, k_bytes), count_of(e, 0))};
+    if (!aligned)
+        from = offset_constant(e, from, LINE);
+    V none = count_of(e, 0);
+    return (struct ahead){chosen(e, mine, from, nothing),
+                          a_turn > 1 ? chosen(e, mine, count_of(e, k_bytes), none) : none,
+                          chosen(e, mine, count_of(e, a_turn * k_bytes), none)};
 }
 
 /* The tiles of one panel for one block of k. */
@@ -145,22 +155,19 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     bool two = plan->tall < plan->blocks;
     if (two)
         function = chosen(e, is_tall, function, tile_function(e, plan, plan->height - 1));
-    V p, p_row, p_k;
+    V p, p_step;
     if (!copied) {
         p = further(e, further(e, g->p, row, plan->p.outer), k, plan->p.k);
-        p_row = count_of(e, plan->p.outer);
-        p_k = count_of(e, plan->p.k);
+        p_step = count_of(e, by_rows ? plan->p.outer : plan->p.k);
     } else if (by_rows) {
         p = further(e, further(e, g->p, row, plan->p.padded), k, plan->bytes);
-        p_row = count_of(e, plan->p.padded);
-        p_k = count_of(e, plan->bytes);
+        p_step = count_of(e, plan->p.padded);
     } else {
-        p_k = count_of(e, plan->height * plan->bytes);
+        p_step = count_of(e, plan->height * plan->bytes);
         if (two)
-            p_k = chosen(e, is_tall, p_k, count_of(e, (plan->height - 1) * plan->bytes));
+            p_step = chosen(e, is_tall, p_step, count_of(e, (plan->height - 1) * plan->bytes));
         p = offset_pointer(e, further(e, g->p, row, plan->depth * plan->bytes),
-                           LLVMBuildNSWMul(e->builder, k, p_k, ""));
-        p_row = count_of(e, plan->bytes);
+                           LLVMBuildNSWMul(e->builder, k, p_step, ""));
     }
     if (g->all_gathered) {
         V panel_here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, "");
@@ -176,9 +183,9 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
     struct ahead ahead = lines_ahead(e, plan, g, block, panel, k, q);
-    V arguments[] = {depth,      p,      p_row, p_k, q, c, c_row, add, number_like(plan->type, plan->product->scale),
-                     ahead.from, ahead.k};
-    LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, 11, "");
+    V arguments[] = {depth, p,   p_step, q, c, c_row, add, number_like(plan->type, plan->product->scale),
+                     ahead.from, ahead.on, ahead.within};
+    LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, TILE_ARGUMENTS, "");
     loop_close(e);
 }
 

@@ -55,8 +55,11 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 
 /* ---- tile_kernel.c ---- */
 
-/* void tile(k, p, p_row, p_k, q, c, c_row, add, scale, ahead, ahead_k): C = scale * sum, or C += it if add is not 0. Q is
-   packed. Brings a line of what is wanted later into the second cache with each k: those at ahead + k * ahead_k. */
+/* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, ahead_k): C = scale * sum, or C += it if add is not 0. Q is packed.
+   p_step: of P's two distances the one that is not a number's size. Brings lines that
+   are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes on by so much. */
+enum { STEPS_A_TURN = 4 };
+enum { TILE_ARGUMENTS = 11 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
 /* void tile(k, segments, p, p_k, p_segment, q, q_k, c, c_row, add, scale): the same over `segments` runs of k, of which each

@@ -35,10 +35,10 @@ int vector_registers(const struct emitter *e)
 
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type)
 {
-    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->i64,     e->pointer, e->pointer,
-                           e->i64, e->i64,     type,   e->pointer, e->i64};
+    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->pointer, e->pointer, e->i64,
+                           e->i64, type,       e->pointer, e->i64, e->i64};
 
-    return LLVMFunctionType(e->nothing, types, 11, false);
+    return LLVMFunctionType(e->nothing, types, TILE_ARGUMENTS, false);
 }
 
 static char suffix_of(const struct emitter *e, LLVMTypeRef type)
@@ -48,7 +48,8 @@ static char suffix_of(const struct emitter *e, LLVMTypeRef type)
 
 V tile_function(struct emitter *e, const struct tile_plan *plan, int height)
 {
-    const char *name = arena_printf(e->arena, "tile_%c_%d_%d", suffix_of(e, plan->type), height, plan->vectors);
+    const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%c", suffix_of(e, plan->type), height, plan->vectors,
+                                    copied_by_rows(plan) ? 'r' : 'n');
 
     return runtime_function(e, name, tile_type(e, plan->type));
 }
@@ -150,66 +151,151 @@ static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector
     store_tile(e, type, vector, height, vectors, sums, c, true);
 }
 
-static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors)
+/* What a step of k goes on from: where the operands are, and the sums. */
+struct steps {
+    V left, q, ahead, rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS];
+};
+struct tile_shape {
+    LLVMTypeRef type, vector;
+    int height, vectors, pointers, sums;
+    int64_t bytes, wide; /* of a number, of a vector */
+    bool neighbours;     /* P's rows at one k lie side by side, else a row's k */
+    V twice;             /* the distance between rows, doubled */
+};
+
+/* Loads stay on their side: LLVM would begin several steps' at once and run out of registers. */
+static void hold_loads(struct emitter *e)
 {
-    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), pointers = (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER;
-    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
+    LLVMTypeRef type = LLVMFunctionType(e->nothing, NULL, 0, false);
+    static const char constraints[] = "~{memory}";
+    V nothing = LLVMGetInlineAsm(type, "", 0, constraints, sizeof constraints - 1, true, false, LLVMInlineAsmDialectATT,
+                                 false);
+
+    LLVMBuildCall2(e->builder, type, nothing, NULL, 0, "");
+}
+
+/* `count` steps of k, straight-line. */
+static void emit_steps(struct emitter *e, const struct tile_shape *t, struct steps *s, int count)
+{
+    V p_row = t->neighbours ? NULL : argument(e, 2), p_k = t->neighbours ? argument(e, 2) : NULL, bs[MOST_VECTORS];
+
+    for (int i = 0; i < t->pointers; i++)
+        s->rows[i] = hidden(e, s->rows[i]);
+    for (int step = 0; step < count; step++) {
+        if (step)
+            hold_loads(e);
+        for (int j = 0; j < t->vectors; j++)
+            bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, (step * t->vectors + j) * t->wide), t->bytes);
+        for (int i = 0; i < t->height; i++) {
+            V at = t->neighbours ? offset_constant(e, s->rows[0], i * t->bytes) : s->rows[i / ROWS_A_POINTER];
+            if (!t->neighbours) {
+                at = offset_constant(e, at, step * t->bytes);
+                if (i % ROWS_A_POINTER)
+                    at = offset_pointer(e, at, i % ROWS_A_POINTER == 1 ? p_row : t->twice);
+            }
+            V a = LLVMBuildLoad2(e->builder, t->type, at, "");
+            LLVMSetAlignment(a, (unsigned)t->bytes);
+            a = spread(e, t->vector, a);
+            for (int j = 0; j < t->vectors; j++)
+                s->sums[i * t->vectors + j] = multiply_add(e, a, bs[j], s->sums[i * t->vectors + j]);
+        }
+        if (count > 1) {
+            V ahead = offset_pointer(e, s->ahead, LLVMBuildMul(e->builder, argument(e, 10), whole_like(e->i64, step), ""));
+            V prefetch[] = {ahead, whole_like(e->i32, 0), whole_like(e->i32, 2), whole_like(e->i32, 1)};
+            intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
+        }
+        if (t->neighbours)
+            s->rows[0] = offset_pointer(e, s->rows[0], p_k);
+    }
+    for (int i = 0; i < t->pointers && !t->neighbours; i++)
+        s->rows[i] = offset_constant(e, s->rows[i], count * t->bytes);
+    if (count > 1)
+        s->ahead = offset_pointer(e, s->ahead, argument(e, 9));
+    s->q = offset_constant(e, s->q, count * t->vectors * t->wide);
+    s->left = LLVMBuildSub(e->builder, s->left, whole_like(e->i64, count), "");
+}
+
+static V merge(struct emitter *e, V before, LLVMBasicBlockRef block)
+{
+    V phi = LLVMBuildPhi(e->builder, LLVMTypeOf(before), "");
+
+    LLVMAddIncoming(phi, &before, &block, 1);
+    return phi;
+}
+
+/* Each of the values as one of two, of which the second is known later (merge_again). */
+static struct steps merge_steps(struct emitter *e, const struct tile_shape *t, const struct steps *s,
+                                LLVMBasicBlockRef from)
+{
+    struct steps merged;
+
+    merged.left = merge(e, s->left, from);
+    merged.q = merge(e, s->q, from);
+    merged.ahead = merge(e, s->ahead, from);
+    for (int i = 0; i < t->pointers; i++)
+        merged.rows[i] = merge(e, s->rows[i], from);
+    for (int i = 0; i < t->sums; i++)
+        merged.sums[i] = merge(e, s->sums[i], from);
+    return merged;
+}
+
+static void merge_again(const struct tile_shape *t, const struct steps *merged, struct steps *s,
+                        LLVMBasicBlockRef from)
+{
+    LLVMAddIncoming(merged->left, &s->left, &from, 1);
+    LLVMAddIncoming(merged->q, &s->q, &from, 1);
+    LLVMAddIncoming(merged->ahead, &s->ahead, &from, 1);
+    for (int i = 0; i < t->pointers; i++)
+        LLVMAddIncoming(merged->rows[i], &s->rows[i], &from, 1);
+    for (int i = 0; i < t->sums; i++)
+        LLVMAddIncoming(merged->sums[i], &s->sums[i], &from, 1);
+}
+
+/* Steps by `count` while so many are left. */
+static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struct steps *s, int count)
+{
+    LLVMBasicBlockRef before = e->block, loop = block_of(e), after = block_of(e);
+    V enough = whole_like(e->i64, count);
+    struct steps first = *s, last;
+
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntUGE, s->left, enough, ""), loop, after);
+    LLVMPositionBuilderAtEnd(e->builder, loop);
+    struct steps around = merge_steps(e, t, &first, before);
+    last = around;
+    emit_steps(e, t, &last, count);
+    merge_again(t, &around, &last, loop);
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntUGE, last.left, enough, ""), loop, after);
+    LLVMPositionBuilderAtEnd(e->builder, after);
+    *s = merge_steps(e, t, &first, before);
+    merge_again(t, s, &last, loop);
+    e->block = after;
+}
+
+static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, bool neighbours)
+{
     int64_t bytes = type == e->f32 ? 4 : 8;
-    V rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS],
-        zero = LLVMConstNull(vector);
-    V bs[MOST_VECTORS];
+    int lanes = vector_bytes(e) / (int)bytes;
+    struct tile_shape t = {.type = type, .vector = LLVMVectorType(type, (unsigned)lanes), .height = height,
+                           .vectors = vectors, .sums = height * vectors, .bytes = bytes, .wide = lanes * bytes,
+                           .neighbours = neighbours,
+                           .pointers = neighbours ? 1 : (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER};
+    struct steps s;
 
     body_open(e, function);
-    LLVMBasicBlockRef loop = block_of(e), done = block_of(e);
-    V p_row = argument(e, 2), p_k = argument(e, 3), start = argument(e, 1), stepped[MOST_HEIGHT];
-    for (int i = 0; i < pointers; i++) {
-        next[i] = start;
-        start = offset_pointer(e, start, LLVMBuildMul(e->builder, p_row, whole_like(e->i64, ROWS_A_POINTER), ""));
-    }
-    V twice = hidden(e, LLVMBuildShl(e->builder, p_row, whole_like(e->i64, 1), ""));
-    LLVMBasicBlockRef before = e->block;
-    LLVMBuildBr(e->builder, loop);
-    LLVMPositionBuilderAtEnd(e->builder, loop);
-    V left = LLVMBuildPhi(e->builder, e->i64, ""), q = LLVMBuildPhi(e->builder, e->pointer, "");
-    V ahead = LLVMBuildPhi(e->builder, e->pointer, "");
-    for (int i = 0; i < pointers; i++) {
-        rows[i] = LLVMBuildPhi(e->builder, e->pointer, "");
-        LLVMAddIncoming(rows[i], &next[i], &before, 1);
-    }
-    for (int i = 0; i < height * vectors; i++) {
-        sums[i] = LLVMBuildPhi(e->builder, vector, "");
-        LLVMAddIncoming(sums[i], &zero, &before, 1);
-    }
-    for (int i = 0; i < pointers; i++)
-        stepped[i] = hidden(e, rows[i]);
-    for (int j = 0; j < vectors; j++)
-        bs[j] = load_vector(e, vector, offset_constant(e, q, j * lanes * bytes), bytes);
-    for (int i = 0; i < height; i++) {
-        V at = stepped[i / ROWS_A_POINTER];
-        if (i % ROWS_A_POINTER)
-            at = offset_pointer(e, at, i % ROWS_A_POINTER == 1 ? p_row : twice);
-        V a = LLVMBuildLoad2(e->builder, type, at, "");
-        LLVMSetAlignment(a, (unsigned)bytes);
-        a = spread(e, vector, a);
-        for (int j = 0; j < vectors; j++)
-            next[i * vectors + j] = multiply_add(e, a, bs[j], sums[i * vectors + j]);
-    }
-    for (int i = 0; i < height * vectors; i++)
-        LLVMAddIncoming(sums[i], &next[i], &loop, 1);
-    V prefetch[] = {ahead, whole_like(e->i32, 0), whole_like(e->i32, 2), whole_like(e->i32, 1)};
-    intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
-    for (int i = 0; i < pointers; i++) {
-        V moved = offset_pointer(e, stepped[i], p_k);
-        LLVMAddIncoming(rows[i], &moved, &loop, 1);
-    }
-    V less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
-    LLVMBasicBlockRef from[] = {before, loop};
-    LLVMAddIncoming(left, (V[]){argument(e, 0), less}, from, 2);
-    LLVMAddIncoming(q, (V[]){argument(e, 4), offset_constant(e, q, vectors * lanes * bytes)}, from, 2);
-    LLVMAddIncoming(ahead, (V[]){argument(e, 9), offset_pointer(e, ahead, argument(e, 10))}, from, 2);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, whole_like(e->i64, 0), ""), loop, done);
-    LLVMPositionBuilderAtEnd(e->builder, done);
-    store_or_add(e, type, vector, height, vectors, next, 5);
+    s.left = argument(e, 0);
+    s.q = argument(e, 3);
+    s.ahead = argument(e, 8);
+    s.rows[0] = argument(e, 1);
+    if (!neighbours)
+        t.twice = hidden(e, LLVMBuildShl(e->builder, argument(e, 2), whole_like(e->i64, 1), ""));
+    for (int i = 1; i < t.pointers; i++)
+        s.rows[i] = offset_pointer(e, s.rows[i - 1],
+                                   LLVMBuildMul(e->builder, argument(e, 2), whole_like(e->i64, ROWS_A_POINTER), ""));
+    for (int i = 0; i < t.sums; i++)
+        s.sums[i] = LLVMConstNull(t.vector);
+    emit_steps_loop(e, &t, &s, STEPS_A_TURN);
+    emit_steps_loop(e, &t, &s, 1);
+    store_or_add(e, type, t.vector, height, vectors, s.sums, 4);
 }
 
 /* ---- a tile over windows ---- */
@@ -351,7 +437,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 
 bool emit_tile_function(struct emitter *e, const char *name)
 {
-    char suffix, rest;
+    char suffix, order = 'r', rest;
     int height, vectors;
     long long p_row;
 
@@ -360,8 +446,8 @@ bool emit_tile_function(struct emitter *e, const char *name)
         return true;
     }
     bool windows = sscanf(name, "window_%c_%d_%d_%lld%c", &suffix, &height, &vectors, &p_row, &rest) == 4;
-    if ((!windows && sscanf(name, "tile_%c_%d_%d%c", &suffix, &height, &vectors, &rest) != 3) || height > MOST_HEIGHT ||
-        vectors > MOST_VECTORS)
+    if ((!windows && sscanf(name, "tile_%c_%d_%d_%c%c", &suffix, &height, &vectors, &order, &rest) != 4) ||
+        height > MOST_HEIGHT || vectors > MOST_VECTORS)
         return false;
     if (windows) {
         LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
@@ -369,6 +455,6 @@ bool emit_tile_function(struct emitter *e, const char *name)
         return true;
     }
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
-    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors);
+    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, order == 'n');
     return true;
 }
