@@ -20,7 +20,8 @@ size_t rnet_type_size(enum rnet_type type)
 
 void rnet_array_free(struct rnet_array *array)
 {
-    free(array->data);
+    if (!array->lent)
+        free(array->data);
     *array = (struct rnet_array){0};
 }
 

@@ -110,7 +110,8 @@ struct rnet_array {
     enum rnet_type type;
     int rank;
     int64_t shape[RNET_MAX_RANK];
-    void *data; /* malloc; freed by rnet_array_free */
+    void *data;    /* malloc; freed by rnet_array_free, unless it is lent */
+    bool lent;     /* it is another's, who keeps it for longer */
 };
 void rnet_array_free(struct rnet_array *array);
 int64_t rnet_array_elements(const struct rnet_array *array);

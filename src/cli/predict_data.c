@@ -35,13 +35,9 @@ static bool take_field(struct shown *shown, struct data_source *source, const ch
                        const char *field, const struct rows *rows, struct rnet_error *error)
 {
     const struct rnet_array *made = data_source_made(source, data, split, field, &shown->shared);
-    size_t bytes = (size_t)rnet_array_elements(made) * rnet_type_size(made->type);
 
     shown->array = *made;
-    shown->array.data = malloc(bytes + 1);
-    if (!shown->array.data)
-        return rnet_fail(error, RNET_FAILED, "out of memory (%zu bytes of %s)", bytes, field);
-    memcpy(shown->array.data, made->data, bytes);
+    shown->array.lent = true;
     return shown->shared || data_source_part(source, rows, &shown->array, error);
 }
 

@@ -146,14 +146,13 @@ static bool read_column(struct column *column, const struct field *f, enum ir_st
     for (int i = 1; i < array.rank; i++)
         column->row_bytes *= array.shape[i];
     column->stride = f->shared ? 0 : column->row_bytes;
-    if (already(array.type, storage)) {
-        column->memory = array.data;
-        array.data = NULL;
+    if (!already(array.type, storage)) {
+        column->rows = column->memory = convert(&array, storage);
+        rnet_array_free(&array);
     } else {
-        column->memory = convert(&array, storage);
+        column->rows = array.data;
+        column->memory = array.lent ? NULL : array.data;
     }
-    column->rows = column->memory;
-    rnet_array_free(&array);
     return true;
 }
 

@@ -151,7 +151,7 @@ struct dataset {
         int64_t row_bytes;
         int64_t stride;        /* from row to row: row_bytes, or 0 if one row is shared by all items */
         enum ir_storage storage;
-        void *memory;
+        void *memory;          /* its own; NULL: rows are the source's, which keeps what programs have made */
     } *columns;
     double seconds;            /* reading and checking */
 };

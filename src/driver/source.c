@@ -368,17 +368,12 @@ const struct rnet_array *data_source_made(const struct data_source *source, cons
 static bool read_made(struct data_source *source, const struct field *f, struct rnet_array *out, struct rnet_error *error)
 {
     const struct rnet_array *from = data_source_made(source, f->data, f->split, f->field, NULL);
-    size_t bytes;
 
     if (!from && !data_source_make(source, f->data, f->split, &f->field, 1, error))
         return false;
     from = data_source_made(source, f->data, f->split, f->field, NULL);
     *out = *from;
-    bytes = (size_t)rnet_array_elements(from) * rnet_type_size(from->type);
-    out->data = malloc(bytes + 1);
-    if (!out->data)
-        return rnet_fail(error, RNET_FAILED, "out of memory (%zu bytes of %s)", bytes, f->name);
-    memcpy(out->data, from->data, bytes);
+    out->lent = true;
     return true;
 }
 

@@ -123,11 +123,32 @@ static void activations(void **state)
     check("dense(20 * width) |> tanh |> dropout(0.2) |> layer_norm |> sigmoid", 80, 80e6);
 }
 
+/* Of two trainings that differ in how many samples are made, one more sample costs what its numbers are in f32, once. */
+static void data_that_are_made_are_held_once(void **state)
+{
+    const double few = 10000, many = 30000, sample = 1001 * sizeof(float);
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "let count = 10\n"
+                           "data cloud {\n"
+                           "    samples = count\n"
+                           "    train { x[i: 1000] ~ normal(0, 1), target[k: 1] = x[0] }\n"
+                           "}\n"
+                           "model net(x[i: 1000]) -> y[k: 1] { y = x |> dense(1) }\n"
+                           "train net on cloud { loss = mean_square(y, target), optimizer = sgd(rate = 0.01, momentum = 0.9), batch = 8, steps = 2 }\n");
+    double less = peak_of_run("count=10000", "few"), more = peak_of_run("count=30000", "many");
+    assert_near("what more samples take", more - less, (many - few) * sample);
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_gradients_and_momentum),
         cmocka_unit_test(activations),
+        cmocka_unit_test(data_that_are_made_are_held_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
