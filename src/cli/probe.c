@@ -72,13 +72,18 @@ static void judge_batch(struct options *options, struct unit *unit, int number, 
     for (int i = 0; i < training->phases.count; i++) {
         probe.phase = &training->phases.at[i];
         probe.pooled.count = 0;
-        if (probe_graph(&probe) || !probe.pooled.count)
+        if (probe_graph(&probe))
             continue;
-        printf("wrong    %s:%d: %s: %s pools the batch, and there are no numbers with a batch of 1 sample, which is its own mean; with 2 "
-               "there are\n",
-               probe.pooled.at[0].file ? probe.pooled.at[0].file : options->files.at[0], probe.pooled.at[0].line, training->model,
-               probe.pooled.at[0].name);
-        return;
+        for (int k = 0; k < probe.pooled.count; k++) {
+            const struct pooled *pooled = &probe.pooled.at[k];
+
+            if (pooled->elements > lowering.batch)
+                continue; /* a sample has several */
+            printf("wrong    %s:%d: %s: %s pools the batch, and there are no numbers with a batch of 1 sample, which is its own mean; with 2 there "
+                   "are\n",
+                   pooled->file ? pooled->file : options->files.at[0], pooled->line, training->model, pooled->name);
+            return;
+        }
     }
 }
 

@@ -303,6 +303,30 @@ static void instruments_work_on_other_nets(void **state)
     leave_folder();
 }
 
+/* Stored: tests/oracle/scipy_statistics.py, twelve digits. */
+static void divergence_and_distance_are_those_of_scipy(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("statistics.rnet", "use std\n"
+                                  "model shown() -> d {\n"
+                                  "    x[n: 200] = 3 * sin(1.7 * n + 0.3 * n * n)\n"
+                                  "    d = kolmogorov_smirnov[n]((1 + erf(x[n] / 2 / sqrt(2))) / 2)\n"
+                                  "    chance = kolmogorov_tail(d, 200)\n"
+                                  "    e = kolmogorov_smirnov[n](if x[n] < 0 then exp(x[n]) / 2 else 1 - exp(-x[n]) / 2)\n"
+                                  "    p[k: 7] = softmax[k](sin(k))\n"
+                                  "    q[k] = softmax[k](cos(2 * k))\n"
+                                  "    expect \"normal\" abs(d - 0.183372838542) < 1e-11\n"
+                                  "    expect \"its chance\" abs(chance - 2.88181001042e-6) < 1e-16\n"
+                                  "    expect \"laplace\" abs(e - 0.295693035508) < 1e-11\n"
+                                  "    expect \"there\" abs(kl[k](p[k], q[k]) - 0.597167399747) < 1e-11\n"
+                                  "    expect \"back\" abs(kl[k](q[k], p[k]) - 0.464088046061) < 1e-11\n"
+                                  "    expect \"without one\" abs(kl[k](if k == 3 then 0 else p[k], q[k]) - 0.684683741863) < 1e-11\n"
+                                  "}\n");
+    assert_contains(run_expecting(RNET_DONE, "rnetc lab statistics.rnet").out, "6 of 6 met");
+    leave_folder();
+}
+
 static int occurrences(const char *text, const char *part)
 {
     int count = 0;
@@ -350,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_unit_that_lives_in_one_batch_is_not_dead),
         cmocka_unit_test(instruments_work_on_other_nets),
         cmocka_unit_test(a_page_has_a_picture_of_each),
+        cmocka_unit_test(divergence_and_distance_are_those_of_scipy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,6 +150,14 @@ static void a_batch_of_one_has_no_variance(void **state)
     o = probe(RNET_SOURCE, "");
     assert_contains(o.out, "wrong    net.rnet:10: net: net.batch_norm_1.m pools the batch, and there are no numbers with a batch of 1 sample");
     assert_contains(o.error, "error [E0404]: n - 1 is 0");
+    run_expecting(0, "sed -i 's/batch     = 1/batch     = 2/' net.rnet");
+    probe(RNET_DONE, "");
+    /* Where a sample has several numbers, its statistics are no fault; the line is that of the others. */
+    write_net("    |> pixels |> batch_norm |> relu |> mean_pixel\n    |> batch_norm |> relu\n", "", 0.1, 1);
+    run_expecting(0, "printf 'layer pixels(x[i]) -> y[p: 4, c: 16] {\\n param W[i, p, c] ~ normal(0, 1)\\n y[p, c] = sum[i] x[i] * W[i, p, c]\\n}\\n"
+                     "layer mean_pixel(x[p, c]) -> y[c] { y[c] = mean[p] x[p, c] }\\n' >> net.rnet");
+    o = probe(RNET_SOURCE, "");
+    assert_contains(o.out, "wrong    net.rnet:10: net: net.batch_norm_2.m pools the batch, and there are no numbers with a batch of 1 sample");
     /* The same without the unbiased variance, which has numbers. */
     write_net("    |> dense(16)\n    |> center |> relu\n", "", 0.1, 1);
     run_expecting(0, "printf 'layer center(x[..., c]) -> y[..., c] {\\n if training {\\n m[c] = mean[batch, ...] x[..., c]\\n"
