@@ -185,7 +185,8 @@ static void add_landscape(struct text *out, const struct probe *probe)
                                            .note = arena_printf(probe->arena, "in lengths of the filters; centre %.4g, roughness %.2g", l->loss[l->points * l->points / 2],
                                                                 l->rough),
                                            .values = l->loss,
-                                           .points = l->points,
+                                           .rows = l->points,
+                                           .columns = l->points,
                                            .reach = l->reach});
 }
 

@@ -1,5 +1,5 @@
 /* report_probe.c: what probes left, FOLDER/NAME-STEP.npy: how the numbers are spread, over the steps and at the last of
- * them. */
+   them; what has two axes as a picture. */
 #include "report.h"
 
 #include <ctype.h>
@@ -18,7 +18,7 @@ struct spread {
     double quantile[5];  /* 0, 5, 50, 95, 100 % */
     double *sorted;      /* the finite ones */
 };
-enum { MOST_BINS = 40, MOST_STEPS = 100 };
+enum { MOST_BINS = 40, MOST_STEPS = 100, LEAST_SIDE = 3, MOST_SIDE = 101 };
 
 static int by_name_and_step(const void *left, const void *right)
 {
@@ -122,6 +122,28 @@ static void add_histogram(struct text *out, struct arena *arena, const struct pr
                                 .high = high});
 }
 
+/* The last array, if it has two axes that a screen has room for. */
+static void add_picture(struct text *out, struct arena *arena, const struct probe_file *last)
+{
+    struct rnet_array array = {0};
+    struct rnet_error error;
+    double *values;
+
+    if (!rnet_read_npy(last->path, &array, &error))
+        return;
+    if (array.rank == 2 && array.shape[0] >= LEAST_SIDE && array.shape[0] <= MOST_SIDE && array.shape[1] >= LEAST_SIDE && array.shape[1] <= MOST_SIDE) {
+        values = NEW_ARRAY(arena, double, array.shape[0] * array.shape[1]);
+        for (int64_t i = 0; i < array.shape[0] * array.shape[1]; i++)
+            values[i] = array_number(&array, i);
+        svg_surface(out, &(struct svg_surface){.title = last->name,
+                                               .note = arena_printf(arena, "before step %.0f", last->step),
+                                               .values = values,
+                                               .rows = (int)array.shape[0],
+                                               .columns = (int)array.shape[1]});
+    }
+    rnet_array_free(&array);
+}
+
 /* Files of one name, in order of steps; of many, so many evenly apart and the last. */
 static void add_probe(struct text *out, struct arena *arena, const struct probe_file *files, int count)
 {
@@ -158,6 +180,8 @@ static void add_probe(struct text *out, struct arena *arena, const struct probe_
                                            .count = single ? 1 : 3,
                                            .whole = true});
     }
+    if (!single)
+        add_picture(out, arena, files + last);
     if (!single)
         add_histogram(out, arena, files, files + last, &first_spread, &spread);
 }

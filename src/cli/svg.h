@@ -55,11 +55,11 @@ struct svg_heat {
 };
 void svg_heat(struct text *out, const struct svg_heat *heat);
 
-/* values[row * points + column], rows upwards; the outermost are `reach` from the middle, which is marked. */
+/* values[row * columns + column], rows upwards; the outermost are `reach` from the middle, which is marked; reach 0: places are numbered. */
 struct svg_surface {
     const char *title, *note;
     const double *values;
-    int points;
+    int rows, columns;
     double reach;
 };
 void svg_surface(struct text *out, const struct svg_surface *surface);

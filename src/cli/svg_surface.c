@@ -1,4 +1,4 @@
-/* svg_surface.c: a function of two numbers: shades, and lines of equal value with their values written on them. */
+/* svg_surface.c: numbers of two axes: shades, and lines of equal value with their values written on them. */
 #include "svg_parts.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@ struct surface {
     const struct svg_surface *what;
     double low, high;  /* of the shades */
     bool logarithmic;
-    double cell;       /* between two places */
+    double wide, tall; /* between two places */
     struct point { double x, y; } labels[SVG_MOST_TICKS];
     int label_count;
 };
@@ -25,18 +25,18 @@ static double shade(const struct surface *s, double value)
 
 static double value_at(const struct surface *s, int row, int column)
 {
-    return s->what->values[row * s->what->points + column];
+    return s->what->values[row * s->what->columns + column];
 }
 
 static double x_of(const struct surface *s, double column)
 {
-    return LEFT + s->cell * (column + 0.5);
+    return LEFT + s->wide * (column + 0.5);
 }
 
 /* Rows go up. */
 static double y_of(const struct surface *s, double row)
 {
-    return TOP + SIDE - s->cell * (row + 0.5);
+    return TOP + SIDE - s->tall * (row + 0.5);
 }
 
 /* Where the level is passed between two places: how far from the first; -1: it is not. */
@@ -88,12 +88,12 @@ static void add_label(struct text *out, struct surface *s, struct point at, cons
 static void add_level(struct text *out, struct surface *s, double level, const char *text, int number)
 {
     static const double parts[] = {0.15, 0.4, 0.6, 0.85};
-    int n = s->what->points, seen = 0, labels = s->label_count;
+    int seen = 0, labels = s->label_count;
     struct point at[4];
 
     text_add(out, "<path class=\"contour\" d=\"");
-    for (int r = 0; r + 1 < n; r++)
-        for (int c = 0; c + 1 < n; c++) {
+    for (int r = 0; r + 1 < s->what->rows; r++)
+        for (int c = 0; c + 1 < s->what->columns; c++) {
             int count = sides(s, r, c, level, at);
 
             seen += count > 1;
@@ -104,38 +104,43 @@ static void add_level(struct text *out, struct surface *s, double level, const c
     for (int try = 0; try < 4 && s->label_count == labels; try++) {
         int wanted = (int)((double)seen * parts[(number + try) % 4]), now = 0;
 
-        for (int r = 0; r + 1 < n; r++)
-            for (int c = 0; c + 1 < n; c++)
+        for (int r = 0; r + 1 < s->what->rows; r++)
+            for (int c = 0; c + 1 < s->what->columns; c++)
                 if (sides(s, r, c, level, at) > 1 && now++ == wanted)
                     add_label(out, s, (struct point){x_of(s, (at[0].x + at[1].x) / 2), y_of(s, (at[0].y + at[1].y) / 2)}, text);
     }
 }
 
+/* From -reach to reach; else the numbers of the first place, the middle one and the last. */
 static void add_axes(struct text *out, const struct surface *s)
 {
-    static const double parts[] = {-1, -0.5, 0, 0.5, 1};
-    int last = s->what->points - 1;
+    const double reach = s->what->reach;
+    const int rows = s->what->rows - 1, columns = s->what->columns - 1, ticks = reach > 0 ? 4 : 1;
 
-    for (int i = 0; i < 5; i++) {
-        double place = (parts[i] + 1) / 2 * last;
-        struct text text = {0};
+    for (int i = 0; i <= ticks; i++) {
+        double part = (double)i / ticks, x = x_of(s, part * columns), y = y_of(s, part * rows);
+        struct text across = {0}, up = {0};
 
-        text_add_digits(&text, parts[i] * s->what->reach, 3);
-        text_addf(out, "<path class=\"axis\" d=\"M%.1f %dv4M%d %.1fh-4\"/>\n", x_of(s, place), TOP + SIDE, LEFT, y_of(s, place));
-        add_text(out, x_of(s, place), TOP + SIDE + 15, "tick mid", text.data, 6);
-        add_text(out, LEFT - 6, y_of(s, place) + 3.5, "tick end", text.data, 6);
-        text_free(&text);
+        text_add_digits(&across, reach > 0 ? (2 * part - 1) * reach : part * columns, 3);
+        text_add_digits(&up, reach > 0 ? (2 * part - 1) * reach : part * rows, 3);
+        text_addf(out, "<path class=\"axis\" d=\"M%.1f %dv4M%d %.1fh-4\"/>\n", x, TOP + SIDE, LEFT, y);
+        add_text(out, x, TOP + SIDE + 15, "tick mid", across.data, 6);
+        add_text(out, LEFT - 6, y + 3.5, "tick end", up.data, 6);
+        text_free(&across);
+        text_free(&up);
     }
+    if (reach > 0)
+        text_addf(out, "<path class=\"axis\" d=\"M%.1f %.1fh10m-5 -5v10\"/>\n", x_of(s, columns / 2.0) - 5, y_of(s, rows / 2.0));
 }
 
 void svg_surface(struct text *out, const struct svg_surface *what)
 {
-    struct surface s = {.what = what, .low = INFINITY, .high = -INFINITY, .cell = (double)SIDE / what->points};
+    struct surface s = {.what = what, .low = INFINITY, .high = -INFINITY, .wide = (double)SIDE / what->columns, .tall = (double)SIDE / what->rows};
     double ticks[SVG_MOST_TICKS], finite = 0;
     struct svg_scale scale;
     int count;
 
-    for (int i = 0; i < what->points * what->points; i++) {
+    for (int i = 0; i < what->rows * what->columns; i++) {
         if (!isfinite(what->values[i]))
             continue;
         finite++;
@@ -144,13 +149,13 @@ void svg_surface(struct text *out, const struct svg_surface *what)
     }
     s.logarithmic = s.low > 0 && s.high > 20 * s.low;
     figure_begin(out, what->title, what->note, WIDTH, TOP + SIDE + 22);
-    for (int r = 0; r < what->points; r++)
-        for (int c = 0; c < what->points; c++) {
+    for (int r = 0; r < what->rows; r++)
+        for (int c = 0; c < what->columns; c++) {
             struct text number = {0};
 
             text_add_digits(&number, value_at(&s, r, c), 4);
             text_addf(out, "<rect class=\"heat\" x=\"%.3f\" y=\"%.3f\" width=\"%.3f\" height=\"%.3f\" fill-opacity=\"%.2f\"><title>%s</title></rect>\n",
-                      LEFT + s.cell * c, TOP + SIDE - s.cell * (r + 1), s.cell, s.cell, 0.04 + 0.7 * (s.high > s.low ? shade(&s, value_at(&s, r, c)) : 0),
+                      LEFT + s.wide * c, TOP + SIDE - s.tall * (r + 1), s.wide, s.tall, 0.04 + 0.7 * (s.high > s.low ? shade(&s, value_at(&s, r, c)) : 0),
                       number.data);
             text_free(&number);
         }
@@ -161,7 +166,6 @@ void svg_surface(struct text *out, const struct svg_surface *what)
 
         add_level(out, &s, ticks[k], tick_text(buffer, ticks[k], ticks, count), k);
     }
-    text_addf(out, "<path class=\"axis\" d=\"M%.1f %.1fh10m-5 -5v10\"/>\n", x_of(&s, (what->points - 1) / 2.0) - 5, y_of(&s, (what->points - 1) / 2.0));
     add_axes(out, &s);
     figure_end(out);
 }

@@ -308,6 +308,27 @@ static void rates_are_logged_and_drawn(void **state)
     leave_folder();
 }
 
+/* The library's surface, as a picture of the last step; the plane's centre is the loss. */
+static void a_probe_of_two_axes_is_a_picture(void **state)
+{
+    char *page;
+    int cells = 0;
+
+    (void)state;
+    enter_folder();
+    write_file("line.rnet", program);
+    run_expecting(0, "sed -i 's/look on net.w/landscape(points = 5) on net.w/;s/w\\[k: 6\\]/w[h: 2, k: 3]/;s/sum\\[k\\] w\\[k\\]/sum[h, k] w[h, k]/' line.rnet");
+    run_expecting(RNET_DONE, "rnetc train line.rnet --out one --steps 4 && rnetc report one");
+    assert_well_formed("one/report.html");
+    page = read_file("one/report.html", NULL);
+    for (const char *at = page; (at = strstr(at, "<rect class=\"heat\"")); at++)
+        cells++;
+    assert_int_equal(cells, 25);
+    assert_contains(page, "<b>probe.landscape.surface</b> <span>before step 4</span>");
+    free(page);
+    leave_folder();
+}
+
 static void a_probe_is_a_page(void **state)
 {
     (void)state;
@@ -360,6 +381,7 @@ int main(void)
                                        cmocka_unit_test(a_sweep_is_a_page_of_its_settings),
                                        cmocka_unit_test(rates_are_logged_and_drawn),
                                        cmocka_unit_test(a_probe_is_a_page),
+                                       cmocka_unit_test(a_probe_of_two_axes_is_a_picture),
                                        cmocka_unit_test(what_is_no_run_is_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
