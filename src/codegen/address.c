@@ -311,11 +311,20 @@ static struct value stored_value(struct emitter *e, const struct ir_tensor *tens
     return to_real(e, v, real_type(e));
 }
 
+static bool is_fixed_at(const struct emitter *e, const struct ir_index *index, const struct ir_form *value)
+{
+    for (int i = 0; i < e->fixed.count; i++)
+        if (e->fixed.at[i].index == index)
+            return e->fixed.at[i].value == value;
+    return false;
+}
+
 /* Is the read at the tensor's own axes? */
-static bool at_axes(const struct ir_expr *read)
+static bool at_axes(const struct emitter *e, const struct ir_expr *read)
 {
     for (int i = 0; i < read->tensor->rank; i++)
-        if (ir_form_bare(read->subscripts[i]) != read->tensor->axes[i])
+        if (ir_form_bare(read->subscripts[i]) != read->tensor->axes[i] &&
+            !is_fixed_at(e, read->tensor->axes[i], read->subscripts[i]))
             return false;
     return true;
 }
@@ -385,7 +394,7 @@ struct value emit_read(struct emitter *e, const struct ir_expr *read)
     bool single = e->single, rounded = e->rounded;
 
     e->single = e->rounded = false;
-    bool at_hand = at_axes(read) && known_get(e, tensor, &v);
+    bool at_hand = at_axes(e, read) && known_get(e, tensor, &v);
     e->single = single;
     e->rounded = rounded;
     if (at_hand) {

@@ -46,6 +46,13 @@ struct local {
     bool lanes;        /* an element is a vector: all its lanes side by side: the vector index is one of parallel */
 };
 
+/* An index of an unrolled loop has a value that is known: equations are rewritten with it, so that what does not depend on other
+   indices moves out of loops, and conditions and guards vanish. */
+struct fixed {
+    struct ir_index *index;
+    const struct ir_form *value;
+};
+
 struct known {
     const void *key;
     int mode; /* of the emitter when it was made: operations_mode */
@@ -87,6 +94,7 @@ struct emitter {
     LIST(struct local) locals;
     LLVMValueRef mask; /* lanes that exist, a vector of i1, or NULL: all do */
     int mask_level;
+    LIST(struct fixed) fixed;   /* indices of unrolled loops, outermost first */
     int floor;         /* no load of what this kernel writes goes above this level */
     bool single;       /* the equation's operations are f32 */
     bool rounded;      /* each is the exact result rounded, as the evaluator has it: arguments of draws (`single` equations) */
@@ -231,6 +239,7 @@ struct stage_plan {
     struct ir_index **inner;
     int64_t *extents;           /* of collapsed indices the product, 1 for those that were swallowed */
     int vector;                 /* number of the vector index in inner, or -1 */
+    int unrolled;               /* the loops from this one on are unrolled: equations are emitted for each of their values */
     bool bound;                 /* its loops are one vector, which is bound before the items: see kernel_plan.one_vector */
     int count;
     struct equation_plan *equations;

@@ -13,7 +13,8 @@
    requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
 #include "emit.h"
 
-enum { PART_WORK = 32768, BLOCK = 2048 };
+/* MOST_TIMES, MOST_UNROLLED: an unrolled loop's points, and the operations of all of them. */
+enum { PART_WORK = 32768, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
 
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
 {
@@ -360,8 +361,7 @@ static bool has_draws(struct emitter *e, const struct ir_kernel *kernel)
     return false;
 }
 
-/* The most lanes that leave registers for what a point computes: long expressions have many numbers alive. */
-static int most_lanes(struct emitter *e, const struct ir_kernel *kernel)
+static double flops_per_point(struct emitter *e, const struct ir_kernel *kernel)
 {
     double flops, bytes;
     int64_t points = 1;
@@ -373,8 +373,16 @@ static int most_lanes(struct emitter *e, const struct ir_kernel *kernel)
             points = here > points ? here : points;
         }
     kernel_cost(e->program, kernel, &flops, &bytes);
-    double most = e->program->precision == IR_DOUBLE ? WIDEST / 2 : WIDEST;
-    return (int)(flops <= 16 * (double)points ? most : flops <= 32 * (double)points ? most / 2 : LANES);
+    return flops / (double)points;
+}
+
+/* The most lanes that leave registers for what a point computes: long expressions have many numbers alive. */
+static int most_lanes(struct emitter *e, const struct ir_kernel *kernel)
+{
+    int most = e->program->precision == IR_DOUBLE ? WIDEST / 2 : WIDEST;
+    double flops = flops_per_point(e, kernel);
+
+    return flops <= 16 ? most : flops <= 32 ? most / 2 : LANES;
 }
 
 /* Of columns: as long as wastes no lanes, where there is a sum to be made. */
@@ -442,6 +450,66 @@ static void plan_lanes(struct emitter *e, struct kernel_plan *plan)
         lengthen_rows(e, plan);
 }
 
+/* ---- unrolled loops ---- */
+
+/* May the stage's last loop, the vector's, go round outside of those from `first` on? */
+static bool may_go_outside(struct emitter *e, const struct ir_stage *stage, const struct stage_plan *plan, int first)
+{
+    struct ir_index *vector = plan->inner[plan->vector];
+
+    for (int i = 0; i < stage->equations.count; i++) {
+        const struct ir_tensor *t = stage->equations.at[i];
+        if (t->reduction == IR_ARGMAX || t->reduction == IR_ARGMIN) /* equal ones are met in order */
+            return false;
+        for (int k = first; t->reduction != IR_MAP && k < plan->vector; k++)
+            if (list_has(t->reduced, t->reduced_count, vector) && !list_has(t->reduced, t->reduced_count, plan->inner[k]))
+                return false;
+    }
+    for (int i = 0; i < plan->draws.count; i++)
+        if (draw_runs_along(e, plan->draws.at[i], vector))
+            return false;
+    return true;
+}
+
+/* Innermost loops that go round a few times (windows, gates) are unrolled, and the vector's loop goes outside of them. */
+static void unroll(struct emitter *e, const struct kernel_plan *plan, const struct ir_stage *stage,
+                   struct stage_plan *out)
+{
+    int last = out->inner_count - 1, first;
+    bool outside = out->vector >= 0 && out->vector == last;
+    int64_t times = 1;
+
+    out->unrolled = out->inner_count;
+    for (int i = 0; i < stage->equations.count; i++)
+        if (stage->equations.at[i]->single) /* rounded as it is written */
+            return;
+    for (first = outside ? last : last + 1; first > 0 && first - 1 != out->vector; first--) {
+        if (times * out->extents[first - 1] > MOST_TIMES)
+            break;
+        times *= out->extents[first - 1];
+    }
+    for (int i = 0; i < out->draws.count; i++)
+        for (int k = first; k < out->inner_count; k++)
+            if (k != out->vector && draw_mentions(e, out->draws.at[i], out->inner[k]))
+                return;
+    if (times == 1 || (double)times * flops_per_point(e, plan->kernel) > MOST_UNROLLED ||
+        (outside && !may_go_outside(e, stage, out, first)))
+        return;
+    out->unrolled = first;
+    if (outside) {
+        struct ir_index *vector = out->inner[last];
+        int64_t extent = out->extents[last];
+        for (int i = last; i > first; i--) {
+            out->inner[i] = out->inner[i - 1];
+            out->extents[i] = out->extents[i - 1];
+        }
+        out->inner[first] = vector;
+        out->extents[first] = extent;
+        out->vector = first;
+        out->unrolled = first + 1;
+    }
+}
+
 /* The loops of a stage, before anything is said of its equations. */
 static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage,
                        struct stage_plan *out)
@@ -449,7 +517,9 @@ static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct
     double cost;
 
     out->inner_count = stage->inner.count;
-    out->inner = stage->inner.at;
+    out->inner = NEW_ARRAY(e->arena, struct ir_index *, stage->inner.count + 1);
+    for (int i = 0; i < stage->inner.count; i++)
+        out->inner[i] = stage->inner.at[i];
     out->extents = NEW_ARRAY(e->arena, int64_t, stage->inner.count + 1);
     for (int i = 0; i < stage->inner.count; i++)
         out->extents[i] = stage->inner.at[i]->extent;
@@ -466,6 +536,7 @@ static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct
     for (int i = 0; i < reads.count; i++)
         if (reads.at[i]->kind == IR_READ && reads.at[i]->tensor->kind == IR_DRAW && !reads.at[i]->otherwise)
             list_add(e->arena, out->draws, reads.at[i]);
+    unroll(e, plan, stage, out);
 }
 
 static void plan_equations(struct emitter *e, const struct kernel_plan *plan)

@@ -120,6 +120,20 @@ static V place_of_point(struct emitter *e, const struct equation_plan *eq)
     return widen(e, to_whole(e, v, e->i32).at, eq->wide);
 }
 
+/* What an equation computes at the point at hand. */
+static const struct ir_expr *value_here(struct emitter *e, const struct ir_tensor *t)
+{
+    int count = e->fixed.count;
+    struct ir_index **from = NEW_ARRAY(e->arena, struct ir_index *, count + 1);
+    const struct ir_form **to = NEW_ARRAY(e->arena, const struct ir_form *, count + 1);
+
+    for (int i = 0; i < count; i++) {
+        from[i] = e->fixed.at[i].index;
+        to[i] = e->fixed.at[i].value;
+    }
+    return count ? ir_substitute(e->program, t->value, from, to, count) : t->value;
+}
+
 static V as_operand(struct emitter *e, const struct equation_plan *eq, const struct ir_expr *expr)
 {
     struct value v = emit_expr(e, expr);
@@ -133,7 +147,7 @@ static V as_operand(struct emitter *e, const struct equation_plan *eq, const str
 static void reduce_point(struct emitter *e, struct equation_plan *eq)
 {
     const struct ir_tensor *t = eq->tensor;
-    const struct ir_expr *value = t->value;
+    const struct ir_expr *value = value_here(e, t);
     V zero = variable_type_zero(e, eq), next;
 
     if (t->reduction == IR_SUM && !t->single && !t->whole && value->kind == IR_APPLY && value->op == IR_multiply) {
@@ -204,6 +218,8 @@ void set_value(struct emitter *e, const struct ir_tensor *t, struct value v)
 
     if (has_memory(e, t))
         emit_store(e, t, v);
+    if (e->fixed.count) /* at the next values of those indices it is another */
+        v.level = e->depth;
     e->single = e->rounded = false; /* one key, whoever reads */
     known_put(e, t, v);
     e->single = single;
@@ -242,7 +258,7 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened);
 static void emit_map(struct emitter *e, const struct ir_tensor *equation)
 {
     operate_as(e, equation);
-    struct value v = emit_expr(e, equation->value);
+    struct value v = emit_expr(e, value_here(e, equation));
     at_level(e, v.level);
     if (equation->whole)
         v = to_whole(e, v, whole_type(e, equation->low, equation->high));
@@ -319,6 +335,16 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened)
         emit_stage(e, stage, opened + 1);
     } else if (opened == stage->vector) {
         emit_vector_loop(e, stage, opened);
+    } else if (opened >= stage->unrolled) {
+        for (int64_t k = 0; k < stage->extents[opened]; k++) {
+            if_open(e, NULL);
+            bind(e, stage->inner[opened], whole_like(e->i64, k), false);
+            list_add(e->arena, e->fixed,
+                     (struct fixed){stage->inner[opened], ir_form_constant(e->program, k)});
+            emit_stage(e, stage, opened + 1);
+            e->fixed.count--;
+            if_close(e);
+        }
     } else if (stage->extents[opened] == 1) {
         if_open(e, NULL);
         bind(e, stage->inner[opened], whole_like(e->i64, 0), false);
