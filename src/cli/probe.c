@@ -5,29 +5,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What was asked for, as equations. NULL, or what cannot be done. */
+static void refuse(struct probe *probe, const char *why)
+{
+    if (why)
+        list_add(probe->arena, probe->refused, why);
+}
+
+/* What was asked for, as equations. NULL, or what cannot be done at all; what cannot be done here alone is kept. */
 static const char *instruments(struct probe *probe)
 {
     const struct options *options = probe->options;
     const char *impossible = probe_graph(probe);
 
-    if (!impossible && options->jacobian)
-        impossible = jacobian_graph(probe);
-    if (!impossible && options->shift)
+    if (impossible)
+        return impossible;
+    if (options->jacobian)
+        refuse(probe, jacobian_graph(probe));
+    if (options->shift)
         shift_graph(probe);
-    if (!impossible && options->landscape)
-        impossible = landscape_graph(probe);
-    if (!impossible && options->curvature)
-        impossible = curvature_graph(probe);
-    if (!impossible && options->fisher)
-        impossible = fisher_graph(probe);
-    return impossible;
+    if (options->landscape)
+        refuse(probe, landscape_graph(probe));
+    if (options->curvature)
+        refuse(probe, curvature_graph(probe));
+    if (options->fisher)
+        refuse(probe, fisher_graph(probe));
+    return NULL;
 }
 
-static int probe_phase(struct options *options, struct unit *unit, const struct training *training, int block, int turn, int number,
-                       struct text *page, bool *wrong)
+/* Of all phases that are probed. */
+struct probing {
+    struct options *options;
+    struct unit *unit;
+    struct text page;
+    int number;      /* of phases so far */
+    int phases;      /* that there are */
+    int given;       /* that gave all that was asked for */
+    bool wrong;
+};
+
+static int probe_phase(struct probing *all, const struct training *training, int block, int turn)
 {
-    struct probe probe = {.options = options, .arena = options->arena, .unit = unit, .training = training, .block = block, .turn = turn};
+    struct options *options = all->options;
+    struct probe probe = {.options = options, .arena = options->arena, .unit = all->unit, .training = training, .block = block, .turn = turn};
     fault_list faults = {0};
     const char *impossible;
     int status;
@@ -35,25 +54,31 @@ static int probe_phase(struct options *options, struct unit *unit, const struct 
     probe.phase = (struct phase *)&training->phases.at[turn];
     probe.batches = options->batches ? options->batches : 1;
     impossible = instruments(&probe);
+    if (!impossible && probe.refused.count && all->phases == 1)
+        impossible = probe.refused.at[0];
     if (impossible)
         return complain(RNET_FAILED, "%s: %s", training->model, impossible);
+    all->given += probe.refused.count == 0;
+    for (int i = 0; i < probe.refused.count; i++)
+        complain(0, "%s: %s", training->model, probe.refused.at[i]);
     status = probe_measure(&probe);
     if (status != RNET_DONE)
         return status;
     probe_judge(&probe, &faults);
-    *wrong |= faults.count > 0;
+    all->wrong |= faults.count > 0;
     if (options->report)
-        probe_page(page, &probe, &faults);
+        probe_page(&all->page, &probe, &faults);
     if (options->json) {
-        printf("%s", number ? ",\n" : "[");
+        printf("%s", all->number ? ",\n" : "[");
         print_probe_json(&probe, &faults);
     } else if (options->csv) {
-        print_probe_csv(&probe, number == 0);
+        print_probe_csv(&probe, all->number == 0);
     } else {
-        if (number)
+        if (all->number)
             printf("\n");
         print_probe(&probe, &faults);
     }
+    all->number++;
     return RNET_DONE;
 }
 
@@ -101,18 +126,37 @@ static int block_of_checkpoint(struct options *options, int *block)
     return RNET_DONE;
 }
 
+static int write_page(struct probing *all)
+{
+    struct options *options = all->options;
+    const struct source *source = source_read(options->arena, options->files.at[0]);
+    const char *title = arena_printf(options->arena, "Probe of %s", options->files.at[0]);
+    struct text page = {0};
+    int status;
+
+    page_begin(&page, title);
+    page_heading(&page, 1, title);
+    text_add_slice(&page, all->page.data ? all->page.data : "", all->page.size);
+    page_heading(&page, 2, "Program");
+    page_source(&page, source ? source->text : "");
+    page_end(&page);
+    status = page_write(options->report, &page);
+    text_free(&page);
+    return status;
+}
+
 int run_probe(struct options *options)
 {
     struct diagnostics *d;
-    struct unit *unit = program_read(options, &d);
+    struct probing all = {.options = options, .unit = program_read(options, &d)};
     struct lower_options lowering = lower_options_of(options);
-    int status = RNET_DONE, number = 0, only = -1;
-    struct text page = {0};
-    bool wrong = false;
+    const struct training **trainings;
+    int status = RNET_DONE, only = -1, blocks;
 
-    if (!unit)
+    if (!all.unit)
         return RNET_SOURCE;
-    if (unit_trainings(unit) == 0)
+    blocks = unit_trainings(all.unit);
+    if (blocks == 0)
         return complain(RNET_SOURCE, "%s: there is no train block, so there is no step to look at", options->files.at[0]);
     lowering.batch = options->batch;
     if ((options->smoothness || options->invariances || options->noise || options->shift || options->bound || options->curvature || options->fisher) &&
@@ -120,34 +164,26 @@ int run_probe(struct options *options)
         lowering.precision = IR_DOUBLE; /* differences of small changes */
     if (options->checkpoint && (status = block_of_checkpoint(options, &only)) != RNET_DONE)
         return status;
-    if (options->report) {
-        page_begin(&page, arena_printf(options->arena, "probe of %s", file_stem(options->arena, options->files.at[0])));
-        page_heading(&page, 1, arena_printf(options->arena, "Probe of %s", options->files.at[0]));
-    }
-    for (int i = 0; i < unit_trainings(unit) && status == RNET_DONE; i++) {
-        const struct training *training;
-
+    trainings = NEW_ARRAY(options->arena, const struct training *, blocks);
+    for (int i = 0; i < blocks; i++) {
         if (only >= 0 && i != only)
             continue;
-        training = lower_training(unit, i, lowering, d);
-
-        if (!training)
-            judge_batch(options, unit, i, d);
-        if (program_wrong(options, d) || !training)
+        trainings[i] = lower_training(all.unit, i, lowering, d);
+        if (!trainings[i])
+            judge_batch(options, all.unit, i, d);
+        if (program_wrong(options, d) || !trainings[i])
             return RNET_SOURCE;
-        for (int k = 0; k < training->phases.count && status == RNET_DONE; k++)
-            status = probe_phase(options, unit, training, i, k, number++, &page, &wrong);
+        all.phases += trainings[i]->phases.count;
     }
-    if (options->json && number)
+    for (int i = 0; i < blocks; i++)
+        for (int k = 0; trainings[i] && k < trainings[i]->phases.count && status == RNET_DONE; k++)
+            status = probe_phase(&all, trainings[i], i, k);
+    if (options->json && all.number)
         puts("]");
-    if (options->report && status == RNET_DONE) {
-        const struct source *source = source_read(options->arena, options->files.at[0]);
-
-        page_heading(&page, 2, "Program");
-        page_source(&page, source ? source->text : "");
-        page_end(&page);
-        status = page_write(options->report, &page);
-    }
-    text_free(&page);
-    return status == RNET_DONE && wrong ? RNET_FAILED : status;
+    if (options->report && status == RNET_DONE)
+        status = write_page(&all);
+    text_free(&all.page);
+    if (status == RNET_DONE && !all.given)
+        status = RNET_FAILED;
+    return status == RNET_DONE && all.wrong ? RNET_FAILED : status;
 }

@@ -108,6 +108,7 @@ struct probe {
     struct unit *unit;
     const struct training *training;
     struct phase *phase;
+    LIST(const char *) refused;    /* what was asked for and cannot be done here */
     int block, turn;               /* which train block of the unit, which phase of it */
     int64_t batches;               /* that are looked at */
     double mean_loss, loss_error;  /* of the objective over them, its standard error */

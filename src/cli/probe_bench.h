@@ -17,6 +17,8 @@ struct bench {
     int64_t *items, count;      /* of the batch */
     uint64_t number, position;  /* of the step that the batch is that of */
     double **before, **after;   /* of each parameter, the step; NULL: it is not in memory */
+    struct rnet_progress *progress;
+    double begun;               /* what is shown now */
     double **gradients;         /* of each parameter, mean over the batches before the step; NULL: none */
 };
 
@@ -42,6 +44,8 @@ void run_measure(struct bench *b);
 /* False: it gave numbers that are not finite and was not made. */
 bool run_step(struct bench *b);
 void run_side(struct bench *b, enum side side);
+/* "landscape 7/121", on a terminal or now and then. */
+void show_step(struct bench *b, const char *what, int64_t done, int64_t of);
 /* The rank-0 output of a side, mean over the batches. */
 double side_number(struct bench *b, enum side side, const char *name);
 /* Standard normal numbers of that name and seed. */

@@ -189,6 +189,7 @@ static void find_extremes(const struct vectors *vs, struct curvature *c)
 
         apply(vs, v, vs->b->probe->batches, w, NULL);
         diagonal[n] = dot(vs, v, w);
+        show_step(vs->b, "eigenvalues", n + 1, STEPS);
         for (int64_t i = 0; i < vs->count; i++)
             w[i] -= diagonal[n] * v[i] + (n ? beside[n - 1] * before[i] : 0);
         beside[n] = norm_of(w, vs->count);
@@ -226,6 +227,7 @@ static void find_traces(const struct vectors *vs, struct curvature *c)
         for (int64_t i = 0; i < vs->count; i++)
             v[i] = v[i] < 0 ? -1 : 1;
         apply(vs, v, vs->b->probe->batches, w, NULL);
+        show_step(vs->b, "traces", s, SIGNS);
         for (int i = 0; i < count; i++) {
             double sum = 0, off;
 

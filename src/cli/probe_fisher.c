@@ -172,6 +172,7 @@ static void measure_block(struct bench *b, struct fisher *f)
             unit[i] = 0;
             run_side(b, SIDE_FISHER);
             row = side_numbers(b, name, NULL);
+            show_step(b, "fisher", k * n + i + 1, b->probe->batches * n);
             for (int64_t j = 0; row && j < n; j++)
                 f->matrix[i * n + j] += row[j] / (double)b->probe->batches;
             free(row);

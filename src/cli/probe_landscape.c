@@ -143,6 +143,7 @@ void measure_landscape(struct bench *b)
         for (int c = 0; c < n; c++) {
             go_to(b, directions[0], directions[1], l->reach * (2.0 * r / (n - 1) - 1), l->reach * (2.0 * c / (n - 1) - 1));
             l->loss[r * n + c] = side_number(b, SIDE_LANDSCAPE, "loss");
+            show_step(b, "landscape", r * n + c + 1, n * n);
         }
     l->rough = roughness(l);
     for (int i = 0; i < count; i++) {

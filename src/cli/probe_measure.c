@@ -635,6 +635,22 @@ void run_side(struct bench *b, enum side side)
     instance_run(&b->side_runs[side], b->position, b->number, scalar_value, &b->clock);
 }
 
+void show_step(struct bench *b, const char *what, int64_t done, int64_t of)
+{
+    char line[100];
+
+    if (done == 1)
+        b->begun = rnet_seconds();
+    if (rnet_seconds() - b->begun < 2)
+        return;
+    if (!b->progress)
+        b->progress = rnet_progress_new();
+    snprintf(line, sizeof line, "%s %" PRId64 "/%" PRId64, what, done, of);
+    rnet_progress_show(b->progress, line);
+    if (done == of)
+        rnet_progress_end(b->progress);
+}
+
 double side_number(struct bench *b, enum side side, const char *name)
 {
     double mean = 0, value;
@@ -726,6 +742,8 @@ static void close_bench(struct bench *b)
         free(b->after[i]);
         free(b->gradients[i]);
     }
+    if (b->progress)
+        rnet_progress_free(b->progress);
     if (b->stream)
         rnet_stream_free(b->stream);
     dataset_free(&b->step_data);

@@ -375,18 +375,18 @@ void probe_page(struct text *out, const struct probe *probe, const fault_list *f
     text_add(out, "<div class=\"figures\">\n");
     add_chain(out, probe);
     add_times(out, probe);
-    if (options->landscape)
+    if (probe->sides[SIDE_LANDSCAPE])
         add_landscape(out, probe);
     if (probe->jacobian.of)
         add_jacobian(out, probe);
     if (options->smoothness)
         add_smoothness(out, probe);
-    if (options->fisher)
+    if (probe->sides[SIDE_FISHER])
         add_eigenvalues(out, probe);
     text_add(out, "</div>\n");
-    if (options->curvature)
+    if (probe->sides[SIDE_CURVATURE])
         add_curvature(out, probe);
-    if (options->fisher)
+    if (probe->sides[SIDE_FISHER])
         add_fisher(out, probe);
     if (options->noise && probe->cost.draws)
         add_noise(out, probe);

@@ -169,11 +169,11 @@ void print_probe(const struct probe *probe, const fault_list *faults)
         print_shifts(probe);
     if (probe->options->bound)
         print_standards(probe);
-    if (probe->options->curvature)
+    if (probe->sides[SIDE_CURVATURE])
         print_curvature(probe);
-    if (probe->options->fisher)
+    if (probe->sides[SIDE_FISHER])
         print_fisher(probe);
-    if (probe->options->landscape)
+    if (probe->sides[SIDE_LANDSCAPE])
         print_landscape(probe);
 }
 
@@ -401,11 +401,11 @@ static void json_more(const struct probe *probe)
         json_shifts(probe);
     if (probe->options->bound)
         json_standards(probe);
-    if (probe->options->curvature)
+    if (probe->sides[SIDE_CURVATURE])
         json_curvature(probe);
-    if (probe->options->fisher)
+    if (probe->sides[SIDE_FISHER])
         json_fisher(probe);
-    if (probe->options->landscape)
+    if (probe->sides[SIDE_LANDSCAPE])
         json_landscape(probe);
 }
 

@@ -208,6 +208,28 @@ static void a_fisher_matrix_that_is_none_is_refused(void **state)
     leave_folder();
 }
 
+/* Of several train blocks those that have it show it; what none has is a failure. */
+static void what_one_block_cannot_give_another_may(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    enter_folder();
+    write_file("two.rnet", "data line { samples = 8\n    train { x = batch / 8 } }\n"
+                           "model one(x) -> z {\n    param w = 1\n    z = w * x\n}\n"
+                           "model two(x) -> z {\n    param u[o: 4] = 1 + o, v[o] = o / 4\n    z = sum[o] u[o] * v[o] * x\n}\n"
+                           "rule descent(w[...], g[...]; rate) { w <- w - rate * g }\n"
+                           "train one on line { loss = z^2\n optimizer = descent(rate = 0.1)\n batch = 4\n steps = 2 }\n"
+                           "train two on line { loss = z^2\n optimizer = descent(rate = 0.01)\n batch = 4\n steps = 2 }\n");
+    o = run_expecting(RNET_DONE, "rnetc probe two.rnet --fisher u");
+    assert_contains(o.error, "one: there is no parameter u that the step trains");
+    assert_contains(o.out, "of two.z, the block of two.u: ");
+    assert_contains(o.out, "\nstep 1 of one, ");
+    o = run_expecting(RNET_FAILED, "rnetc probe two.rnet --fisher none");
+    assert_contains(o.error, "two: there is no parameter none that the step trains");
+    leave_folder();
+}
+
 static void the_surface_is_that_of_torch(void **state)
 {
     (void)state;
@@ -369,6 +391,7 @@ int main(void)
         cmocka_unit_test(second_derivatives_are_those_of_torch),
         cmocka_unit_test(fisher_blocks_and_divergence_are_those_of_torch),
         cmocka_unit_test(a_fisher_matrix_that_is_none_is_refused),
+        cmocka_unit_test(what_one_block_cannot_give_another_may),
         cmocka_unit_test(the_surface_is_that_of_torch),
         cmocka_unit_test(the_mean_of_two_batches_is_that_of_one_of_both),
         cmocka_unit_test(a_unit_that_lives_in_one_batch_is_not_dead),
