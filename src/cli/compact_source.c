@@ -2,7 +2,8 @@
 
    Which number gives an axis its extent is found by trying: with a number of the text one smaller, some axes of the parameters become
    smaller too, others do not, and a number at which a fixed axis changes, or a program that is wrong then, is left alone. So it does
-   not matter how the extent is come by: a setting 2500, `let width = 2500`, 2 * width. */
+   not matter how the extent is come by: a setting 2500, `let width = 2500`, 2 * width. Where no number does, the extent may be written
+   several times: equal numbers of the text are tried two, three, four at once, and all of them. */
 #include "compact.h"
 #include "edits.h"
 
@@ -14,14 +15,22 @@
 struct literal {
     struct span span;
     int64_t value;
-    int64_t *slope; /* by shrinking: how much smaller the axis is if the number is one smaller; NULL: it cannot be used */
+    bool used;
+};
+/* Equal numbers that become smaller together. */
+struct knob {
+    LIST(int) literals;
+    int64_t *slope; /* by shrinking: how much smaller the axis is if the numbers are one smaller */
     int64_t less;
 };
+enum { MOST_TRIALS = 400 }; /* of several numbers at once */
 struct rewriting {
     struct compaction *c;
     const struct source *source;
     edit_list paths;
     LIST(struct literal) literals;
+    LIST(struct knob) knobs;
+    int trials;
 };
 
 /* ---- the text ---- */
@@ -102,8 +111,8 @@ static const struct shrinking *shrinking_of(const struct compaction *c, const st
     return NULL;
 }
 
-/* What a smaller number does to every axis; slope stays NULL if that is not alone to make shrinking axes smaller, each as one. */
-static void find_slope(struct rewriting *r, struct literal *literal, const struct map *extents)
+/* What smaller numbers do to every axis; NULL if that is not alone to make shrinking axes smaller, each as one. */
+static int64_t *slope_of(struct rewriting *r, const struct map *extents)
 {
     const struct compaction *c = r->c;
     int64_t *slope = NEW_ARRAY(c->arena, int64_t, c->shrinking.count + 1);
@@ -121,35 +130,145 @@ static void find_slope(struct rewriting *r, struct literal *literal, const struc
             if (!extent && member->tensor->kind == IR_STATE)
                 continue;
             if (!extent || (m && class->extent - *extent != less))
-                return;
+                return NULL;
             less = class->extent - *extent;
         }
         if (less < 0 || (less && !s))
-            return;
+            return NULL;
         if (less) {
             slope[s - c->shrinking.at] = less;
             any = true;
         }
     }
-    literal->slope = any ? slope : NULL;
+    return any ? slope : NULL;
+}
+
+/* What these numbers do together; *slope NULL: they are no knob. */
+static int look_together(struct rewriting *r, const int *literals, int count, int64_t **slope)
+{
+    const char *trial = arena_printf(r->c->arena, "%s.trial", r->c->path);
+    edit_list edits = {0};
+    struct map *extents;
+    struct unit *unit;
+    int status;
+
+    for (int i = 0; i < count; i++)
+        list_add(r->c->arena, edits, number_edit(r->c->arena, &r->literals.at[literals[i]], 1));
+    status = write_text(r, trial, &edits);
+    *slope = status == RNET_DONE && (extents = extents_of(r->c, trial, &unit)) ? slope_of(r, extents) : NULL;
+    unlink(trial);
+    return status;
+}
+
+static int try_together(struct rewriting *r, const int *literals, int count)
+{
+    struct knob knob = {0};
+    int status = look_together(r, literals, count, &knob.slope);
+
+    for (int i = 0; i < count && knob.slope; i++) {
+        r->literals.at[literals[i]].used = true;
+        list_add(r->c->arena, knob.literals, literals[i]);
+    }
+    if (knob.slope)
+        list_add(r->c->arena, r->knobs, knob);
+    return status;
+}
+
+/* All that is not needed is left as it is: a batch of as many. */
+static int try_all(struct rewriting *r, int *literals, int count)
+{
+    int64_t *slope;
+    int status = look_together(r, literals, count, &slope);
+
+    for (int i = 0; i < count && slope && status == RNET_DONE;) {
+        int *fewer = NEW_ARRAY(r->c->arena, int, count), rest = 0;
+        int64_t *without;
+
+        for (int k = 0; k < count; k++)
+            if (k != i)
+                fewer[rest++] = literals[k];
+        status = look_together(r, fewer, rest, &without);
+        if (without) {
+            literals = fewer;
+            count = rest;
+        } else {
+            i++;
+        }
+    }
+    return slope && status == RNET_DONE ? try_together(r, literals, count) : status;
+}
+
+static bool has_knob(const struct rewriting *r, int shrinking)
+{
+    for (int i = 0; i < r->knobs.count; i++)
+        if (r->knobs.at[i].slope[shrinking])
+            return true;
+    return false;
+}
+
+static bool wants_knob(const struct rewriting *r)
+{
+    for (int i = 0; i < r->c->shrinking.count; i++)
+        if (r->c->shrinking.at[i].wanted && !has_knob(r, i))
+            return true;
+    return false;
+}
+
+/* Every choice of `size` of the numbers, in order, until nothing is wanting. */
+static int try_choices(struct rewriting *r, const int *among, int count, int size)
+{
+    int place[8], chosen[8], status = RNET_DONE;
+
+    for (int i = 0; i < size; i++)
+        place[i] = i;
+    while (size <= count && status == RNET_DONE && r->trials++ < MOST_TRIALS && wants_knob(r)) {
+        bool free = true;
+        int last = size - 1;
+
+        for (int i = 0; i < size; i++) {
+            chosen[i] = among[place[i]];
+            free = free && !r->literals.at[chosen[i]].used;
+        }
+        if (free)
+            status = try_together(r, chosen, size);
+        while (last >= 0 && place[last] == count - size + last)
+            last--;
+        if (last < 0)
+            break;
+        place[last]++;
+        for (int i = last + 1; i < size; i++)
+            place[i] = place[i - 1] + 1;
+    }
+    return status;
+}
+
+/* The numbers that are equal to this one and of no use alone. */
+static int try_equal(struct rewriting *r, int first, int size)
+{
+    int *equal = NEW_ARRAY(r->c->arena, int, r->literals.count + 1), count = 0;
+
+    for (int i = 0; i < first; i++)
+        if (r->literals.at[i].value == r->literals.at[first].value && !r->literals.at[i].used)
+            return RNET_DONE; /* tried with that one */
+    for (int i = first; i < r->literals.count; i++)
+        if (r->literals.at[i].value == r->literals.at[first].value && !r->literals.at[i].used)
+            equal[count++] = i;
+    if (size)
+        return try_choices(r, equal, count, size);
+    return count > 4 ? try_all(r, equal, count) : RNET_DONE;
 }
 
 static int try_literals(struct rewriting *r)
 {
-    const char *trial = arena_printf(r->c->arena, "%s.trial", r->c->path);
+    static const int sizes[] = {2, 3, 0, 4};
     int status = RNET_DONE;
 
-    for (int i = 0; i < r->literals.count && status == RNET_DONE; i++) {
-        edit_list one = {0};
-        struct map *extents;
-        struct unit *unit;
-
-        list_add(r->c->arena, one, number_edit(r->c->arena, &r->literals.at[i], 1));
-        status = write_text(r, trial, &one);
-        if (status == RNET_DONE && (extents = extents_of(r->c, trial, &unit)))
-            find_slope(r, &r->literals.at[i], extents);
-    }
-    unlink(trial);
+    for (int i = 0; i < r->literals.count && status == RNET_DONE; i++)
+        status = try_together(r, &i, 1);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        for (int i = 0; i < r->literals.count && status == RNET_DONE && wants_knob(r); i++)
+            if (!r->literals.at[i].used)
+                status = try_equal(r, i, sizes[k]);
     return status;
 }
 
@@ -158,30 +277,24 @@ static void choose_numbers(struct rewriting *r)
 {
     struct compaction *c = r->c;
 
-    for (int i = 0; i < r->literals.count; i++) {
-        struct literal *literal = &r->literals.at[i];
+    for (int i = 0; i < r->knobs.count; i++) {
+        struct knob *knob = &r->knobs.at[i];
 
-        if (!literal->slope)
-            continue;
-        literal->less = literal->value - 1;
+        knob->less = r->literals.at[knob->literals.at[0]].value - 1;
         for (int s = 0; s < c->shrinking.count; s++)
-            if (literal->slope[s]) {
-                int64_t room = (c->shrinking.at[s].wanted - c->shrinking.at[s].given) / literal->slope[s];
+            if (knob->slope[s]) {
+                int64_t room = (c->shrinking.at[s].wanted - c->shrinking.at[s].given) / knob->slope[s];
 
-                literal->less = room < literal->less ? room : literal->less;
+                knob->less = room < knob->less ? room : knob->less;
             }
         for (int s = 0; s < c->shrinking.count; s++)
-            c->shrinking.at[s].given += literal->less * literal->slope[s];
+            c->shrinking.at[s].given += knob->less * knob->slope[s];
     }
-    for (int s = 0; s < c->shrinking.count; s++) {
-        int found = 0;
-
-        for (int i = 0; i < r->literals.count; i++)
-            found += r->literals.at[i].slope && r->literals.at[i].slope[s];
+    for (int s = 0; s < c->shrinking.count; s++)
         if (c->shrinking.at[s].given < c->shrinking.at[s].wanted)
-            c->shrinking.at[s].why = found ? "the number that gives them is that of other axes too, which lose fewer"
-                                           : "no number in the text is alone to give them";
-    }
+            c->shrinking.at[s].why = has_knob(r, s) ? "the number that gives them is that of other axes too, which lose fewer"
+                                                    : "no numbers of the text give them and nothing else; `let width = ...` for "
+                                                      "them alone, used wherever they are written, would";
 }
 
 /* Is every axis as it was meant to be? */
@@ -222,17 +335,16 @@ int compact_source(struct compaction *c)
     if (status != RNET_DONE)
         return status;
     choose_numbers(&r);
-    for (int i = 0; i < r.literals.count; i++) {
-        const struct literal *literal = &r.literals.at[i];
-        int line, column;
+    for (int i = 0; i < r.knobs.count; i++)
+        for (int k = 0; k < r.knobs.at[i].literals.count && r.knobs.at[i].less; k++) {
+            const struct literal *literal = &r.literals.at[r.knobs.at[i].literals.at[k]];
+            int64_t less = r.knobs.at[i].less;
+            int line, column;
 
-        if (!literal->less)
-            continue;
-        list_add(c->arena, numbers, number_edit(c->arena, literal, literal->less));
-        source_position(r.source, literal->span.begin, &line, &column);
-        printf("%s:%d:%d: %" PRId64 " becomes %" PRId64 "\n", r.source->path, line, column, literal->value,
-               literal->value - literal->less);
-    }
+            list_add(c->arena, numbers, number_edit(c->arena, literal, less));
+            source_position(r.source, literal->span.begin, &line, &column);
+            printf("%s:%d:%d: %" PRId64 " becomes %" PRId64 "\n", r.source->path, line, column, literal->value, literal->value - less);
+        }
     c->changed = numbers.count;
     if (!c->changed)
         return RNET_DONE;

@@ -328,6 +328,47 @@ static void a_number_that_gives_several_axes_shrinks_all_of_them(void **state)
     leave_folder();
 }
 
+/* x + body(x) wants both alike; the batch of as many is no axis of a parameter. */
+static void an_extent_that_is_written_twice_shrinks_in_both_places(void **state)
+{
+    struct outcome o;
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        enter_folder();
+        write_net();
+        use_layers(more ? "dense(24) |> residual(|> dense(24)) |> residual(|> dense(24)) |> residual(|> dense(24)) |> residual(|> dense(24)) |> dense(3)"
+                        : "dense(24) |> repeat 2 { |> residual(|> relu |> dense(15) |> tanh |> dense(24)) } |> dense(3)");
+        run_expecting(0, "sed -i 's/rate = 0.1/rate = 0.001/' net.rnet");
+        o = compacted();
+        assert_contains(o.out, "net.rnet:9:62: 24 becomes 5\n");
+        assert_contains(o.out, more ? "net.rnet:9:165: 24 becomes 5\n" : "net.rnet:9:130: 24 becomes 5\n");
+        if (!more)
+            assert_contains(o.out, ": 15 becomes 3\n");
+        run_expecting(0, "grep -q 'batch = 24' small/net.rnet");
+        assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+        leave_folder();
+    }
+}
+
+/* The three kinds of net: products, windows, recurrences. */
+static void windows_and_recurrences_shrink(void **state)
+{
+    static const char *const layers[] = {"conv1d(10) |> relu |> conv1d(10, kernel = 1) |> flatten |> dense(3)",
+                                         "lstm(15) |> gru(10) |> flatten |> dense(3)"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        enter_folder();
+        write_net();
+        run_expecting(0, "sed -i 's/x |> dense(40) |> relu |> dense(30) |> tanh |> dense(3)/z |> %s/; "
+                         "s/{ logits/{ z[t: 5, c: 1] = x[t]; logits/' net.rnet; sed -i 's/; logits/\\n logits/' net.rnet", layers[i]);
+        assert_contains(compacted().out, i ? ": 15 becomes 3\n" : ": 10 becomes 2\n");
+        assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+        leave_folder();
+    }
+}
+
 static void what_cannot_be_compacted_is_said_with_its_place(void **state)
 {
     struct outcome o;
@@ -340,7 +381,7 @@ static void what_cannot_be_compacted_is_said_with_its_place(void **state)
     run_expecting(RNET_DONE, "rnetc prune net.rnet --checkpoint run/checkpoint.safetensors --share 0.8 --by unit --out pruned");
     o = run_expecting(RNET_FAILED, "rnetc compact net.rnet --checkpoint pruned --out small");
     assert_contains(o.error, "net.rnet:10:");
-    assert_contains(o.error, "4 of 5 units make no difference, and 0 are left out: no number in the text is alone to give them");
+    assert_contains(o.error, "4 of 5 units make no difference, and 0 are left out: no numbers of the text give them and nothing else");
     assert_contains(o.error, "there is nothing that can be left out");
     run_expecting(1, "test -e small/net.rnet -o -e small/checkpoint.safetensors");
     o = run_expecting(RNET_FAILED, "rnetc compact net.rnet --checkpoint run/checkpoint.safetensors --out small");
@@ -360,6 +401,8 @@ int main(void)
         cmocka_unit_test(statistics_shrink_with_their_units),
         cmocka_unit_test(a_unit_that_is_constant_goes_only_if_it_is_zero),
         cmocka_unit_test(a_number_that_gives_several_axes_shrinks_all_of_them),
+        cmocka_unit_test(an_extent_that_is_written_twice_shrinks_in_both_places),
+        cmocka_unit_test(windows_and_recurrences_shrink),
         cmocka_unit_test(what_cannot_be_compacted_is_said_with_its_place),
     };
 
