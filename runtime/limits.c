@@ -118,3 +118,27 @@ double rnet_copy_rate(struct rnet_pool *pool, char *memory, int64_t bytes)
     }
     return best;
 }
+
+/* ---- threads ---- */
+
+static void run_nothing(void *context, int64_t part)
+{
+    (void)context, (void)part;
+}
+
+double rnet_fork_join_seconds(struct rnet_pool *pool)
+{
+    enum { TOGETHER = 200 };
+    int threads = rnet_pool_threads(pool);
+    double best = 0;
+
+    for (int i = 0; i < 10 * SLICES; i++) {
+        double begin = rnet_seconds(), each;
+
+        for (int k = 0; k < TOGETHER; k++)
+            rnet_pool_run(pool, run_nothing, NULL, threads);
+        each = (rnet_seconds() - begin) / TOGETHER;
+        best = i == 0 || each < best ? each : best;
+    }
+    return best;
+}

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -93,4 +94,20 @@ double rnet_seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool rnet_cache_folder(char *out, size_t size)
+{
+    const char *said = getenv("RNET_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int length = 0;
+
+    if (said && !strcmp(said, "off"))
+        return false;
+    if (said && *said)
+        length = snprintf(out, size, "%s", said);
+    else if (base && *base == '/')
+        length = snprintf(out, size, "%s/rnet", base);
+    else if (home && *home == '/')
+        length = snprintf(out, size, "%s/.cache/rnet", home);
+    return length > 0 && (size_t)length < size;
 }

@@ -329,6 +329,9 @@ struct rnet_resident {
 };
 void rnet_resident(struct rnet_resident *out);
 double rnet_seconds(void); /* monotonic */
+/* Where what may be made again is kept: RNET_CACHE if it is set, else $XDG_CACHE_HOME/rnet, else ~/.cache/rnet. It need not be
+   there. false: nothing is to be kept (RNET_CACHE=off), or there is no place for it. */
+bool rnet_cache_folder(char *out, size_t size);
 
 /* ---- limits.c: what the machine gives just now, to all threads of the pool: the best of a few slices of milliseconds ---- */
 
@@ -336,5 +339,7 @@ double rnet_seconds(void); /* monotonic */
 double rnet_multiply_add_rate(struct rnet_pool *pool);
 /* Bytes a second, read and written, of copying one half of `memory` to the other. */
 double rnet_copy_rate(struct rnet_pool *pool, char *memory, int64_t bytes);
+/* Seconds for each thread of the pool to be given a part that does nothing, and to be waited for. */
+double rnet_fork_join_seconds(struct rnet_pool *pool);
 
 #endif

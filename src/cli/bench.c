@@ -124,6 +124,7 @@ static int measure(struct bench *bench)
         return complain(RNET_FAILED, "out of memory (%lld bytes to copy)", (long long)bytes);
     memset(memory, 0, (size_t)bytes);
     bench->copied = bytes;
+    limits_of_machine(bench->pool, &bench->limits);
     for (bench->passes = 0; status == RNET_DONE && bench->passes < (int)bench->options->passes; bench->passes++) {
         bench->multiply_add = fmax(bench->multiply_add, rnet_multiply_add_rate(bench->pool));
         bench->copy = fmax(bench->copy, rnet_copy_rate(bench->pool, memory, bytes));
@@ -135,8 +136,11 @@ static int measure(struct bench *bench)
         if (status == RNET_DONE && rnet_interrupt_asked())
             status = RNET_INTERRUPTED;
     }
-    if (bench->training->precision == IR_DOUBLE)
-        bench->multiply_add /= 2; /* a vector holds half as many */
+    limits_seen(bench->pool, &bench->limits, bench->multiply_add);
+    if (bench->training->precision == IR_DOUBLE) { /* a vector holds half as many */
+        bench->multiply_add /= 2;
+        bench->limits.multiply_add /= 2;
+    }
     free(memory);
     return status;
 }

@@ -38,6 +38,7 @@ struct bench {
     int64_t resident_before;       /* bytes of the process when it began */
     int64_t peak;                  /* most bytes of the process until the fused step was warm, above that */
     double multiply_add, copy;     /* operations and bytes a second: the best of the passes */
+    struct limits limits;          /* the best that the machine was seen to give */
     int64_t copied;                /* bytes within which was copied */
     int passes;
 };

@@ -7,7 +7,7 @@
 
 static const double giga = 1e9, mega = 1e6;
 
-/* ---- a kernel beside its own limit ---- */
+/* ---- a step, and a kernel, beside its own limit ---- */
 
 struct row {
     const char *name;
@@ -18,6 +18,15 @@ struct row {
 static double limit_of(const struct bench *bench, double flops, double bytes)
 {
     double computed = flops / bench->multiply_add, moved = bench->copy > 0 ? bytes / bench->copy : 0;
+
+    return computed > moved ? computed : moved;
+}
+
+/* What a kernel reads may lie in the cache that is large enough for it: no kernel is faster than its operations at the machine's
+   best, or its bytes at the best rate of copying so many. */
+static double roof_of(const struct bench *bench, double flops, double bytes)
+{
+    double computed = flops / bench->limits.multiply_add, moved = bytes / limits_copy(&bench->limits, bytes);
 
     return computed > moved ? computed : moved;
 }
@@ -44,7 +53,7 @@ static struct row *kernel_rows(const struct bench *bench, int *count)
     for (int i = 0; i < p->kernels.count; i++) {
         rows[i] = (struct row){.name = p->kernels.at[i]->name, .seconds = side->kernel_seconds[i]};
         kernel_cost(p, p->kernels.at[i], &rows[i].flops, &rows[i].bytes);
-        rows[i].limit = limit_of(bench, rows[i].flops, rows[i].bytes);
+        rows[i].limit = roof_of(bench, rows[i].flops, rows[i].bytes);
     }
     rows[p->kernels.count] = (struct row){.name = NULL, .seconds = side->kernel_seconds[p->kernels.count]};
     *count = p->kernels.count + 1;
@@ -119,8 +128,8 @@ static void print_kernels(const struct bench *bench)
     int count;
     const struct row *rows = kernel_rows(bench, &count);
 
-    printf("\nkernels of the fused step, the largest loss first; limit: the longer of operations at the peak and bytes at the rate of\n"
-           "copying (a kernel whose bytes are in the cache may be above 100 %%)\n");
+    printf("\nkernels of the fused step, the largest loss first; limit: the longer of operations at the machine's best and bytes at its\n"
+           "best rate of copying so many\n");
     printf("%11s  %9s  %8s  %9s  %7s  %10s  %8s  kernel\n", "time", "MFLOP", "GFLOP/s", "MB", "GB/s", "limit", "of limit");
     for (int i = 0; i < count; i++) {
         const struct row *row = &rows[i];
@@ -140,6 +149,16 @@ static void print_kernels(const struct bench *bench)
     printf("  together, each at its best\n");
 }
 
+static void print_limits(const struct bench *bench)
+{
+    const struct limits *limits = &bench->limits;
+
+    printf("at its best, as kept: multiply-adds %.1f GFLOP/s, copying", limits->multiply_add / giga);
+    for (int i = 0; i < COPY_SIZES; i++)
+        printf("%s within %.4g MB %.1f GB/s", i ? "," : "", (double)limits->copy[i].bytes / mega, limits->copy[i].rate / giga);
+    printf(", all threads to begin and end %.2f us\n\n", 1e6 * limits->fork_join);
+}
+
 void bench_print(const struct bench *bench)
 {
     struct rnet_machine machine;
@@ -151,9 +170,10 @@ void bench_print(const struct bench *bench)
     printf(", batch %lld, %s, %d thread%s of %s (%s, %d cores)\n", (long long)bench->training->batch,
            bench->training->precision == IR_DOUBLE ? "f64" : "f32", bench->options->threads,
            bench->options->threads == 1 ? "" : "s", machine.cpu, machine.isa, machine.cores);
-    printf("this minute's machine: multiply-adds %.1f GFLOP/s, copying within %.4g MB %.1f GB/s; best of %d pass%s\n\n",
+    printf("this minute's machine: multiply-adds %.1f GFLOP/s, copying within %.4g MB %.1f GB/s; best of %d pass%s\n",
            bench->multiply_add / giga, (double)bench->copied / mega, bench->copy / giga, bench->passes,
            bench->passes == 1 ? "" : "es");
+    print_limits(bench);
     printf("%-8s %11s  %9s  %8s  %7s  %9s  %7s  %7s  %7s  %10s  %10s\n", "", "step", "GFLOP", "GFLOP/s", "of peak", "MB", "GB/s",
            "of limit", "kernels", "compile", "again");
     print_side(bench, &bench->fused);
@@ -195,6 +215,16 @@ static void print_side_json(const struct bench *bench, const struct bench_side *
            side->cold, side->cached, (long long)side->planned, (long long)side->used, side->restarts);
 }
 
+static void print_limits_json(const struct limits *limits)
+{
+    printf(",\n  \"limits\": {\"gflops\": %.6g, \"fork_join_seconds\": %.6g, \"copy\": [", limits->multiply_add / giga,
+           limits->fork_join);
+    for (int i = 0; i < COPY_SIZES; i++)
+        printf("%s{\"bytes\": %lld, \"gbytes\": %.6g}", i ? ", " : "", (long long)limits->copy[i].bytes,
+               limits->copy[i].rate / giga);
+    printf("]}");
+}
+
 static void print_kernels_json(const struct bench *bench)
 {
     int count;
@@ -231,6 +261,7 @@ void bench_print_json(const struct bench *bench)
            bench->options->threads, (long long)bench->training->batch, bench->fused.batch_count, bench->passes);
     printf("\"peak_gflops\": %.6g, \"copy_gbytes\": %.6g, \"copied_bytes\": %lld, \"front_seconds\": %.6g, \"peak_bytes\": %lld",
            bench->multiply_add / giga, bench->copy / giga, (long long)bench->copied, bench->front, (long long)bench->peak);
+    print_limits_json(&bench->limits);
     print_side_json(bench, &bench->fused);
     print_side_json(bench, &bench->unfused);
     if (bench->options->kernels)

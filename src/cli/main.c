@@ -58,7 +58,8 @@ const struct command commands[] = {
      "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads and copying;\n"
      "the best of the passes counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
      "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
-     "larger of operations at the peak rate and bytes at the rate of copying; first the one that loses most. Nothing is trained or kept.",
+     "larger of operations at the machine's best rate and bytes at its best rate of copying so many; first the one that loses most. These\n"
+     "limits are measured once for a machine and a number of threads and kept beside the compiled kernels. Nothing is trained.",
      run_bench},
     {REPORT, "report", "FOLDER", "make a page of a run, of a sweep, or of the experiments that lab keeps",
      "FOLDER: where `rnetc train` left a run's log, or those of a sweep, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes\n"

@@ -3,7 +3,7 @@
    whole all the same is passed over with a note and written anew. Each folder holds so much; what has not been used for
    longest is removed first.
 
-   RNET_CACHE says where: a folder, or `off`; else it is $XDG_CACHE_HOME/rnet, else ~/.cache/rnet. */
+   rnet_cache_folder says where. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,18 +30,13 @@ struct head {
 
 struct cache *cache_open(struct arena *arena)
 {
-    const char *said = getenv("RNET_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     struct cache *cache = NEW(arena, struct cache);
+    char folder[4000];
 
-    if (said && !strcmp(said, "off"))
+    if (!rnet_cache_folder(folder, sizeof folder))
         return NULL;
-    if (said && *said)
-        cache->path = said;
-    else if (base && *base == '/')
-        cache->path = arena_printf(arena, "%s/rnet", base);
-    else if (home && *home == '/')
-        cache->path = arena_printf(arena, "%s/.cache/rnet", home);
-    return cache->path ? cache : NULL;
+    cache->path = arena_string(arena, folder);
+    return cache;
 }
 
 static const char *folder_of(const struct cache *cache, struct arena *arena, const char *key)

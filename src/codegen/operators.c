@@ -258,27 +258,6 @@ static const int arities[] = {
 #undef OP
 };
 
-/* Those whose f32 code may be an ulp or two away from the exact result. */
-static bool is_approximate(enum ir_op op)
-{
-    switch (op) {
-    case IR_power:
-    case IR_exp:
-    case IR_log:
-    case IR_log1p:
-    case IR_expm1:
-    case IR_sin:
-    case IR_cos:
-    case IR_tanh:
-    case IR_sigmoid:
-    case IR_softplus:
-    case IR_erf:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Where every operation is to be the exact result rounded to f32, an approximate one is made in f64: what a draw is compared with
    has then the same bits in the evaluator and in any kernel. */
 static struct value emit_rounded(struct emitter *e, const struct ir_expr *expr, struct value *v)
@@ -312,7 +291,7 @@ static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
     at_level(e, level);
     for (int i = 0; i < count; i++)
         v[i].at = widen(e, v[i].at, vector);
-    result = e->rounded && is_approximate(expr->op) ? emit_rounded(e, expr, v) : emitters[expr->op](e, expr, v);
+    result = e->rounded && ir_operators[expr->op].work == IR_POLYNOMIAL ? emit_rounded(e, expr, v) : emitters[expr->op](e, expr, v);
     result.level = level;
     return result;
 }

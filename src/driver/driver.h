@@ -110,6 +110,24 @@ struct account {
 void account_add(struct account *account, const struct compiled *compiled);
 int64_t account_sum(const struct account *account);
 
+/* ---- limits.c: the best that this machine was seen to give to so many threads ---- */
+
+enum { COPY_SIZES = 5 };
+struct limits {
+    double multiply_add; /* floating-point operations a second: multiply-adds of f32 on registers, each two */
+    double fork_join;    /* seconds for all threads to begin nothing and be done with it */
+    struct {
+        int64_t bytes;
+        double rate;     /* bytes a second, read and written, of copying within so many */
+    } copy[COPY_SIZES];  /* smaller ones first */
+};
+/* As kept beside the compiled kernels; measured, and kept, if they are not. */
+void limits_of_machine(struct rnet_pool *pool, struct limits *out);
+/* A rate that was measured now: kept if it is better. */
+void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add);
+/* No copy of so many bytes is faster. */
+double limits_copy(const struct limits *limits, double bytes);
+
 /* ---- source.c: where columns come from ---- */
 
 struct store;

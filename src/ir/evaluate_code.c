@@ -478,7 +478,7 @@ static void run_instruction(struct machine *m, const struct instruction *at, int
     const double *as = m->code->found[at->a], *bs = m->code->found[at->b], *cs = m->code->found[at->c];
 
     switch (at->kind) {
-#define OP(name, arity, form, symbol, level, result, laws, ...)                                                        \
+#define OP(name, arity, form, symbol, level, result, laws, work, ...)                                                  \
     case RUN_##name:                                                                                                   \
         for (int lane = 0; lane < count; lane++) {                                                                     \
             const double a = as[lane], b = arity > 1 ? bs[lane] : 0, c = arity > 2 ? cs[lane] : 0;                     \

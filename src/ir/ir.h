@@ -322,12 +322,14 @@ int64_t ir_extent_product(struct ir_index *const *indices, int count);
 enum ir_notation { IR_NOTATION_INFIX, IR_NOTATION_PREFIX, IR_NOTATION_CALL, IR_NOTATION_SELECT };
 enum ir_result { IR_RESULT_REAL, IR_RESULT_WHOLE, IR_RESULT_TRUTH, IR_RESULT_CHOICE };
 enum ir_law { IR_COMMUTES = 1, IR_ASSOCIATES = 2, IR_IDENTITY_0 = 4, IR_IDENTITY_1 = 8 };
+enum { IR_POLYNOMIAL = 20 }; /* the work of a function that is approximated */
 struct ir_operator {
     const char *name, *symbol;
     int arity, level;
     enum ir_notation notation;
     enum ir_result result;
     unsigned laws; /* of enum ir_law */
+    int work;      /* operations of the vector code */
 };
 extern const struct ir_operator ir_operators[IR_OP_COUNT];
 /* The value in double precision; arguments past the arity are ignored. */

@@ -3,17 +3,18 @@
 
 #include <math.h>
 
-enum { COMMUTES = IR_COMMUTES, ASSOCIATES = IR_ASSOCIATES, IDENTITY_0 = IR_IDENTITY_0, IDENTITY_1 = IR_IDENTITY_1 };
+enum { COMMUTES = IR_COMMUTES, ASSOCIATES = IR_ASSOCIATES, IDENTITY_0 = IR_IDENTITY_0, IDENTITY_1 = IR_IDENTITY_1, POLYNOMIAL = IR_POLYNOMIAL };
 
 const struct ir_operator ir_operators[IR_OP_COUNT] = {
-#define OP(op, places, written, sign, binds, gives, holds, evaluate)                                                   \
+#define OP(op, places, written, sign, binds, gives, holds, takes, evaluate)                                            \
     [IR_##op] = {.name = #op,                                                                                          \
                  .symbol = sign,                                                                                       \
                  .arity = places,                                                                                      \
                  .level = binds,                                                                                       \
                  .notation = IR_NOTATION_##written,                                                                    \
                  .result = IR_RESULT_##gives,                                                                          \
-                 .laws = holds},
+                 .laws = holds,                                                                                        \
+                 .work = takes},
 #include "ops.def"
 #undef OP
 };
@@ -29,7 +30,7 @@ const char *const kernel_kinds[5] = {[IR_NEST] = "nest",
 double ir_operate(enum ir_op op, double a, double b, double c)
 {
     switch (op) {
-#define OP(name, arity, form, symbol, level, result, laws, ...)                                                        \
+#define OP(name, arity, form, symbol, level, result, laws, work, ...)                                                  \
     case IR_##name:                                                                                                    \
         return __VA_ARGS__;
 #include "ops.def"

@@ -1,34 +1,6 @@
 /* cost.c: what an expression, an equation and a kernel cost. */
 #include "internal.h"
 
-/* Operations of the vector code of one operator. A polynomial for exp has about ten, with its range reduction. */
-static double operator_flops(enum ir_op op)
-{
-    switch (op) {
-    case IR_exp:
-    case IR_log:
-    case IR_log1p:
-    case IR_expm1:
-    case IR_sin:
-    case IR_cos:
-    case IR_tanh:
-    case IR_sigmoid:
-    case IR_softplus:
-    case IR_erf:
-    case IR_power:
-        return 20;
-    case IR_divide:
-    case IR_sqrt:
-    case IR_quotient:
-    case IR_remainder:
-        return 4;
-    case IR_stop:
-        return 0;
-    default:
-        return 1;
-    }
-}
-
 struct walk {
     struct arena *arena;
     expr_list done;
@@ -43,7 +15,7 @@ static void walk(struct walk *w, const struct ir_expr *e)
         if (w->done.at[i] == e)
             return;
     list_add(w->arena, w->done, e);
-    w->flops += operator_flops(e->op);
+    w->flops += ir_operators[e->op].work;
     for (int i = 0; i < 3 && e->arguments[i]; i++)
         walk(w, e->arguments[i]);
 }

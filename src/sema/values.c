@@ -141,7 +141,7 @@ static double evaluate_operator(enum ir_op op, double a, double b, double c)
 {
     (void)c;
     switch (op) {
-#define OP(name, arity, form, symbol, level, result, laws, ...)                                                        \
+#define OP(name, arity, form, symbol, level, result, laws, work, ...)                                                  \
     case IR_##name:                                                                                                    \
         return __VA_ARGS__;
 #include "ops.def"

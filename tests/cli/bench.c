@@ -57,7 +57,8 @@ static void a_table_for_a_person(void **state)
 
     assert_contains(outcome.out, "net on cloud.train, batch 64, f32, 1 thread of ");
     assert_contains(outcome.out, "this minute's machine: multiply-adds ");
-    assert_contains(outcome.out, "best of 1 pass\n");
+    assert_contains(outcome.out, "best of 1 pass\nat its best, as kept: multiply-adds ");
+    assert_contains(outcome.out, ", all threads to begin and end ");
     assert_contains(outcome.out, "\nfused  ");
     assert_contains(outcome.out, "\nunfused  ");
     assert_contains(outcome.out, "products by OpenBLAS (");
@@ -86,6 +87,37 @@ static void a_table_for_a_program(void **state)
     assert_true(number(json_object_get(row, "fused"), "kernels") < number(json_object_get(row, "unfused"), "kernels"));
     assert_true(number(json_object_get(row, "unfused"), "blas_products") > 0);
     json_decref(all);
+}
+
+/* Measured once and kept beside the compiled kernels; a file that is not whole is measured anew; without a cache nothing is left,
+   and training never asks. A rate of multiply-adds that was better later is kept too, hence only what is copied is compared. */
+static void limits_of_the_machine_are_kept(void **state)
+{
+    const char *bench = "RNET_CACHE=$PWD/kept rnetc bench net.rnet --json --passes 1 --threads 1 >%s.json";
+    const char *same = "cat kept/limits-* | grep copy | sort >%s";
+    json_t *all, *limits, *copy;
+    double before = 0;
+    size_t i;
+
+    run_expecting(0, "RNET_CACHE=$PWD/kept rnetc train net.rnet --out run && ! ls kept | grep limits");
+    run_expecting(0, bench, "one");
+    run_expecting(0, same, "first");
+    run_expecting(0, bench, "two");
+    run_expecting(0, same, "second");
+    run_expecting(0, "cmp first second && grep -c copy first | grep -x 5");
+    all = json_load_file("two.json", 0, NULL);
+    limits = json_object_get(json_array_get(all, 0), "limits");
+    assert_true(number(limits, "gflops") > 0 && number(limits, "fork_join_seconds") > 0);
+    json_array_foreach(json_object_get(limits, "copy"), i, copy)
+    {
+        assert_true(number(copy, "bytes") > before && number(copy, "gbytes") > 0);
+        before = number(copy, "bytes");
+    }
+    json_decref(all);
+    run_expecting(0, "f=$(echo kept/limits-*); head -c 60 $f >part && mv part $f");
+    run_expecting(0, bench, "three");
+    run_expecting(0, "test $(cat kept/limits-* | grep -c copy) = 5");
+    run_expecting(0, "HOME=$PWD/home RNET_CACHE=off rnetc bench net.rnet --json --passes 1 && ! ls home");
 }
 
 /* Each kernel has its line, what is beside them one; together they do what the step does. */
@@ -194,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_for_a_person, enter, leave),
         cmocka_unit_test_setup_teardown(a_table_for_a_program, enter, leave),
+        cmocka_unit_test_setup_teardown(limits_of_the_machine_are_kept, enter, leave),
         cmocka_unit_test_setup_teardown(kernels_by_what_they_lose, enter, leave),
         cmocka_unit_test_setup_teardown(nothing_is_left_behind, enter, leave),
         cmocka_unit_test_setup_teardown(files_that_are_not_there_are_made_up, enter, leave),

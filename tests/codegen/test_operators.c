@@ -115,7 +115,7 @@ struct operator_case {
         (void)a, (void)b;                                                                                              \
         return value;                                                                                                  \
     }
-#define OP(name, arity, form, symbol, level, result, laws, value)                                                      \
+#define OP(name, arity, form, symbol, level, result, laws, work, value)                                                \
     __attribute__((unused)) static double exact_##name(const double *v)                                                \
     {                                                                                                                  \
         double a = v[0], b = v[1], c = v[0];                                                                           \
