@@ -123,7 +123,8 @@ struct limits {
 };
 /* As kept beside the compiled kernels; measured, and kept, if they are not. */
 void limits_of_machine(struct rnet_pool *pool, struct limits *out);
-/* A rate that was measured now: kept if it is better. */
+/* A rate that was measured now. If it is better than what is kept, the machine was busy then: all is measured again, and the better
+   of each kept. */
 void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add);
 /* No copy of so many bytes is faster. */
 double limits_copy(const struct limits *limits, double bytes);

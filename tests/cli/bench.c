@@ -89,18 +89,19 @@ static void a_table_for_a_program(void **state)
     json_decref(all);
 }
 
-/* Measured once and kept beside the compiled kernels; a file that is not whole is measured anew; without a cache nothing is left,
-   and training never asks. A rate of multiply-adds that was better later is kept too, hence only what is copied is compared. */
+/* Measured once and kept beside the compiled kernels: rates that no machine reaches stay. A file that is not whole is measured anew;
+   without a cache nothing is left, and training never asks. */
 static void limits_of_the_machine_are_kept(void **state)
 {
     const char *bench = "RNET_CACHE=$PWD/kept rnetc bench net.rnet --json --passes 1 --threads 1 >%s.json";
-    const char *same = "cat kept/limits-* | grep copy | sort >%s";
+    const char *same = "cat kept/limits-* | sort >%s";
     json_t *all, *limits, *copy;
     double before = 0;
     size_t i;
 
     run_expecting(0, "RNET_CACHE=$PWD/kept rnetc train net.rnet --out run && ! ls kept | grep limits");
     run_expecting(0, bench, "one");
+    run_expecting(0, "f=$(echo kept/limits-*); sed 's/multiply_add [^ ]*/multiply_add 9e20/' $f >best && mv best $f");
     run_expecting(0, same, "first");
     run_expecting(0, bench, "two");
     run_expecting(0, same, "second");
