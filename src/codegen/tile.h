@@ -63,9 +63,10 @@ enum { TILE_ARGUMENTS = 11 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
 /* void tile(k, segments, p, p_k, p_segment, q, q_k, c, c_row, add, scale): the same over `segments` runs of k, of which each
-   begins p_segment behind the one before in P, and where that ended in Q. Rows of P are p_row bytes apart. */
+   begins p_segment behind the one before in P, and where that ended in Q. Rows of P are p_row bytes apart. With taps a run of Q is
+   as many runs of k numbers, of which the t-th goes with the rows of P t further on. */
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type);
-LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row);
+LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
    numbers; lanes behind rows are not written. Distances in bytes. */
 void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,

@@ -9,7 +9,7 @@
 typedef LLVMValueRef V;
 
 /* Rows whose addresses come from one pointer: with the distance between rows as an index, doubled or not. */
-enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16 };
+enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5 };
 
 static bool has_feature(const struct emitter *e, const char *feature)
 {
@@ -308,24 +308,27 @@ LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type)
     return LLVMFunctionType(e->nothing, types, 11, false);
 }
 
-V window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row)
+V window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps)
 {
-    const char *name = arena_printf(e->arena, "window_%c_%d_%d_%lld", suffix_of(e, plan->type), height, plan->vectors,
-                                    (long long)p_row);
+    const char *name = arena_printf(e->arena, "window_%c_%d_%d_%lld_%d", suffix_of(e, plan->type), height,
+                                    plan->vectors, (long long)p_row, taps);
 
     return runtime_function(e, name, window_tile_type(e, plan->type));
 }
 
 /* Two loops, segments of k; all rows from one pointer. */
-static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int64_t p_row)
+static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int64_t p_row,
+                             int taps)
 {
     int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), count = height * vectors;
     LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
     int64_t bytes = type == e->f32 ? 4 : 8;
     V outer[MOST_HEIGHT * MOST_VECTORS], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS];
-    V bs[MOST_VECTORS], zero = LLVMConstNull(vector), one = whole_like(e->i64, 1), none = whole_like(e->i64, 0);
+    V bs[MOST_TAPS * MOST_VECTORS], zero = LLVMConstNull(vector), one = whole_like(e->i64, 1);
+    V none = whole_like(e->i64, 0);
 
     body_open(e, function);
+    V q_run = taps > 1 ? LLVMBuildMul(e->builder, argument(e, 0), argument(e, 6), "") : none;
     LLVMBasicBlockRef segment = block_of(e), loop = block_of(e), ended = block_of(e), done = block_of(e);
     LLVMBasicBlockRef before = e->block, begins[] = {before, ended}, steps[] = {segment, loop};
     LLVMBuildBr(e->builder, segment);
@@ -340,14 +343,21 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
     V q = LLVMBuildPhi(e->builder, e->pointer, "");
     for (int i = 0; i < count; i++)
         sums[i] = LLVMBuildPhi(e->builder, vector, "");
-    for (int j = 0; j < vectors; j++)
-        bs[j] = load_vector(e, vector, offset_constant(e, q, j * lanes * bytes), bytes);
-    for (int i = 0; i < height; i++) {
+    V q_tap = q;
+    for (int t = 0; t < taps; t++) {
+        for (int j = 0; j < vectors; j++)
+            bs[t * vectors + j] = load_vector(e, vector, offset_constant(e, q_tap, j * lanes * bytes), bytes);
+        q_tap = t + 1 < taps ? offset_pointer(e, q_tap, q_run) : q_tap;
+    }
+    for (int i = 0; i < count; i++)
+        next[i] = sums[i];
+    for (int i = 0; i < height + taps - 1; i++) {
         V a = LLVMBuildLoad2(e->builder, type, offset_constant(e, p, i * p_row), "");
         LLVMSetAlignment(a, (unsigned)bytes);
         a = spread(e, vector, a);
-        for (int j = 0; j < vectors; j++)
-            next[i * vectors + j] = multiply_add(e, a, bs[j], sums[i * vectors + j]);
+        for (int t = i < taps ? i : taps - 1; t >= 0; t--)
+            for (int j = 0; i - t < height && j < vectors; j++)
+                next[(i - t) * vectors + j] = multiply_add(e, a, bs[t * vectors + j], next[(i - t) * vectors + j]);
     }
     V less = LLVMBuildSub(e->builder, left, one, "");
     V p_next = offset_pointer(e, p, argument(e, 3)), q_next = offset_pointer(e, q, argument(e, 6));
@@ -357,11 +367,13 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
     LLVMAddIncoming(q, (V[]){q_segment, q_next}, steps, 2);
     LLVMPositionBuilderAtEnd(e->builder, ended);
     V fewer = LLVMBuildSub(e->builder, segments, one, "");
-    V p_after = offset_pointer(e, p_segment, argument(e, 4));
+    V p_after = offset_pointer(e, p_segment, argument(e, 4)), q_after = q_next;
+    for (int t = 1; t < taps; t++)
+        q_after = offset_pointer(e, q_after, q_run);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, fewer, none, ""), segment, done);
     LLVMAddIncoming(segments, (V[]){argument(e, 1), fewer}, begins, 2);
     LLVMAddIncoming(p_segment, (V[]){argument(e, 2), p_after}, begins, 2);
-    LLVMAddIncoming(q_segment, (V[]){argument(e, 5), q_next}, begins, 2);
+    LLVMAddIncoming(q_segment, (V[]){argument(e, 5), q_after}, begins, 2);
     for (int i = 0; i < count; i++) {
         LLVMAddIncoming(sums[i], (V[]){outer[i], next[i]}, steps, 2);
         LLVMAddIncoming(outer[i], (V[]){zero, next[i]}, begins, 2);
@@ -438,20 +450,21 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, order = 'r', rest;
-    int height, vectors;
+    int height, vectors, taps = 1;
     long long p_row;
 
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
         emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
         return true;
     }
-    bool windows = sscanf(name, "window_%c_%d_%d_%lld%c", &suffix, &height, &vectors, &p_row, &rest) == 4;
+    bool windows = sscanf(name, "window_%c_%d_%d_%lld_%d%c", &suffix, &height, &vectors, &p_row, &taps, &rest) == 5;
     if ((!windows && sscanf(name, "tile_%c_%d_%d_%c%c", &suffix, &height, &vectors, &order, &rest) != 4) ||
-        height > MOST_HEIGHT || vectors > MOST_VECTORS)
+        height > MOST_HEIGHT || vectors > MOST_VECTORS || taps > MOST_TAPS)
         return false;
     if (windows) {
         LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
-        emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, height, vectors, p_row);
+        emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, height, vectors, p_row,
+                         taps);
         return true;
     }
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;

@@ -13,18 +13,6 @@ typedef LLVMValueRef V;
 
 enum { LINE = 64, ROWS_JOINED = 64, JOINED_AT_ONCE = 1 << 14 };
 
-/* What an item has at hand. */
-struct item {
-    V digits[MOST_WINDOW_LOOPS];
-    V band_first;              /* NULL: no bands */
-    V p, q, c;                 /* where they begin: q is the copy, or where Q lies; c where sums go */
-    V batch;                   /* number of Q's copy */
-    V element, rows;           /* of C: number of the first, and how many rows */
-    V first_block, end_block;  /* of rows */
-    V again;                   /* of sums, else NULL: is not 0 where something has been added before */
-    V panel_room;
-};
-
 /* ---- one item ---- */
 
 static void set_digits(struct emitter *e, const struct window_plan *plan, V number, struct item *item)
@@ -123,13 +111,13 @@ static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, c
     int64_t c_row = whole ? plan->row_elements * bytes : plan->gathered_row;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     V block = loop_open(e, item->first_block, item->end_block, 1), p = k->p;
-    V row = row_of_block(e, plan, block, &p), function = window_tile_function(e, tile, tile->height, p_row);
+    V row = row_of_block(e, plan, block, &p), function = window_tile_function(e, tile, tile->height, p_row, plan->taps);
 
     if (tile->tall < plan->blocks) {
         V within = LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "");
         V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, within, count_of(e, tile->tall), "");
         function = LLVMBuildSelect(e->builder, is_tall, function,
-                                   window_tile_function(e, tile, tile->height - 1, p_row), "");
+                                   window_tile_function(e, tile, tile->height - 1, p_row, plan->taps), "");
     }
     V c = further(e, further(e, item->c, row, c_row), panel, tile->panel_bytes);
     V arguments[] = {k->run,
@@ -143,6 +131,7 @@ static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, c
                      count_of(e, c_row),
                      k->again,
                      number_like(tile->type, plan->product->scale)};
+    emit_ahead(e, &item->ahead);
     LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), function, arguments, 11, "");
     loop_close(e);
 }
@@ -181,7 +170,7 @@ static void emit_sums(struct emitter *e, const struct window_plan *plan, const s
         int64_t by = run ? plan->run : segments ? plan->segments : 1;
         V extent = axis_extent(e, plan, axis, item->band_first), at, left;
 
-        k.number = times(e, k.number, axis->extent);
+        k.number = times(e, k.number, axis->extent * (run ? plan->taps : 1));
         if (by < axis->extent) {
             at = loop_open(e, count_of(e, 0), extent, by);
             loops++;
@@ -247,6 +236,7 @@ static void emit_items(struct emitter *e, const struct window_plan *plan, part_f
     V number = loop_open(e, first,
                          lesser(e, plus(e, first, count_of(e, plan->items_per_part)), count_of(e, plan->cut.items)), 1);
     place_item(e, plan, number, room, &item);
+    begin_ahead(e, plan, &item, &item.ahead);
     item.c = block ? block : further(e, tensor_base(e, plan->c), item.element, tile->bytes);
     emit_sums(e, plan, &item);
     if (block && plan->c->region != IR_LOCAL)
@@ -306,6 +296,7 @@ static void emit_part_sums(struct emitter *e, const struct window_plan *plan, pa
                          lesser(e, plus(e, first, count_of(e, plan->items_per_part)), count_of(e, plan->cut.items)), 1);
     item.again = LLVMBuildNSWSub(e->builder, number, first, "");
     place_item(e, plan, number, room, &item);
+    begin_ahead(e, plan, &item, &item.ahead);
     emit_sums(e, plan, &item);
     loop_close(e);
     function_close(e);

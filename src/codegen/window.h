@@ -23,6 +23,7 @@ struct window_plan {
     int row_count, sum_count;
     struct window_axis rows[MOST_WINDOW_LOOPS], sums[MOST_WINDOW_LOOPS]; /* innermost last */
     int64_t blocks;                    /* of rows, along their innermost loop */
+    int tap, taps;                     /* number of the loop whose steps are rows too and that tiles have inside a run, or -1; 1 */
     int64_t run, segments;             /* of k, at most, that a tile goes through */
     int64_t row_elements;              /* between rows of C */
     int64_t items_per_part, parts;
@@ -32,6 +33,26 @@ struct window_plan {
     int64_t q_batch, q_scratch;        /* else: bytes of a copy of Q, and where copies are */
     int64_t partial, partial_bytes;    /* of sums: where the parts' sums are, and their bytes */
 };
+enum { MOST_AHEAD = 6 };
+/* Where what is wanted next begins, and how many lines of it each tile asks for. */
+struct window_ahead {
+    int count;
+    LLVMValueRef from[MOST_AHEAD], counter; /* counter: of tiles, on the stack */
+    int64_t lines[MOST_AHEAD];
+};
+/* What an item has at hand. */
+struct item {
+    LLVMValueRef digits[MOST_WINDOW_LOOPS];
+    LLVMValueRef band_first;              /* NULL: no bands */
+    LLVMValueRef p, q, c;                 /* where they begin: q is the copy, or where Q lies; c where sums go */
+    LLVMValueRef batch;                   /* number of Q's copy */
+    LLVMValueRef element, rows;           /* of C: number of the first, and how many rows */
+    LLVMValueRef first_block, end_block;  /* of rows */
+    LLVMValueRef again;                   /* of sums, else NULL: is not 0 where something has been added before */
+    LLVMValueRef panel_room;
+    struct window_ahead ahead;
+};
+
 void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
                   struct window_plan *plan);
 /* How many of a loop there are in the band that begins at `first` (NULL: there are no bands). */
@@ -47,5 +68,11 @@ void emit_window_panel(struct emitter *e, const struct window_plan *plan, LLVMVa
 /* Makes the frame of an image at `room`. digits: of the outer loops; band_first: NULL without bands. */
 void emit_frame(struct emitter *e, const struct window_plan *plan, LLVMValueRef room, LLVMValueRef *digits,
                 LLVMValueRef band_first);
+
+/* ---- window_ahead.c ---- */
+
+/* When an item has been placed; and at each of its tiles. */
+void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct item *item, struct window_ahead *ahead);
+void emit_ahead(struct emitter *e, const struct window_ahead *ahead);
 
 #endif

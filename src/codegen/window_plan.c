@@ -5,38 +5,44 @@
 #include "window.h"
 
 /* RUN: terms that a tile adds up before they go to C. IN_PLACE_BYTES: rows of Q farther apart share places in the first cache. */
-enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64 };
+enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64, FEW_COLUMNS = 16, MOST_TAPS = 5 };
 static const double part_flops = 1e6;
+/* As measured on a Sapphire Rapids beside as many multiply-adds: two are promised. */
+static const double loads_a_cycle = 1.6;
 
 static int64_t parts_of(int64_t a, int64_t by)
 {
     return (a + by - 1) / by;
 }
 
-static int tallest(const struct emitter *e, int vectors)
+static int tallest(const struct emitter *e, int vectors, int taps)
 {
     static const int many[] = {0, 28, 14, 9, 6}, few[] = {0, 12, 6, 4, 2};
+    int most = vector_registers(e) == 32 ? many[vectors] : few[vectors];
+    int left = (vector_registers(e) - 2) / vectors - taps;
 
-    return vector_registers(e) == 32 ? many[vectors] : few[vectors];
+    return taps == 1 || left > most ? most : left < 2 ? 2 : left;
 }
 
-/* Cycles of all tiles of a row's length for one k: multiply-adds and loads two a cycle, each sum every fourth cycle. */
-static double cycles_of(const struct emitter *e, int64_t length, int64_t columns, int lanes, int vectors)
+/* Cycles of all tiles of a row's length for one k: multiply-adds two a cycle, each sum every fourth cycle. */
+static double cycles_of(const struct emitter *e, int64_t length, int64_t columns, int lanes, int vectors, int taps)
 {
-    int64_t blocks = parts_of(length, tallest(e, vectors));
+    int64_t blocks = parts_of(length, tallest(e, vectors, taps));
     double height = (double)length / (double)blocks, panels = (double)parts_of(columns, vectors * lanes);
-    double multiply = height * vectors / 2, load = (height + vectors + 1) / 2, most = multiply > load ? multiply : load;
+    double multiply = height * vectors / 2, load = (height / taps + vectors + 1) / loads_a_cycle;
+    double most = multiply > load ? multiply : load;
 
     return panels * (double)blocks * (most > 4 ? most : 4);
 }
 
-static int best_vectors(const struct emitter *e, int64_t length, int64_t columns, int lanes)
+static int best_vectors(const struct emitter *e, int64_t length, int64_t columns, int lanes, int taps)
 {
     static const int order[] = {2, 3, 1, 4};
     int best = 2;
 
     for (int i = 1; i < 4; i++)
-        if (cycles_of(e, length, columns, lanes, order[i]) < 0.99 * cycles_of(e, length, columns, lanes, best))
+        if (cycles_of(e, length, columns, lanes, order[i], taps) <
+            0.99 * cycles_of(e, length, columns, lanes, best, taps))
             best = order[i];
     return best;
 }
@@ -70,13 +76,13 @@ static int inner_axes(const struct window_plan *plan, enum window_role role, str
 
     for (int i = 0; i < product->count; i++) {
         const struct window_loop *l = &product->loops[i];
-        bool banded = plan->cut.bands > 1 && i == plan->cut.band;
+        bool banded = plan->cut.bands > 1 && i == plan->cut.band, tap = i == plan->tap || (count && i - 1 == plan->tap);
         struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, banded};
         struct window_axis *last = &axes[count - 1];
 
         if (l->role != role || (is_outer(plan, i) && !banded))
             continue;
-        if (count && !last->banded && !banded && last->p == axis.p * axis.extent &&
+        if (count && !last->banded && !banded && !tap && last->p == axis.p * axis.extent &&
             (role == WINDOW_ROW || !plan->cut.sums || last->q == axis.q * axis.extent)) {
             last->extent *= axis.extent;
             last->p = axis.p;
@@ -90,6 +96,40 @@ static int inner_axes(const struct window_plan *plan, enum window_role role, str
     return count;
 }
 
+/* A loop of the sum that moves P by as much as a row does, just outside of the innermost: one number of P is then wanted by
+   several rows. Where columns are few, so that numbers of P are most of what is loaded, they share it. */
+static void find_taps(struct window_plan *plan)
+{
+    const struct window_product *product = plan->product;
+    int64_t row = plan->rows[plan->row_count - 1].p, inside = 1;
+
+    plan->tap = -1;
+    plan->taps = 1;
+    for (int i = product->count - 1; i >= 0 && !plan->cut.sums && product->columns <= FEW_COLUMNS; i--) {
+        const struct window_loop *l = &product->loops[i];
+
+        if (l->role != WINDOW_SUM)
+            continue;
+        if (l->p == row && inside > 1 && l->extent <= MOST_TAPS && l->extent * inside <= RUN) {
+            plan->tap = i;
+            plan->taps = (int)l->extent;
+            return;
+        }
+        if (inside > 1 && l->p != product->loops[i + 1].p * product->loops[i + 1].extent)
+            return;
+        inside *= l->extent;
+    }
+}
+
+/* The taps leave the sum's loops. */
+static void take_taps(struct window_plan *plan)
+{
+    if (plan->taps == 1)
+        return;
+    plan->sums[plan->sum_count - 2] = plan->sums[plan->sum_count - 1];
+    plan->sum_count--;
+}
+
 static void plan_tiles_of(struct emitter *e, struct window_plan *plan)
 {
     struct tile_plan *tile = &plan->tile;
@@ -99,9 +139,9 @@ static void plan_tiles_of(struct emitter *e, struct window_plan *plan)
     tile->type = tile->bytes == 4 ? e->f32 : e->f64;
     tile->lanes = vector_bytes(e) / (int)tile->bytes;
     tile->vector = LLVMVectorType(tile->type, (unsigned)tile->lanes);
-    tile->vectors = best_vectors(e, length, columns, tile->lanes);
+    tile->vectors = best_vectors(e, length, columns, tile->lanes, plan->taps);
     tile->panel_bytes = tile->vectors * tile->lanes * tile->bytes;
-    plan->blocks = parts_of(length, tallest(e, tile->vectors));
+    plan->blocks = parts_of(length, tallest(e, tile->vectors, plan->taps));
     tile->height = (int)parts_of(length, plan->blocks);
     tile->tall = length - (tile->height - 1) * plan->blocks;
     tile->rows = plan->cut.rows;
@@ -120,7 +160,7 @@ static void plan_k(struct window_plan *plan)
         plan->run = parts_of(last->extent, parts_of(last->extent, RUN));
         plan->segments = 1;
     } else {
-        int64_t most = RUN / last->extent < 1 ? 1 : RUN / last->extent;
+        int64_t terms = last->extent * plan->taps, most = RUN / terms < 1 ? 1 : RUN / terms;
 
         plan->run = last->extent;
         plan->segments = parts_of(segments, parts_of(segments, most));
@@ -176,8 +216,11 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
     if (!window_cut(product, framed, &plan->cut))
         bug("codegen: kernel %s: %s cannot be cut into images", e->kernel->name, t->name);
     find_outer(plan);
+    plan->tap = -1;
     plan->row_count = inner_axes(plan, WINDOW_ROW, plan->rows);
+    find_taps(plan);
     plan->sum_count = inner_axes(plan, WINDOW_SUM, plan->sums);
+    take_taps(plan);
     for (int i = 0; i < product->count; i++)
         if (product->loops[i].role == WINDOW_ROW)
             plan->row_elements = product->loops[i].c;

@@ -1,0 +1,136 @@
+/* window_ahead.c: while tiles of an item are made, memory brings what is wanted next: images that the next item's frame and
+   Q are made of, and what follows this item's rows reads. Each tile asks for its share of lines. Changes no number.
+
+   requires: a plan of window_plan.c. */
+#include "window.h"
+
+typedef LLVMValueRef V;
+
+enum { LINE = 64, MOST_AT_A_TILE = 32 };
+
+/* Tiles of an item, or of a part's share of it. */
+static int64_t tiles_of(const struct window_plan *plan)
+{
+    int64_t all = plan->tile.panels * plan->blocks * plan->cut.rows / plan->rows[plan->row_count - 1].extent;
+
+    for (int i = 0; i < plan->sum_count; i++) {
+        int64_t by = i == plan->sum_count - 1 ? plan->run : i == plan->sum_count - 2 ? plan->segments : 1;
+
+        all *= (plan->sums[i].extent + by - 1) / by;
+    }
+    all /= plan->cut.sums ? plan->cut.groups : 1;
+    return all < 1 ? 1 : all;
+}
+
+static void add_source(const struct window_plan *plan, struct window_ahead *ahead, V from, int64_t bytes)
+{
+    int64_t tiles = tiles_of(plan), lines = (bytes / LINE + tiles - 1) / tiles;
+
+    if (ahead->count == MOST_AHEAD || lines > MOST_AT_A_TILE)
+        return;
+    ahead->from[ahead->count] = from;
+    ahead->lines[ahead->count++] = lines;
+}
+
+struct sources {
+    struct emitter *e;
+    const struct window_plan *plan;
+    struct window_ahead *ahead;
+    const struct item *item;
+    const struct ir_tensor *seen[MOST_AHEAD];
+    int count;
+};
+
+static bool is_new(struct sources *s, const struct ir_tensor *t)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->seen[i] == t)
+            return false;
+    if (s->count == MOST_AHEAD || t->kind == IR_DRAW || t->kind == IR_SCALAR || t->region <= IR_LOCAL)
+        return false;
+    s->seen[s->count++] = t;
+    return true;
+}
+
+/* The next image of what the frame reads. */
+static void visit_frame(const struct ir_expr *read, void *context)
+{
+    struct sources *s = context;
+    const struct ir_tensor *t = read->tensor;
+    int64_t image = storage_bytes(t->storage), bytes;
+    int images = s->plan->cut.images;
+
+    if (t->rank <= images || !is_new(s, t))
+        return;
+    for (int i = 0; i < images; i++)
+        if (ir_form_bare(read->subscripts[i]) != s->plan->frame->axes[i])
+            return;
+    for (int i = images; i < t->rank; i++)
+        image *= t->axes[i]->extent;
+    bytes = image;
+    V at = tensor_base(s->e, t);
+    for (int i = images - 1; i >= 0; i--) {
+        at = further(s->e, at, s->item->digits[i], image);
+        image *= t->axes[i]->extent;
+    }
+    add_source(s->plan, s->ahead, offset_constant(s->e, at, bytes), bytes);
+}
+
+/* The item's share of what followers read at each of its numbers. */
+static void visit_follower(const struct ir_expr *read, void *context)
+{
+    struct sources *s = context;
+    const struct ir_tensor *t = read->tensor, *c = s->plan->c;
+    int64_t bytes = storage_bytes(t->storage);
+
+    if (t->rank != c->rank || !is_new(s, t))
+        return;
+    for (int i = 0; i < t->rank; i++)
+        if (ir_form_bare(read->subscripts[i]) != c->axes[i] || t->axes[i]->extent != c->axes[i]->extent)
+            return;
+    add_source(s->plan, s->ahead, further(s->e, tensor_base(s->e, t), s->item->element, bytes),
+               s->plan->cut.rows * s->plan->row_elements * bytes);
+}
+
+void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct item *item, struct window_ahead *ahead)
+{
+    const struct window_cut *cut = &plan->cut;
+    struct sources s = {e, plan, ahead, item, {0}, 0};
+    const struct ir_kernel *kernel = e->kernel;
+
+    ahead->count = 0;
+    if (cut->bands > 1 || !cut->images)
+        return;
+    at_level(e, e->depth);
+    if (plan->frame)
+        ir_reads(plan->frame->value, visit_frame, &s);
+    if (cut->sums) {
+        const struct window_loop *image = &plan->product->loops[cut->image[cut->images - 1]];
+        int64_t bytes = image->q * plan->tile.bytes;
+        add_source(plan, ahead, offset_constant(e, item->q, bytes), bytes);
+    }
+    for (int i = product_stage(kernel) + 1; !cut->sums && i < kernel->stages.count; i++)
+        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
+            ir_reads(kernel->stages.at[i]->equations.at[k]->value, visit_follower, &s);
+    if (!ahead->counter)
+        ahead->counter = stack_room(e, e->i64, 1);
+    at_level(e, e->depth);
+    LLVMBuildStore(e->builder, count_of(e, 0), ahead->counter);
+}
+
+void emit_ahead(struct emitter *e, const struct window_ahead *ahead)
+{
+    if (!ahead->count)
+        return;
+    at_level(e, e->depth);
+    V tile = LLVMBuildLoad2(e->builder, e->i64, ahead->counter, "");
+    LLVMBuildStore(e->builder, plus(e, tile, count_of(e, 1)), ahead->counter);
+    for (int i = 0; i < ahead->count; i++) {
+        V from = further(e, ahead->from[i], tile, ahead->lines[i] * LINE);
+        for (int64_t k = 0; k < ahead->lines[i]; k++) {
+            V arguments[] = {offset_constant(e, from, k * LINE), whole_like(e->i32, 0), whole_like(e->i32, 2),
+                             whole_like(e->i32, 1)};
+            intrinsic(e, "llvm.prefetch", &e->pointer, 1, arguments, 4);
+        }
+    }
+}
