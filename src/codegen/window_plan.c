@@ -5,7 +5,7 @@
 #include "window.h"
 
 /* RUN: terms that a tile adds up before they go to C. IN_PLACE_BYTES: rows of Q farther apart share places in the first cache. */
-enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64, FEW_COLUMNS = 16, MOST_TAPS = 5 };
+enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64, FEW_COLUMNS = 64, MOST_TAPS = 5 };
 static const double part_flops = 1e6;
 /* As measured on a Sapphire Rapids beside as many multiply-adds: two are promised. */
 static const double loads_a_cycle = 1.6;

@@ -22,7 +22,9 @@ enum {
     MOST_FRAME = 1 << 16,
     MOST_AT_ONCE = 1 << 16,
     MOST_IN_GROUP = 3 << 16,
-    MOST_PARTIAL_SUMS = 1 << 22,
+    MOST_PARTIAL_SUMS = 1 << 22, /* with fewest parts */
+    CLOSE_PARTIAL_SUMS = 5 << 16,
+    FEW_PARTS = 16,
     MOST_PARTS = 64,
     FEWEST_ITEMS = 8,
     LARGE = 1 << 16
@@ -177,6 +179,11 @@ static int loop_at(const struct window_product *w, const struct ir_index *index)
     return -1;
 }
 
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int64_t parts_of(int64_t a, int64_t by)
 {
     return (a + by - 1) / by;
@@ -320,10 +327,11 @@ bool window_cut(const struct window_product *w, bool framed, struct window_cut *
             return false;
         cut->groups = parts_of(all, MOST_IN_GROUP);
         cut->parts = cut->items;
+        int64_t most = larger(CLOSE_PARTIAL_SUMS / all, parts_of(FEW_PARTS, cut->groups));
         if (cut->parts > MOST_PARTS / cut->groups)
             cut->parts = MOST_PARTS / cut->groups;
-        if (cut->parts > MOST_PARTIAL_SUMS / all)
-            cut->parts = MOST_PARTIAL_SUMS / all;
+        if (cut->parts > most)
+            cut->parts = most;
     }
     return true;
 }
