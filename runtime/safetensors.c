@@ -321,7 +321,7 @@ static bool read_bytes(const char *path, const struct rnet_bytes *bytes, struct 
     for (int i = 0; i < PREFIX; i++)
         length |= (uint64_t)bytes->data[i] << (8 * i);
     if (length > HEADER_LIMIT)
-        return rnet_fail_at(error, path, bytes, 0, "expected a header of at most %d bytes, found the length %llu",
+        return rnet_fail_at(error, path, bytes, 0, "expected a header of at most %d bytes, found the length %llu: this is no safetensors file",
                             HEADER_LIMIT, (unsigned long long)length);
     if (length > bytes->size - PREFIX)
         return rnet_fail_at(error, path, bytes, bytes->size,

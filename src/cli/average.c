@@ -61,8 +61,8 @@ static bool real(const struct rnet_tensor *t)
     return t->type == RNET_F32 || t->type == RNET_F64;
 }
 
-/* The mean, into the tensors of the first file. Sums are taken in the order of the files. */
-static int take_mean(const struct options *options, struct rnet_safetensors *files, int count)
+/* The mean, into the tensors of the first file; *what: what is to be said of it. Sums are taken in the order of the files. */
+static int take_mean(const struct options *options, struct rnet_safetensors *files, int count, const char **what)
 {
     int64_t numbers = 0;
     double sum, first, change = 0, norm = 0;
@@ -87,8 +87,8 @@ static int take_mean(const struct options *options, struct rnet_safetensors *fil
     }
     if (!isfinite(norm) || !isfinite(change))
         return complain(RNET_NONFINITE, "the checkpoints hold numbers that are not finite");
-    printf("%s: the mean of %d checkpoints, %" PRId64 " numbers; from the first by %.3g of its norm\n", options->out, count, numbers,
-           norm > 0 ? sqrt(change / norm) : 0);
+    *what = arena_printf(options->arena, "%s: the mean of %d checkpoints, %" PRId64 " numbers; from the first by %.3g of its norm", options->out,
+                         count, numbers, norm > 0 ? sqrt(change / norm) : 0);
     return RNET_DONE;
 }
 
@@ -97,6 +97,7 @@ int run_average(struct options *options)
     int count = options->files.count, status = RNET_DONE;
     struct rnet_safetensors *files = NEW_ARRAY(options->arena, struct rnet_safetensors, count);
     struct rnet_error error;
+    const char *what = "";
     int opened = 0;
 
     if (!options->out)
@@ -121,10 +122,12 @@ int run_average(struct options *options)
         }
     }
     if (status == RNET_DONE)
-        status = take_mean(options, files, count);
+        status = take_mean(options, files, count, &what);
     if (status == RNET_DONE)
         status = write_checkpoint(options->out, &files[0],
                                   &(struct rnet_pair){"rnet.average", arena_printf(options->arena, "%d", count)}, 1);
+    if (status == RNET_DONE)
+        puts(what);
     for (int i = 0; i < opened; i++)
         rnet_safetensors_free(&files[i]);
     return status;

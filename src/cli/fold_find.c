@@ -216,18 +216,31 @@ struct undo {
 };
 typedef LIST(struct undo) undo_list;
 
+static void change_numbers(struct folding *f, struct numbers *n, const struct change *c, undo_list *undo)
+{
+    int64_t count = tensor_count(n->stored);
+    double *now = NEW_ARRAY(f->arena, double, count + 1);
+
+    for (int64_t k = 0; k < count; k++)
+        now[k] = (c->factor ? c->factor[k] : 1) * n->at[k] + (c->term ? c->term[k] : 0);
+    list_add(f->arena, *undo, (struct undo){n, n->at});
+    n->at = now;
+}
+
+/* Where answers read a state of a parameter, its average, the parameter changes alike. */
 static void apply(struct folding *f, const change_list *changes, undo_list *undo)
 {
     for (int i = 0; i < changes->count; i++) {
         const struct change *c = &changes->at[i];
         struct numbers *n = map_get(f->numbers, c->name);
-        int64_t count = tensor_count(n->stored);
-        double *now = NEW_ARRAY(f->arena, double, count + 1);
 
-        for (int64_t k = 0; k < count; k++)
-            now[k] = (c->factor ? c->factor[k] : 1) * n->at[k] + (c->term ? c->term[k] : 0);
-        list_add(f->arena, *undo, (struct undo){n, n->at});
-        n->at = now;
+        change_numbers(f, n, c, undo);
+        for (size_t k = strlen(c->name); k-- > 0;) {
+            struct numbers *of = c->name[k] == '.' ? map_get(f->numbers, arena_slice(f->arena, c->name, k)) : NULL;
+
+            if (of && tensor_count(of->stored) == tensor_count(n->stored))
+                change_numbers(f, of, c, undo);
+        }
     }
 }
 

@@ -72,8 +72,9 @@ const struct command commands[] = {
      "A unit is a position of an axis that parameters share with the values between them. It makes no difference if all that it is multiplied\n"
      "with later is 0, or it is always 0 itself. The numbers of the text that give such axes their extents become smaller (a setting\n"
      "2500, `let width = 2500`); where one number gives several axes, all lose as many; up to four equal ones, or all, may give one\n"
-     "together. --out FOLDER gets the program, under its name, and checkpoint.safetensors. Both programs answer their data, in double precision; if the answers differ by more than rounding nothing is\n"
-     "left, and the status is 1. Prints what evaluation and a step gain, and what their floating-point operations promise.",
+     "together. --out FOLDER gets the program, under its name, and checkpoint.safetensors. Both programs answer their data, in double\n"
+     "precision; if the answers differ by more than rounding nothing is left, and the status is 1. Prints what evaluation and a step gain,\n"
+     "and what their floating-point operations promise.",
      run_compact},
     {FOLD, "fold", "FILE", "put normalisers with fixed statistics into their neighbours: a program without them, with the same answers",
      "A layer with parameters or states of its own that in evaluation is scale * x + shift, as batch normalisation is, is folded into the\n"

@@ -117,6 +117,38 @@ static int choose_all(struct pruning *p)
     return status;
 }
 
+/* ---- averages ---- */
+
+/* Is it a state of the parameter that answers read in its place: what a rule of the slot `average` leaves? */
+static bool is_average(const struct pruning *p, const char *parameter, const struct rnet_tensor *t)
+{
+    size_t length = strlen(parameter);
+
+    if (strncmp(t->name, parameter, length) || t->name[length] != '.')
+        return false;
+    for (int i = 0; i < p->axes->answers.count; i++) {
+        const struct ir_tensor *read = ir_find(p->axes->answers.at[i], t->name);
+
+        if (read && read->kind == IR_STATE)
+            return true;
+    }
+    return false;
+}
+
+/* Answers that read an average of what was pruned read 0 too. */
+static void clear_averages(const struct pruning *p, const char *name, const struct rnet_tensor *pruned)
+{
+    for (int i = 0; i < p->axes->file->count; i++) {
+        const struct rnet_tensor *t = &p->axes->file->tensors[i];
+
+        if (!is_average(p, name, t) || tensor_count(t) != tensor_count(pruned))
+            continue;
+        for (int64_t k = 0; k < tensor_count(t); k++)
+            if (tensor_number(pruned, k) == 0)
+                tensor_set(t, k, 0);
+    }
+}
+
 /* ---- by magnitude ---- */
 
 struct place {
@@ -152,6 +184,8 @@ static void prune_magnitude(struct pruning *p)
     count = (int64_t)floor(p->options->share * (double)all + 0.5);
     for (int64_t k = 0; k < count; k++)
         tensor_set(p->chosen.at[places[k].tensor].tensor, places[k].element, 0);
+    for (int i = 0; i < p->chosen.count; i++)
+        clear_averages(p, p->chosen.at[i].tensor->name, p->chosen.at[i].tensor);
 }
 
 /* ---- by unit ---- */
@@ -182,6 +216,8 @@ static void clear_units(const struct pruning *p, const struct axis_class *class,
             for (int64_t k = 0; k < tensor_count(stored); k++)
                 if (pruned[k / inner % class->extent])
                     tensor_set(stored, k, 0);
+        if (member->tensor->kind == IR_PARAMETER && stored)
+            clear_averages(p, member->name, stored);
     }
 }
 

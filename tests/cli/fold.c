@@ -215,6 +215,21 @@ static void a_folded_program_is_no_run_to_go_on_with(void **state)
     leave_folder();
 }
 
+/* Answers read averages; training goes on with what they are of. */
+static void averages_are_folded_and_what_they_are_of(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_net("", "|> flatten |> dense(6) |> batch_norm |> relu |> dense(3)", "f64");
+    run_expecting(0, "sed -i 's/    batch = 12/    average = ema(0)\\n    batch = 12/' net.rnet");
+    folded(RNET_DONE);
+    assert_true(difference() < 1e-12);
+    /* Averages that forget at once are what they are of. */
+    run_expecting(RNET_DONE, "cp small/net.rnet averaged.rnet; sed -i '/average/d' small/net.rnet");
+    assert_true(difference() < 1e-12);
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +241,7 @@ int main(void)
         cmocka_unit_test(any_layer_that_is_affine_in_evaluation),
         cmocka_unit_test(what_stays_is_said),
         cmocka_unit_test(what_cannot_be_folded_is_refused),
+        cmocka_unit_test(averages_are_folded_and_what_they_are_of),
         cmocka_unit_test(a_folded_program_is_no_run_to_go_on_with),
     };
 

@@ -104,6 +104,8 @@ static void checkpoints_of_other_programs_have_no_mean(void **state)
     assert_contains(run_expecting(RNET_USAGE, "rnetc average a/checkpoint.safetensors --out m").error, "two checkpoints");
     assert_contains(run_expecting(RNET_USAGE, "rnetc average a/checkpoint.safetensors a/checkpoint.safetensors").error, "--out FILE");
     run_expecting(1, "test -e m");
+    assert_contains(run_expecting(RNET_DATA, "rnetc average net.rnet a/checkpoint.safetensors --out m").error, "this is no safetensors file");
+    assert_string_equal(run_expecting(RNET_FAILED, "rnetc average a/checkpoint.safetensors a/checkpoint.safetensors --out a").out, "");
     leave_folder();
 }
 
@@ -328,6 +330,18 @@ static void a_number_that_gives_several_axes_shrinks_all_of_them(void **state)
     leave_folder();
 }
 
+/* Answers read averages of what is trained: they lose the units too. */
+static void averages_are_pruned_with_what_they_are_of(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_net();
+    run_expecting(0, "sed -i 's/    batch = 24/    average = ema(0.9)\\n    batch = 24/' net.rnet");
+    assert_contains(compacted().out, "40 becomes 8\n");
+    assert_true(difference("net.rnet", "pruned", "small/net.rnet", "small/checkpoint.safetensors") < 1e-12);
+    leave_folder();
+}
+
 /* x + body(x) wants both alike; the batch of as many is no axis of a parameter. */
 static void an_extent_that_is_written_twice_shrinks_in_both_places(void **state)
 {
@@ -401,6 +415,7 @@ int main(void)
         cmocka_unit_test(statistics_shrink_with_their_units),
         cmocka_unit_test(a_unit_that_is_constant_goes_only_if_it_is_zero),
         cmocka_unit_test(a_number_that_gives_several_axes_shrinks_all_of_them),
+        cmocka_unit_test(averages_are_pruned_with_what_they_are_of),
         cmocka_unit_test(an_extent_that_is_written_twice_shrinks_in_both_places),
         cmocka_unit_test(windows_and_recurrences_shrink),
         cmocka_unit_test(what_cannot_be_compacted_is_said_with_its_place),

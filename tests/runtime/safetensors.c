@@ -194,9 +194,9 @@ static void every_wrong_header_is_refused(void **state)
 static void the_length_of_the_header_is_checked(void **state)
 {
     assert_string_equal(failure(write_bytes("x", "\x01\xE1\xF5\x05\0\0\0\0{}", 10)),
-                        "byte 0: expected a header of at most 100000000 bytes, found the length 100000001");
+                        "byte 0: expected a header of at most 100000000 bytes, found the length 100000001: this is no safetensors file");
     assert_string_equal(failure(write_bytes("x", "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF{}", 10)),
-                        "byte 0: expected a header of at most 100000000 bytes, found the length 18446744073709551615");
+                        "byte 0: expected a header of at most 100000000 bytes, found the length 18446744073709551615: this is no safetensors file");
     assert_string_equal(failure(write_bytes("x", "\x03\0\0\0\0\0\0\0{}", 10)),
                         "byte 10: expected a header up to byte 11, found the end of the file");
 }
