@@ -22,20 +22,49 @@ struct bench {
     double **gradients;         /* of each parameter, mean over the batches before the step; NULL: none */
 };
 
-/* ---- probe_measure.c ---- */
+/* ---- probe_numbers.c: of one tensor ---- */
 
 /* Never NULL. */
 void *memory_for(size_t bytes);
-/* The output's numbers, row-major, on the heap; NULL if there is none of that name. */
-double *numbers_of(const struct instance *in, const char *name);
+bool all_finite(const double *numbers, int64_t count);
+/* Leaves out infinities that the program writes; returns how many numbers are left. */
+int64_t leave_out(double *numbers, int64_t count);
+/* Scaled, so that squares neither vanish nor overflow. */
 double norm_of(const double *numbers, int64_t count);
+void moments(const double *numbers, int64_t count, struct measured *m);
 /* For each element the number of its unit among the units; returns how many there are. */
 int64_t number_units(const struct probed *v, int64_t *unit);
+/* Mean size of the correlation of two units over samples and places. NAN if fewer than two vary. */
+double correlation_of(const struct probed *v, const double *value);
+/* Shares of off, saturated and dead; keep: a unit that was alive in an earlier batch is not dead. */
+void measure_slope(struct arena *arena, struct probed *v, const double *value, const double *slope, bool keep, struct measured *m);
+/* Along one of the axes of units, is each value that of its neighbours? */
+bool are_alike(const struct probed *v, const double *value);
+/* Along the time of a recurrence. */
+double *norms_by_step(struct arena *arena, const struct probed *v, const double *numbers);
+/* Of two independent draws of noise for the same samples: the variance over that without noise. */
+double variance_ratio(const struct probed *v, const double *first, const double *second);
+/* Takes a value into a mean, of which it is that part. */
+void fold(double *mean, double value, double part);
+
+/* ---- probe_bench.c ---- */
+
+bool open_programs(struct bench *b, struct data_source *source, struct rnet_error *error);
+bool open_stream(struct bench *b, struct rnet_error *error);
+/* The parameters' first values, or those of the checkpoint. */
+bool first_weights(struct bench *b, struct rnet_error *error);
+void close_bench(struct bench *b);
+/* The output's numbers, row-major, on the heap; NULL if there is none of that name. */
+double *numbers_of(const struct instance *in, const char *name);
 /* A parameter as it is in memory, on the heap; NULL: the run has none of that name. */
 double *weights_now(const struct bench *b, const struct ir_tensor *parameter);
 void set_weights(const struct bench *b, const struct ir_tensor *parameter, const double *numbers);
 /* A parameter or a state of that name; nothing if the run has none. */
 void set_stored(const struct bench *b, const char *name, const double *numbers, int64_t count);
+/* All parameters that the step updates as one vector: how long, and each one's place in it. */
+int64_t vector_places(const struct probe *probe, int64_t *places);
+/* Standard normal numbers of that name and seed. */
+void normal_numbers(const char *name, uint64_t seed, double *out, int64_t count);
 /* The scalars of the probe's step. */
 void set_clock(struct bench *b);
 /* The samples of the step so many after it, and its draws. */
@@ -44,14 +73,12 @@ void run_measure(struct bench *b);
 /* False: it gave numbers that are not finite and was not made. */
 bool run_step(struct bench *b);
 void run_side(struct bench *b, enum side side);
-/* "landscape 7/121", on a terminal or now and then. */
-void show_step(struct bench *b, const char *what, int64_t done, int64_t of);
 /* The rank-0 output of a side, mean over the batches. */
 double side_number(struct bench *b, enum side side, const char *name);
-/* Standard normal numbers of that name and seed. */
-void normal_numbers(const char *name, uint64_t seed, double *out, int64_t count);
-/* All parameters that the step updates as one vector: how long, and each one's place in it. */
-int64_t vector_places(const struct probe *probe, int64_t *places);
+/* "landscape 7/121", on a terminal or now and then. */
+void show_step(struct bench *b, const char *what, int64_t done, int64_t of);
+
+/* ---- probe_measure.c ---- */
 
 /* Another run of the measuring program, of the same samples: draws that make the data stay, those that make noise are others. */
 void other_draws(const struct bench *b, struct instance *other, uint64_t seed);
