@@ -247,10 +247,10 @@ static void surround_recurrences(struct fusion *f)
         for (int j = 0; j < known; j++) {
             const struct ir_tensor *next = f->p->tensors.at[f->after[i].at[j]];
 
-            for (int k = 0; k < count; k++) {
+            for (int k = 0; k < count && t->recurrence != next->recurrence; k++) {
                 const struct ir_tensor *other = f->p->tensors.at[k];
 
-                if (t->recurrence == next->recurrence || other == t || other == next || !other->recurrence)
+                if (other == t || other == next || !other->recurrence)
                     continue;
                 if (other->recurrence == next->recurrence)
                     list_add(f->arena, f->after[i], k);
