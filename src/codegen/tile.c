@@ -134,6 +134,19 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
                           chosen(e, mine, count_of(e, a_turn * k_bytes), none)};
 }
 
+/* Where k is one block, C is only written, and to memory: its lines are asked for while the sums are made, those of the
+   block's own rows and of as many behind them as the tile has turns, but none behind the group. */
+static struct ahead lines_of_c(struct emitter *e, const struct tile_plan *plan, const struct group *g, V row, V panel)
+{
+    int64_t turns = plan->depth / STEPS_A_TURN;
+    V end = first_row(e, plan, g->end_block);
+    V last = LLVMBuildNSWSub(e->builder, end, count_of(e, turns), "");
+
+    last = chosen(e, LLVMBuildICmp(e->builder, LLVMIntSLT, last, g->row, ""), g->row, last);
+    V from = further(e, further(e, g->c, lesser(e, row, last), plan->c_stride), panel, plan->panel_bytes);
+    return (struct ahead){from, count_of(e, LINE), count_of(e, plan->c_stride)};
+}
+
 /* The tiles of one panel for one block of k. */
 static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
 {
@@ -182,7 +195,9 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         }
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
-    struct ahead ahead = lines_ahead(e, plan, g, block, panel, k, q);
+    bool writes = plan->depth <= BLOCK_K && !g->all_gathered;
+    struct ahead ahead =
+        writes ? lines_of_c(e, plan, g, row, panel) : lines_ahead(e, plan, g, block, panel, k, q);
     V arguments[] = {depth, p,   p_step, q, c, c_row, add, number_like(plan->type, plan->product->scale),
                      ahead.from, ahead.on, ahead.within};
     LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, TILE_ARGUMENTS, "");
