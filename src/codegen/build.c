@@ -437,21 +437,41 @@ static LLVMBasicBlockRef new_block(struct emitter *e)
     return LLVMAppendBasicBlockInContext(e->context, e->function, "");
 }
 
+/* So often a loop is known to run; -1: it is not known. */
+static int64_t known_runs(LLVMValueRef first, LLVMValueRef end, int64_t by)
+{
+    if (!LLVMIsAConstantInt(first) || !LLVMIsAConstantInt(end))
+        return -1;
+    int64_t points = LLVMConstIntGetSExtValue(end) - LLVMConstIntGetSExtValue(first);
+    return points <= 0 ? 0 : (points + by - 1) / by;
+}
+
 LLVMValueRef loop_open(struct emitter *e, LLVMValueRef first, LLVMValueRef end, int64_t by)
 {
-    LLVMBasicBlockRef header = new_block(e), body = new_block(e), exit = new_block(e);
+    int64_t runs = known_runs(first, end, by);
+    LLVMBasicBlockRef header, body;
 
+    if (runs == 1) {
+        if_open(e, NULL);
+        e->levels[e->depth].counter = NULL;
+        return first;
+    }
+    body = new_block(e);
+    header = runs > 0 ? body : new_block(e);
     at_level(e, e->depth);
     LLVMBuildBr(e->builder, header);
     level_push(e);
     LLVMPositionBuilderAtEnd(e->builder, header);
     LLVMValueRef counter = LLVMBuildPhi(e->builder, e->i64, "");
     LLVMAddIncoming(counter, &first, &e->levels[e->depth].before, 1);
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, counter, end, ""), body, exit);
     e->levels[e->depth].header = header;
-    e->levels[e->depth].exit = exit;
+    e->levels[e->depth].exit = new_block(e);
     e->levels[e->depth].counter = counter;
+    e->levels[e->depth].end = runs > 0 ? end : NULL;
     e->levels[e->depth].by = by;
+    if (runs <= 0)
+        LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, counter, end, ""), body,
+                        e->levels[e->depth].exit);
     e->block = body;
     at_level(e, e->depth);
     return counter;
@@ -461,11 +481,19 @@ void loop_close(struct emitter *e)
 {
     int level = e->depth;
 
+    if (!e->levels[level].counter) {
+        if_close(e);
+        return;
+    }
     at_level(e, level);
     LLVMValueRef next =
         LLVMBuildNSWAdd(e->builder, e->levels[level].counter, whole_like(e->i64, e->levels[level].by), "");
     LLVMAddIncoming(e->levels[level].counter, &next, &e->block, 1);
-    LLVMBuildBr(e->builder, e->levels[level].header);
+    if (e->levels[level].end)
+        LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, next, e->levels[level].end, ""),
+                        e->levels[level].header, e->levels[level].exit);
+    else
+        LLVMBuildBr(e->builder, e->levels[level].header);
     e->block = e->levels[level].exit;
     level_pop(e);
     at_level(e, e->depth);

@@ -81,7 +81,7 @@ struct emitter {
     int depth;
     struct {
         LLVMBasicBlockRef before, header; /* block of the level that leads into the one inside it */
-        LLVMValueRef counter;
+        LLVMValueRef counter, end;        /* end: of a loop that runs at least once; counter NULL: exactly once */
         LLVMBasicBlockRef exit;
         int64_t by;
         int known, bindings;
@@ -234,6 +234,11 @@ struct equation_plan {
     LLVMTypeRef type;           /* of the accumulator's element */
     LLVMValueRef accumulator, place; /* allocas; place: of argmax and argmin */
 };
+/* Reductions of a stage that are made together: so many neighbours of inner[row] (-1: there is none), so many vectors. */
+struct sums_plan {
+    bool together;
+    int row, rows, vectors;
+};
 struct stage_plan {
     int inner_count;
     struct ir_index **inner;
@@ -241,9 +246,11 @@ struct stage_plan {
     int vector;                 /* number of the vector index in inner, or -1 */
     int unrolled;               /* the loops from this one on are unrolled: equations are emitted for each of their values */
     bool bound;                 /* its loops are one vector, which is bound before the items: see kernel_plan.one_vector */
+    int across;                 /* of a map that is read along another index: its number; else -1 */
     int count;
     struct equation_plan *equations;
     LIST(const struct ir_expr *) draws; /* distinct reads without guards */
+    struct sums_plan sums;
 };
 struct kernel_plan {
     const struct ir_kernel *kernel;
@@ -278,6 +285,18 @@ struct part_function {
 };
 typedef LIST(struct part_function) part_functions;
 void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+/* Bytes of the machine's vectors, and how many registers it has for them. */
+int vector_bytes(const struct emitter *e);
+int vector_registers(const struct emitter *e);
+/* sums.c: which reductions of a stage are made together, and the stage whose are. */
+void plan_sums(const struct emitter *e, const struct stage_plan *stage, struct sums_plan *plan);
+void emit_together(struct emitter *e, const struct stage_plan *stage);
+/* turn.c: rows of so many lanes become columns; a stage with `across`. */
+void turn_square(struct emitter *e, LLVMValueRef *rows, int lanes);
+void emit_turned(struct emitter *e, struct stage_plan *stage);
+/* The accumulators of all reductions of a stage. */
+void begin_point(struct emitter *e, struct stage_plan *stage);
+void end_point(struct emitter *e, struct stage_plan *stage);
 /* What a nest is made of: a stage at the point at hand; of reductions in parts the partial results of a part, begun before
    and ended after all points, and the function that joins them. */
 void emit_point(struct emitter *e, struct stage_plan *stage);

@@ -510,6 +510,27 @@ static void unroll(struct emitter *e, const struct kernel_plan *plan, const stru
     }
 }
 
+/* The index along which the only read of a map runs through memory, if that is not the vector index. */
+static int index_across(struct emitter *e, const struct stage_plan *stage)
+{
+    const struct ir_tensor *t = stage->equations[0].tensor;
+    const struct ir_expr *read = t->value;
+
+    if (stage->count != 1 || stage->vector < 0 || t->reduction != IR_MAP || t->whole ||
+        read->kind != IR_READ || read->otherwise || read->tensor->kind == IR_DRAW || read->tensor->whole)
+        return -1;
+    const struct ir_form *from = row_major(e, read->tensor, read->subscripts), *to = own_address(e, t);
+    if (access_cost(from, stage->inner[stage->vector]) <= 1 || access_cost(to, stage->inner[stage->vector]) > 1)
+        return -1;
+    for (int i = 0; i < stage->inner_count; i++)
+        if (stage->extents[i] != stage->inner[i]->extent) /* several loops as one */
+            return -1;
+    for (int i = 0; i < stage->inner_count; i++)
+        if (ir_form_coefficient(from, stage->inner[i]) == 1 && access_cost(from, stage->inner[i]) <= 1)
+            return i;
+    return -1;
+}
+
 /* The loops of a stage, before anything is said of its equations. */
 static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct ir_stage *stage,
                        struct stage_plan *out)
@@ -544,6 +565,13 @@ static void plan_equations(struct emitter *e, const struct kernel_plan *plan)
     for (int i = 0; i < plan->count; i++)
         for (int k = 0; k < plan->stages[i].count; k++)
             plan_equation(e, plan, &plan->stages[i], &plan->stages[i].equations[k]);
+    for (int i = 0; i < plan->count; i++) {
+        struct stage_plan *stage = &plan->stages[i];
+        bool usual = plan->lanes == LANES && !stage->bound;
+        stage->across = usual ? index_across(e, stage) : -1;
+        if (usual)
+            plan_sums(e, stage, &stage->sums);
+    }
 }
 
 /* Work of a kernel at one point of parallel. */

@@ -251,6 +251,22 @@ static void end_reduction(struct emitter *e, struct equation_plan *eq)
     emit_store(e, eq->partial, v);
 }
 
+void begin_point(struct emitter *e, struct stage_plan *stage)
+{
+    for (int i = 0; i < stage->count; i++) {
+        operate_as(e, stage->equations[i].tensor);
+        begin_reduction(e, &stage->equations[i]);
+    }
+}
+
+void end_point(struct emitter *e, struct stage_plan *stage)
+{
+    for (int i = 0; i < stage->count; i++) {
+        operate_as(e, stage->equations[i].tensor);
+        end_reduction(e, &stage->equations[i]);
+    }
+}
+
 /* ---- loops ---- */
 
 static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened);
@@ -367,7 +383,12 @@ static void emit_stages(struct emitter *e, struct kernel_plan *plan)
 {
     for (int i = 0; i < plan->count; i++) {
         e->floor = e->depth;
-        emit_stage(e, &plan->stages[i], 0);
+        if (plan->stages[i].sums.together)
+            emit_together(e, &plan->stages[i]);
+        else if (plan->stages[i].across >= 0)
+            emit_turned(e, &plan->stages[i]);
+        else
+            emit_stage(e, &plan->stages[i], 0);
     }
 }
 

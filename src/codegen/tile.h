@@ -73,9 +73,6 @@ void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef fro
                LLVMValueRef to_row, LLVMValueRef rows, LLVMValueRef columns);
 /* The shared function of that name; false if it is none of tiles'. */
 bool emit_tile_function(struct emitter *e, const char *name);
-/* Bytes of the machine's vectors, and how many registers it has for them. */
-int vector_bytes(const struct emitter *e);
-int vector_registers(const struct emitter *e);
 
 /* ---- tile_pack.c ---- */
 

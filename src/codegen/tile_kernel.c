@@ -398,26 +398,6 @@ static V lanes_before(struct emitter *e, int lanes, V count)
     return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
 }
 
-/* One stage: halves of `size` lanes are exchanged between rows `size` apart. */
-static void exchange(struct emitter *e, V *rows, int lanes, int size)
-{
-    V low[MOST_LANES], high[MOST_LANES];
-
-    for (int k = 0; k < lanes; k++) {
-        bool upper = k / size % 2;
-        low[k] = whole_like(e->i32, upper ? lanes + k - size : k);
-        high[k] = whole_like(e->i32, upper ? lanes + k : k + size);
-    }
-    V low_mask = LLVMConstVector(low, (unsigned)lanes), high_mask = LLVMConstVector(high, (unsigned)lanes);
-    for (int i = 0; i < lanes; i++) {
-        if (i / size % 2)
-            continue;
-        V a = rows[i], b = rows[i + size];
-        rows[i] = LLVMBuildShuffleVector(e->builder, a, b, low_mask, "");
-        rows[i + size] = LLVMBuildShuffleVector(e->builder, a, b, high_mask, "");
-    }
-}
-
 static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
@@ -434,8 +414,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
         V arguments[] = {from, align, read, LLVMConstNull(vector)};
         rows[i] = intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
     }
-    for (int size = lanes / 2; size >= 1; size /= 2)
-        exchange(e, rows, lanes, size);
+    turn_square(e, rows, lanes);
     for (int i = 0; i < lanes; i++) {
         V to = offset_pointer(e, argument(e, 2), LLVMBuildMul(e->builder, argument(e, 3), whole_like(e->i64, i), ""));
         if_open(e, LLVMBuildICmp(e->builder, LLVMIntSGT, columns, whole_like(e->i64, i), ""));

@@ -6,6 +6,7 @@
 
      hoist       parts that vary along few loops out of equations over many (hoist.c)
      pack        operands of products that neither tiles nor BLAS read as they lie (pack.c)
+     turn        operands of small products that lie across (turn.c)
 
      repeat      cheap maps into what reads them (inline.c)
 
@@ -23,15 +24,25 @@
    are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
 #include "internal.h"
 
-/* Multiply-adds below which copying operands for tiles, or a call into BLAS, costs more than it saves. */
-enum { SMALL_PRODUCT = 1 << 14 };
+/* Multiply-adds below which copying operands for tiles, or a call into BLAS, costs more than it saves; up to which loops over
+   sums in registers are as fast as tiles. */
+enum { SMALL_PRODUCT = 1 << 14, SMALL_CONTRACTION = 1 << 18 };
 
-bool is_product(const struct ir_program *p, const struct ir_tensor *e)
+static bool is_matrix_product(const struct ir_program *p, const struct ir_tensor *e)
 {
     struct product product;
 
-    return e->kind == IR_EQUATION && e->reduction == IR_SUM && points_at_once(e) >= SMALL_PRODUCT &&
-           product_match(p, e, &product) && product.m > 1 && product.n > 1 && product.k > 1;
+    return e->reduction == IR_SUM && product_match(p, e, &product) && product.m > 1 && product.n > 1 && product.k > 1;
+}
+
+bool is_product(const struct ir_program *p, const struct ir_tensor *e)
+{
+    return e->kind == IR_EQUATION && points_at_once(e) >= SMALL_PRODUCT && is_matrix_product(p, e);
+}
+
+bool is_contraction(const struct ir_program *p, const struct ir_tensor *e)
+{
+    return is_plain(e) && points_at_once(e) <= SMALL_CONTRACTION && is_matrix_product(p, e);
 }
 
 /* Does a larger equation read it back along its axes? (Through smaller ones too: mean, variance, 1 / deviation.) */
@@ -390,8 +401,9 @@ static void copy_leaves(struct ir_program *p)
     }
 }
 
-void fuse(struct ir_program *p, bool enabled)
+void fuse(struct ir_program *p, enum fusing how)
 {
+    bool enabled = how != FUSE_NOTHING, small = how == FUSE_ALL && is_small_program(p);
     struct fusion f = {.p = p, .arena = arena_new(), .tiles = enabled};
     number_list *before;
     bool *ends;
@@ -400,12 +412,16 @@ void fuse(struct ir_program *p, bool enabled)
     if (enabled) {
         hoist_parts(p);
         pack_operands(p);
-        inline_producers(p);
+        if (small)
+            turn_operands(p);
+        inline_producers(p, small);
     }
     before = order_updates(p, f.arena);
     start(&f, before);
     if (enabled) {
         ends = find_ends(&f);
+        if (small)
+            make_sequences(&f);
         join_chains(&f, KEEP_LOOPS, ends);
         join_chains(&f, SHRINK_LOOPS, ends);
         for (int i = 0; i < p->tensors.count; i++)

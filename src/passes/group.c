@@ -216,7 +216,7 @@ static bool walk_outside(struct fusion *f, int from, int at, int to)
     return false;
 }
 
-static bool way_outside(struct fusion *f, int a, int b)
+bool way_outside(struct fusion *f, int a, int b)
 {
     f->stamp++;
     return walk_outside(f, a, a, b);
@@ -394,6 +394,13 @@ static bool holds(const struct fusion *f, const struct group *g, bool guard)
     return false;
 }
 
+bool waits_for_guards(const struct fusion *f, int a, int b)
+{
+    const struct group *ga = &f->groups[a], *gb = &f->groups[b];
+
+    return (holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true));
+}
+
 /* A long sum that would run whole although it could be made in parts: of few columns, which lie side by side on the
    lanes of one thread, too. */
 static bool runs_alone(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
@@ -462,7 +469,7 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
                               : "the next kernel is a step of a recurrence";
         return false;
     }
-    if ((holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true))) {
+    if (waits_for_guards(f, a, b)) {
         *why = "updates wait until every guarded number is known to be finite";
         return false;
     }
@@ -557,6 +564,13 @@ static void merge_equations(struct fusion *f, struct group *a, struct group *b)
     b->equations = (tensor_list){0};
 }
 
+void merge_groups(struct fusion *f, int a, int b)
+{
+    for (int i = 0; i < f->groups[b].equations.count; i++)
+        f->members[f->groups[b].equations.at[i]->number].group = a;
+    merge_equations(f, &f->groups[a], &f->groups[b]);
+}
+
 static void restore(struct fusion *f, int g)
 {
     const struct ir_tensor *e = f->groups[g].equations.at[0];
@@ -582,9 +596,7 @@ bool join_groups(struct fusion *f, int a, int b, enum shrink shrink, const char 
     take_alternative(f, b, c.b);
     keep_slots(f, &f->groups[a], &c.pairs, true);
     keep_slots(f, &f->groups[b], &c.pairs, false);
-    for (int i = 0; i < f->groups[b].equations.count; i++)
-        f->members[f->groups[b].equations.at[i]->number].group = a;
-    merge_equations(f, &f->groups[a], &f->groups[b]);
+    merge_groups(f, a, b);
     return true;
 }
 

@@ -29,7 +29,14 @@ struct inlining {
     struct ir_program *p;
     struct arena *arena;
     struct uses uses;
+    bool small;
 };
+
+/* Is the equation a product, which reads each number of its operands many times? */
+static bool multiplies(const struct inlining *in, const struct ir_tensor *e)
+{
+    return is_tiled(in->p, e) || (in->small && is_contraction(in->p, e));
+}
 
 static bool comes_from_memory(const struct ir_tensor *t)
 {
@@ -42,7 +49,7 @@ static bool stored_anyway(const struct inlining *in, const struct ir_tensor *t)
     if (t->kind != IR_EQUATION || t->reduction != IR_MAP || in->uses.kept[t->number])
         return true;
     for (int i = 0; i < in->uses.readers[t->number].count; i++)
-        if (is_tiled(in->p, in->uses.readers[t->number].at[i]))
+        if (multiplies(in, in->uses.readers[t->number].at[i]))
             return true;
     return false;
 }
@@ -84,7 +91,7 @@ static bool may_go_further(const struct inlining *in, const struct ir_tensor *r,
         expression_flops(r->value) + flops > CHEAP)
         return false;
     for (int i = 0; i < readers->count; i++)
-        if (is_tiled(in->p, readers->at[i]) || !is_plain(readers->at[i]))
+        if (multiplies(in, readers->at[i]) || !is_plain(readers->at[i]))
             return false;
     return true;
 }
@@ -123,7 +130,7 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
     if (in->uses.kept[t->number] || t->reduction != IR_MAP || !readers->count)
         return false;
     for (int i = 0; i < readers->count; i++) {
-        if (is_tiled(in->p, readers->at[i]) || readers->at[i]->kind == IR_OPAQUE || readers->at[i]->targets)
+        if (multiplies(in, readers->at[i]) || readers->at[i]->kind == IR_OPAQUE || readers->at[i]->targets)
             return false;
         if (iteration_points(readers->at[i]) > 2 * elements && flops > TRIFLING)
             return false;
@@ -237,9 +244,9 @@ static void repeat_as_equations(struct inlining *in, struct ir_tensor *t)
         in->uses = uses_of(in->arena, in->p);
 }
 
-void inline_producers(struct ir_program *p)
+void inline_producers(struct ir_program *p, bool small)
 {
-    struct inlining in = {p, arena_new(), {0}};
+    struct inlining in = {p, arena_new(), {0}, small};
 
     in.uses = uses_of(in.arena, p);
     for (int i = 0; i < p->tensors.count; i++) {

@@ -72,10 +72,11 @@ int64_t iteration_points(const struct ir_tensor *equation);
 /* Of a recurrence those of one step. */
 int64_t points_at_once(const struct ir_tensor *equation);
 
-/* ---- fuse.c, order.c, hoist.c, inline.c, group.c, stage.c: the parts of fuse ---- */
+/* ---- fuse.c, order.c, hoist.c, inline.c, group.c, sequence.c, stage.c: the parts of fuse ---- */
 
-/* A product that is worth a call into BLAS. */
+/* A product that is worth tiles, or a call into BLAS; one that loops over sums in registers do as well. */
 bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
+bool is_contraction(const struct ir_program *p, const struct ir_tensor *equation);
 
 /* product.c: the two reads that e is the product of (and of constants); false: it is no such product. */
 bool product_operands(const struct ir_expr *e, const struct ir_expr **reads);
@@ -95,6 +96,9 @@ int frame_windows(struct ir_program *p, struct arena *arena, struct ir_tensor *q
 /* pack.c: copies operands of sums that are products but for how they are read. */
 void pack_operands(struct ir_program *p);
 
+/* turn.c: copies operands of contractions that lie across. */
+void turn_operands(struct ir_program *p);
+
 /* order.c: puts the program into an order in which, as far as reads allow, each update's value comes after every guard and after
    every reader of its leaf. before[i]: numbers of what must run before equation i beyond what it reads. */
 typedef LIST(int) number_list;
@@ -103,8 +107,8 @@ number_list *order_updates(struct ir_program *p, struct arena *arena);
 /* hoist.c: makes equations of the parts of equations that vary along few of their loops. */
 void hoist_parts(struct ir_program *p);
 
-/* inline.c: repeats producers that are cheaper to compute again than to store. */
-void inline_producers(struct ir_program *p);
+/* inline.c: repeats producers that are cheaper to compute again than to store. small: those of contractions stay. */
+void inline_producers(struct ir_program *p, bool small);
 
 /* group.c: sets of equations that become one kernel. */
 enum { MOST_LOOPS = 16, MOST_EQUATIONS = 40 };
@@ -113,6 +117,7 @@ struct group {
     struct ir_tensor *product; /* or NULL; the others are maps of its numbers and sums of all of them */
     struct ir_tensor *frame;   /* of a product over windows: the map that it alone reads, or NULL */
     bool leads;                /* they may be: its last axis is what its columns are */
+    bool sequence;         /* its equations follow each other, without a parallel loop */
     const char *alone;     /* why it is never joined with another, or NULL */
     const struct ir_recurrence *recurrence; /* of all its equations, or NULL; time is no parallel loop */
     int depth;             /* how many indices the kernel's parallel loop has */
@@ -149,6 +154,16 @@ const char *why_not(struct fusion *f, int a, int b);
 /* product: tiles or BLAS make it. */
 void choose_loops(const struct ir_tensor *e, bool product, struct member *member, int *depth);
 bool may_be_in_parts(const struct ir_tensor *e);
+/* Does one guard numbers and the other overwrite what must stay if they are not finite? */
+bool waits_for_guards(const struct fusion *f, int a, int b);
+/* Is there a way from group a to group b through a third? */
+bool way_outside(struct fusion *f, int a, int b);
+/* Makes b's equations a's; their loops are those of a already. */
+void merge_groups(struct fusion *f, int a, int b);
+
+/* sequence.c: is a step of the program over before threads would pay? Its equations as kernels without a parallel loop. */
+bool is_small_program(const struct ir_program *p);
+void make_sequences(struct fusion *f);
 
 /* ---- place.c ---- */
 

@@ -19,9 +19,11 @@ struct ir_program *split_schedule(struct ir_program *p, struct ir_program **sche
 
 /* fuse.c: groups every equation that is to run into p->kernels (in place), in an order that respects reads; renames indices so
    that a kernel shares them; marks tensors that live only in their kernel IR_LOCAL; repeats cheap producers (draws with their
-   comparison) in each kernel that uses them rather than storing them. enabled = false: one kernel an equation.
-   Draws are read where they are used and never stored. Updates come after every guard. */
-void fuse(struct ir_program *p, bool enabled);
+   comparison) in each kernel that uses them rather than storing them. FUSE_NOTHING: one kernel an equation.
+   Draws are read where they are used and never stored. Updates come after every guard. FUSE_AS_LARGE: as if nothing were so
+   small that threads are not missed, for tests of what large programs get. */
+enum fusing { FUSE_NOTHING, FUSE_ALL, FUSE_AS_LARGE };
+void fuse(struct ir_program *p, enum fusing how);
 /* Is the equation a product that BLAS does: a sum of a product of two reads (and a constant)? Roles by index. In a recurrence it is
    one of each step, the time fixed: operand a of step t begins at element a_first + t * a_time. A read of the step before may be
    outside in the first step alone, where it is its otherwise (first). */

@@ -107,6 +107,9 @@ static bool fits(const struct build *b, const struct ir_tensor *e, const struct 
 
     if (stage->inner.count != r.count - r.fixed)
         return false;
+    /* Its sums fill the registers. */
+    if (b->group->sequence && (is_contraction(f->p, e) || is_contraction(f->p, stage->equations.at[0])))
+        return false;
     for (int i = 0; i < reads->count; i++) {
         const struct ir_tensor *t = reads->at[i]->tensor;
 
@@ -288,7 +291,7 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     bool later = false;
 
     if (f->uses.kept[e->number] || f->members[e->number].in_parts || !readers->count ||
-        (b->group->alone && !b->group->product))
+        (b->group->alone && !b->group->product && !b->group->sequence))
         return;
     for (int i = 0; i < readers->count; i++) {
         if (!b->stage_of[readers->at[i]->number] || reads_another_step(b, readers->at[i], e))

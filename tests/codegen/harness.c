@@ -248,16 +248,17 @@ double worst_error(const char *name, const char *source, bool single, const stru
     bool built = oracle->kernels.count > 0;
 
     ir_evaluate(oracle, &expected, where);
-    for (int fused = 0; fused < (built ? 1 : 2); fused++) {
+    for (int how = FUSE_NOTHING; how <= (built ? FUSE_NOTHING : FUSE_AS_LARGE); how++) {
         struct ir_program *p = parse_program(arena, in_precision(arena, source, single));
         struct machine_run run;
         char *first = NULL;
-        const char *how = arena_printf(arena, "%s, %s", single ? "f32" : "f64",
-                                       built   ? "kernels given"
-                                       : fused ? "fused"
-                                               : "not fused");
+        const char *kind = arena_printf(arena, "%s, %s", single ? "f32" : "f64",
+                                        built                 ? "kernels given"
+                                        : how == FUSE_NOTHING ? "not fused"
+                                        : how == FUSE_ALL     ? "fused"
+                                                              : "fused as large");
         if (!built)
-            fuse(p, fused);
+            fuse(p, (enum fusing)how);
         plan_memory(p, layout_new(arena), false);
         struct ir_values here = ir_values_new(arena, p);
         for (int i = 0; i < p->tensors.count; i++) {
@@ -275,7 +276,7 @@ double worst_error(const char *name, const char *source, bool single, const stru
             memcpy(all + sizes[0], run.memory[1], (size_t)sizes[1]);
             memcpy(all + sizes[0] + sizes[1], run.memory[2], (size_t)sizes[2]);
             if (first && memcmp(first, all, (size_t)total)) {
-                fprintf(stderr, "%s, %s: %d threads give other bits than one\n", name, how, threads);
+                fprintf(stderr, "%s, %s: %d threads give other bits than one\n", name, kind, threads);
                 exit(1);
             }
             first = all;
@@ -284,14 +285,14 @@ double worst_error(const char *name, const char *source, bool single, const stru
         for (int i = 0; i < oracle->outputs.count; i++)
             nonfinite |= oracle->outputs.at[i].guard && !isfinite(expected.at[oracle->outputs.at[i].tensor->number][0]);
         if (run.status != (nonfinite ? RNET_NONFINITE : RNET_DONE)) {
-            fprintf(stderr, "%s, %s: the step returned %d\n", name, how, run.status);
+            fprintf(stderr, "%s, %s: the step returned %d\n", name, kind, run.status);
             exit(1);
         }
         for (int i = 0; i < oracle->outputs.count; i++)
-            worst = fmax(worst, compare(arena, name, how, &run, p->outputs.at[i].tensor, oracle->outputs.at[i].tensor,
+            worst = fmax(worst, compare(arena, name, kind, &run, p->outputs.at[i].tensor, oracle->outputs.at[i].tensor,
                                         &expected, tolerance));
         for (int i = 0; i < oracle->updates.count; i++)
-            worst = fmax(worst, compare(arena, name, how, &run, ir_find(p, oracle->updates.at[i].leaf->name),
+            worst = fmax(worst, compare(arena, name, kind, &run, ir_find(p, oracle->updates.at[i].leaf->name),
                                         oracle->updates.at[i].leaf, nonfinite ? &start : &expected, tolerance));
         machine_close(&run);
     }

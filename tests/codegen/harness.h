@@ -30,7 +30,7 @@ double *machine_numbers(struct arena *arena, const struct machine_run *run, cons
 double relative_error(const double *a, const double *b, int64_t count);
 /* Parses, ends the process with the message if it cannot be. */
 struct ir_program *parse_program(struct arena *arena, const char *source);
-/* Compiles source fused and not, with 1, 2 and 3 threads, and compares every output and updated leaf with the evaluator.
+/* Compiles source fused, fused as large and not, with 1, 2 and 3 threads, and compares every output and updated leaf with the evaluator.
    Leaves take values by name from `values` of `given` (a program with the same leaves), else random ones. single: the program
    is compiled in f32. Returns the worst relative error; prints which tensor it was if it is above tolerance.
    Threads that differ in a bit end the process. */

@@ -277,7 +277,7 @@ static void same(const struct ir_program *original, const struct ir_program *pas
     arena_free(arena);
 }
 
-static void run(uint64_t seed, bool fused)
+static void run(uint64_t seed, enum fusing how)
 {
     struct arena *arena = arena_new();
     struct ir_program *original = make(arena, seed), *p = make(arena, seed), *schedule;
@@ -293,9 +293,9 @@ static void run(uint64_t seed, bool fused)
     well_formed(p, "split_schedule", seed);
     well_formed(schedule, "split_schedule (the schedule)", seed);
     same(original, p, schedule, seed, "split_schedule");
-    fuse(p, fused);
-    well_formed(p, fused ? "fuse" : "fuse, off", seed);
-    same(original, p, schedule, seed, fused ? "fuse" : "fuse, off");
+    fuse(p, how);
+    well_formed(p, how ? "fuse" : "fuse, off", seed);
+    same(original, p, schedule, seed, how ? "fuse" : "fuse, off");
     plan_memory(p, layout_new(arena), seed % 2 == 0);
     well_formed(p, "plan_memory", seed);
     arena_free(arena);
@@ -304,8 +304,9 @@ static void run(uint64_t seed, bool fused)
 static void programs_stay_what_they_are(void **state)
 {
     for (uint64_t seed = 1; seed <= 150; seed++) {
-        run(seed, true);
-        run(seed, false);
+        run(seed, FUSE_ALL);
+        run(seed, FUSE_AS_LARGE);
+        run(seed, FUSE_NOTHING);
     }
 }
 

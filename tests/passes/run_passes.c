@@ -4,9 +4,11 @@
 
        rounds 1e-12      values may differ by so much, on |a - b| / max(1, |a|): where simplify reassociates; else 0
 
-       fused KERNEL      the kernels after fuse, all of them in order: `nest n | o: z y* | : m` is a nest (product,
+       fused KERNEL      the kernels after fuse, as if the program were large, all of them in order: `nest n | o: z y* | : m` is a nest (product,
                          scatter, opaque; `nest over t n` in a recurrence) parallel over n, with a stage over o of z
                          and y (local) and a stage of its own for m
+
+       small KERNEL      the same of the small program that it is
 
        unfused KERNEL    the same with fusion off
 
@@ -360,16 +362,16 @@ static void back(const struct names *names, struct text *text)
     *text = out;
 }
 
-static struct ir_program *all_passes(struct ir_program *p)
+static struct ir_program *all_passes(struct ir_program *p, enum fusing how)
 {
     struct ir_program *schedule;
 
     p = split_schedule(share(simplify(p)), &schedule);
-    fuse(p, true);
+    fuse(p, how);
     return p;
 }
 
-static void check_renamed(const struct test *t)
+static void check_renamed(const struct test *t, enum fusing how)
 {
     struct ir_program *p = ir_file_program(t->file, t->section), *renamed;
     struct names names = {.arena = t->file->arena};
@@ -388,8 +390,8 @@ static void check_renamed(const struct test *t)
     renamed = ir_parse(t->file->arena, renamed_source(&names, t->section->source), &error);
     if (!renamed)
         ir_file_fail(t->file, t->section->line, "the renamed program: %s", error);
-    p = all_passes(p);
-    renamed = all_passes(renamed);
+    p = all_passes(p, how);
+    renamed = all_passes(renamed, how);
     for (int i = 0; i < p->kernels.count; i++, text_add(&expected, "\n"))
         add_kernel(&expected, p->kernels.at[i]);
     for (int i = 0; i < renamed->kernels.count; i++, text_add(&found, "\n"))
@@ -402,8 +404,9 @@ static void check_renamed(const struct test *t)
     text_free(&found);
 }
 
-static void run_passes(const struct test *t, bool fused)
+static void run_passes(const struct test *t, enum fusing how)
 {
+    static const char *const words[] = {[FUSE_NOTHING] = "unfused", [FUSE_ALL] = "small", [FUSE_AS_LARGE] = "fused"};
     struct ir_program *original = ir_file_program(t->file, t->section), *p = ir_file_program(t->file, t->section);
     struct ir_program *schedule = NULL;
     struct layout *layout = layout_new(t->file->arena);
@@ -421,19 +424,19 @@ static void run_passes(const struct test *t, bool fused)
     verified(t, "split_schedule", schedule);
     check_count(t, "scheduled", schedule);
     same_values(t, "split_schedule", original, p, schedule);
-    fuse(p, fused);
+    fuse(p, how);
     verified(t, "fuse", p);
-    same_values(t, fused ? "fuse" : "fuse, off", original, p, schedule);
-    check_kernels(t, fused ? "fused" : "unfused", p);
+    same_values(t, arena_printf(t->file->arena, "fuse, %s", words[how]), original, p, schedule);
+    check_kernels(t, words[how], p);
     plan_memory(p, layout, false);
     verified(t, "plan_memory", p);
-    if (fused)
+    if (how == FUSE_AS_LARGE)
         check_plan(t, p);
 }
 
 int main(int count, char **arguments)
 {
-    static const char *const own[] = {"rounds", "fused",      "unfused", "inplace",   "copied",
+    static const char *const own[] = {"rounds", "fused",      "unfused", "small", "inplace",   "copied",
                                       "over",   "apart",      "onestep", "allsteps",
                                       "arena",  "simplified", "shared",  "scheduled", "explains"};
 
@@ -458,9 +461,11 @@ int main(int count, char **arguments)
             if (!strcmp(directive->word, "rounds"))
                 t.rounds = ir_file_number(file, directive->line, &rest);
         }
-        run_passes(&t, true);
-        run_passes(&t, false);
-        check_renamed(&t);
+        run_passes(&t, FUSE_AS_LARGE);
+        run_passes(&t, FUSE_ALL);
+        run_passes(&t, FUSE_NOTHING);
+        check_renamed(&t, FUSE_AS_LARGE);
+        check_renamed(&t, FUSE_ALL);
         arena_free(arena);
     }
     return 0;

@@ -136,8 +136,10 @@ static bool check_compiled(struct subject *c, bool fused, bool single)
     struct work work = {0};
     struct build build = {0};
     bool right;
+    /* These programs are small: what large ones get is for f32. */
+    enum fusing fusing = !fused ? FUSE_NOTHING : single ? FUSE_AS_LARGE : FUSE_ALL;
 
-    right = work_new(&work, c->unit, c->block, single, c->checks, c->out) && build_new(&build, &work, fused, true, c->out);
+    right = work_new(&work, c->unit, c->block, single, c->checks, c->out) && build_new(&build, &work, fusing, true, c->out);
     if (right) {
         run_build(&build, &work, c->keep, 1, &one);
         run_build(&build, &work, c->keep, 3, &three);
@@ -147,7 +149,7 @@ static bool check_compiled(struct subject *c, bool fused, bool single)
     work_free(&work);
     if (!right || !(c->checks & CHECK_USERS) || !fused)
         return right;
-    right = work_new(&work, c->unit, c->block, single, c->checks, c->out) && build_new(&build, &work, fused, false, c->out);
+    right = work_new(&work, c->unit, c->block, single, c->checks, c->out) && build_new(&build, &work, fusing, false, c->out);
     if (right) {
         run_build(&build, &work, c->keep, 2, &users);
         right = same_bits(&one, &users, "quick", how, c->out);

@@ -307,7 +307,7 @@ void run_evaluator(const struct work *work, struct arena *keep, double moved, st
 
 /* ---- compiled ---- */
 
-static bool build_one(struct compiled *c, struct ir_program *p, struct layout *layout, bool fused, bool quick,
+static bool build_one(struct compiled *c, struct ir_program *p, struct layout *layout, enum fusing how, bool quick,
                       struct verdict *out)
 {
     struct rnet_error error;
@@ -326,7 +326,7 @@ static bool build_one(struct compiled *c, struct ir_program *p, struct layout *l
     p = split_schedule(p, &c->schedule);
     if (!verified(p, "schedule", out) || !verified(c->schedule, "schedule", out))
         return false;
-    fuse(p, fused);
+    fuse(p, how);
     if (!verified(p, "fuse", out))
         return false;
     plan_memory(p, layout, false);
@@ -337,14 +337,14 @@ static bool build_one(struct compiled *c, struct ir_program *p, struct layout *l
     return c->code || failed(out, "codegen", "program %s: %s", p->name, wrong);
 }
 
-bool build_new(struct build *build, const struct work *work, bool fused, bool quick, struct verdict *out)
+bool build_new(struct build *build, const struct work *work, enum fusing how, bool quick, struct verdict *out)
 {
     double begin = cpu_seconds();
 
     build->layout = layout_new(work->arena);
     build->compiled = NEW_ARRAY(work->arena, struct compiled, work->jobs.count);
     for (int j = 0; j < work->jobs.count; j++)
-        if (!build_one(&build->compiled[j], work->jobs.at[j].program, build->layout, fused, quick, out))
+        if (!build_one(&build->compiled[j], work->jobs.at[j].program, build->layout, how, quick, out))
             return false;
     out->seconds[quick ? TIME_QUICK : TIME_USERS] += cpu_seconds() - begin;
     return true;

@@ -64,7 +64,7 @@ struct build {
     struct layout *layout;
     struct compiled *compiled; /* one for each job */
 };
-bool build_new(struct build *build, const struct work *work, bool fused, bool quick, struct verdict *out);
+bool build_new(struct build *build, const struct work *work, enum fusing how, bool quick, struct verdict *out);
 void build_release(struct build *build, const struct work *work);
 void run_build(const struct build *build, const struct work *work, struct arena *keep, int threads,
                struct outcome *outcome);
