@@ -275,7 +275,7 @@ static bool is_innermost_row(const struct window_product *w, int loop)
 
 bool window_cut(const struct window_product *w, bool framed, struct window_cut *cut)
 {
-    int64_t row = 1, rows = w->rows, extent = 1;
+    int64_t row = 1, rows = w->rows, extent = 1, wide = parts_of(w->columns, 16) * 16;
 
     *cut = (struct window_cut){.items = 1, .bands = 1};
     find_images(w, cut);
@@ -304,7 +304,7 @@ bool window_cut(const struct window_product *w, bool framed, struct window_cut *
     if (!cut->sums)
         rows /= extent;
     while (cut->band_size > 1 && ((framed && frame_rows(w, cut, cut->band_size) * row > MOST_FRAME) ||
-                                  (!cut->sums && cut->band_size * rows * w->columns > MOST_AT_ONCE) ||
+                                  (!cut->sums && cut->band_size * rows * wide > MOST_AT_ONCE) ||
                                   (cut->items * parts_of(extent, cut->band_size) < FEWEST_ITEMS)))
         cut->band_size--;
     cut->bands = parts_of(extent, cut->band_size);
@@ -316,7 +316,7 @@ bool window_cut(const struct window_product *w, bool framed, struct window_cut *
     cut->frame_rows = frame_rows(w, cut, cut->band_size);
     cut->frame_row = row;
     if ((framed && cut->frame_rows * row > 2 * MOST_FRAME) || !items_are_whole(w, cut) ||
-        (!cut->sums && cut->band_size * rows * w->columns > 2 * MOST_AT_ONCE))
+        (!cut->sums && cut->band_size * rows * wide > 2 * MOST_AT_ONCE))
         return false;
     cut->rows = cut->sums ? w->rows : rows * cut->band_size;
     cut->groups = cut->parts = 1;
