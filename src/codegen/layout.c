@@ -14,7 +14,7 @@
 #include "emit.h"
 
 /* MOST_TIMES, MOST_UNROLLED: an unrolled loop's points, and the operations of all of them. */
-enum { PART_WORK = 32768, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
+enum { PART_WORK = 32768, FLOPS_AT_ONCE = 8, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
 
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
 {
@@ -574,22 +574,25 @@ static void plan_equations(struct emitter *e, const struct kernel_plan *plan)
     }
 }
 
-/* Work of a kernel at one point of parallel. */
-static double work_of(const struct ir_kernel *kernel)
+/* Work of a kernel at one point of parallel: an equation at a point, or operations that take as long. */
+static double work_of(const struct emitter *e, const struct ir_kernel *kernel)
 {
-    double work = 0;
+    double work = 0, flops, bytes, points = points_of(kernel->parallel.at, kernel->parallel.count);
+
+    kernel_cost(e->program, kernel, &flops, &bytes);
+    flops /= points * (kernel->recurrence ? (double)kernel->recurrence->extent : 1);
 
     for (int i = 0; i < kernel->stages.count; i++)
         work += points_of(kernel->stages.at[i]->inner.at, kernel->stages.at[i]->inner.count) *
                 kernel->stages.at[i]->equations.count;
-    return work;
+    return work > flops / FLOPS_AT_ONCE ? work : flops / FLOPS_AT_ONCE;
 }
 
 void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan)
 {
     int parallel = kernel->parallel.count;
     int64_t *extents = NEW_ARRAY(e->arena, int64_t, parallel + 1);
-    double work = work_of(kernel);
+    double work = work_of(e, kernel);
     bool pointwise = true;
 
     *plan = (struct kernel_plan){.kernel = kernel, .blocks = 1, .items = 1};
