@@ -45,10 +45,22 @@ static bool reads_through(const struct ir_tensor *copy, const struct ir_expr *re
     return true;
 }
 
+/* Of a recurrence: of another of its equations, at its own step; who reads that at the copy's step, or one step before,
+   reads the original at the same. */
+static bool is_copy_in_time(const struct ir_tensor *t)
+{
+    const struct ir_tensor *inner = t->value->kind == IR_READ ? t->value->tensor : NULL;
+
+    return inner && inner->kind == IR_EQUATION && inner->recurrence == t->recurrence && inner->single == t->single &&
+           ir_form_bare(t->value->subscripts[inner->time]) == t->axes[t->time];
+}
+
 static bool is_copy(const struct ir_tensor *t)
 {
-    return is_plain(t) && t->reduction == IR_MAP && !t->single &&
-           ((t->value->kind == IR_READ && !t->value->otherwise) || t->value->kind == IR_CONSTANT);
+    if (t->kind != IR_EQUATION || t->targets || t->reduction != IR_MAP || t->single ||
+        (t->recurrence && !is_copy_in_time(t)))
+        return false;
+    return (t->value->kind == IR_READ && !t->value->otherwise) || t->value->kind == IR_CONSTANT;
 }
 
 static const struct ir_expr *through_copies(struct ir_program *p, const struct ir_expr *read, void *context)
