@@ -377,7 +377,10 @@ static bool draws_down_columns(const struct fusion *f, const struct group *g, co
             for (int k = 0; k + 1 < rank; k++) {
                 const struct ir_index *index = ir_form_bare(read->subscripts[k]);
 
-                inside = inside || (index && index->extent > 1 && !survives(p, slot_of(f, e, g->depth, index), is_a));
+                bool is_time = e->recurrence && index == e->axes[e->time];
+
+                inside = inside ||
+                         (index && index->extent > 1 && !is_time && !survives(p, slot_of(f, e, g->depth, index), is_a));
             }
             if (inside)
                 return true;
