@@ -244,6 +244,7 @@ struct stage_plan {
     struct ir_index **inner;
     int64_t *extents;           /* of collapsed indices the product, 1 for those that were swallowed */
     int vector;                 /* number of the vector index in inner, or -1 */
+    int lanes;                  /* of vectors */
     int unrolled;               /* the loops from this one on are unrolled: equations are emitted for each of their values */
     bool bound;                 /* its loops are one vector, which is bound before the items: see kernel_plan.one_vector */
     int across;                 /* of a map that is read along another index: its number; else -1 */
@@ -255,7 +256,7 @@ struct stage_plan {
 struct kernel_plan {
     const struct ir_kernel *kernel;
     bool columns;               /* the vector index is the last of parallel */
-    int lanes;                  /* of vectors */
+    int lanes;                  /* of columns and of one_vector, those of all stages */
     bool one_vector;            /* rows that are one vector each: what is made in parts stays in registers for all of a part */
     int64_t row;                /* of one_vector: the numbers of a row */
     int outer_count;            /* parallel indices without the vector index of columns */

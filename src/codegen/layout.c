@@ -6,8 +6,8 @@
    values side by side. Rows: each stage has a vector index of its own among its inner indices. The cheaper one by
    memory accesses is taken.
 
-   Vectors are longer than LANES in two cases. Sums down columns: so a row of memory is read in longer pieces, and the
-   columns are as many independent sums. Rows of one vector with results in parts (statistics of few channels): the
+   Vectors are longer than LANES in three cases. Sums down columns: so a row of memory is read in longer pieces, and the
+   columns are as many independent sums. Sums along long rows: so that one addition need not wait for the one before. Rows of one vector with results in parts (statistics of few channels): the
    sums stay in registers for all of a part.
 
    requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
@@ -336,7 +336,7 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
     eq->partial->region = IR_LOCAL;
     eq->partial->storage = eq->type == e->f32 ? IR_F32 : eq->type == e->i32 ? IR_I32 : IR_F64;
     int64_t elements = ir_elements(t) / (t->recurrence ? t->recurrence->extent : 1);
-    eq->partial_elements = (elements + plan->lanes - 1) / plan->lanes * plan->lanes;
+    eq->partial_elements = (elements + stage->lanes - 1) / stage->lanes * stage->lanes;
     eq->memory = take_scratch(e, plan->parts * eq->partial_elements * storage_bytes(eq->partial->storage));
 }
 
@@ -439,15 +439,39 @@ static void lengthen_rows(struct emitter *e, struct kernel_plan *plan)
         plan->stages[i].bound = true;
 }
 
+/* Of a stage that sums along long rows. */
+static int lanes_of_rows(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage,
+                         const struct stage_plan *plan)
+{
+    struct ir_kernel alone = *kernel;
+    struct ir_stage *stages[] = {(struct ir_stage *)stage};
+    int lanes = LANES;
+    bool sums = false;
+
+    alone.stages.at = stages;
+    alone.stages.count = 1;
+    for (int i = 0; i < plan->count && plan->vector >= 0; i++)
+        sums |= list_has(plan->equations[i].tensor->reduced, plan->equations[i].tensor->reduced_count,
+                         plan->inner[plan->vector]);
+    if (sums && !has_draws(e, &alone))
+        for (int most = most_lanes(e, &alone); 2 * lanes <= most && plan->extents[plan->vector] >= 8 * lanes;)
+            lanes *= 2;
+    return lanes;
+}
+
 static void plan_lanes(struct emitter *e, struct kernel_plan *plan)
 {
     plan->lanes = LANES;
-    if (has_draws(e, plan->kernel)) /* they are made LANES at a time */
-        return;
-    if (plan->columns)
-        plan->lanes = lanes_of_columns(e, plan);
-    else
-        lengthen_rows(e, plan);
+    if (!has_draws(e, plan->kernel)) { /* they are made LANES at a time */
+        if (plan->columns)
+            plan->lanes = lanes_of_columns(e, plan);
+        else
+            lengthen_rows(e, plan);
+    }
+    for (int i = 0; i < plan->count; i++)
+        plan->stages[i].lanes = plan->columns || plan->one_vector
+                                    ? plan->lanes
+                                    : lanes_of_rows(e, plan->kernel, plan->kernel->stages.at[i], &plan->stages[i]);
 }
 
 /* ---- unrolled loops ---- */
@@ -558,6 +582,7 @@ static void plan_loops(struct emitter *e, struct kernel_plan *plan, const struct
         if (reads.at[i]->kind == IR_READ && reads.at[i]->tensor->kind == IR_DRAW && !reads.at[i]->otherwise)
             list_add(e->arena, out->draws, reads.at[i]);
     unroll(e, plan, stage, out);
+    out->lanes = LANES;
 }
 
 static void plan_equations(struct emitter *e, const struct kernel_plan *plan)
@@ -567,7 +592,7 @@ static void plan_equations(struct emitter *e, const struct kernel_plan *plan)
             plan_equation(e, plan, &plan->stages[i], &plan->stages[i].equations[k]);
     for (int i = 0; i < plan->count; i++) {
         struct stage_plan *stage = &plan->stages[i];
-        bool usual = plan->lanes == LANES && !stage->bound;
+        bool usual = stage->lanes == LANES && !stage->bound;
         stage->across = usual ? index_across(e, stage) : -1;
         if (usual)
             plan_sums(e, stage, &stage->sums);

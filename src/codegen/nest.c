@@ -383,6 +383,7 @@ static void emit_stages(struct emitter *e, struct kernel_plan *plan)
 {
     for (int i = 0; i < plan->count; i++) {
         e->floor = e->depth;
+        e->lanes = plan->stages[i].lanes;
         if (plan->stages[i].sums.together)
             emit_together(e, &plan->stages[i]);
         else if (plan->stages[i].across >= 0)
@@ -455,6 +456,7 @@ void open_partials(struct emitter *e, struct kernel_plan *plan)
             if (!eq->in_parts)
                 continue;
             int64_t element = storage_bytes(eq->partial->storage);
+            e->lanes = plan->stages[i].lanes;
             at_level(e, 0);
             V base = of_part(e, eq->memory, eq->partial_elements * element);
             list_add(e->arena, e->locals, (struct local){eq->partial, base, false});
@@ -481,8 +483,10 @@ void close_partials(struct emitter *e, struct kernel_plan *plan)
         for (int k = 0; k < plan->stages[i].count; k++)
             if (plan->stages[i].equations[k].in_parts && plan->stages[i].equations[k].home < 0) {
                 operate_as(e, plan->stages[i].equations[k].tensor);
+                e->lanes = plan->stages[i].lanes;
                 end_reduction(e, &plan->stages[i].equations[k]);
             }
+    e->lanes = LANES;
 }
 
 /* ---- joining parts ---- */
@@ -746,7 +750,6 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
     e->mask = NULL;
     close_partials(e, &plan);
     function_close(e);
-    e->lanes = LANES;
     list_add(e->arena, *functions, (struct part_function){function, plan.parts, ALWAYS});
     emit_joins(e, &plan, functions);
     e->kernel = NULL;

@@ -9,6 +9,8 @@
 
 /* Below this many points a kernel is not worth sharing among threads, so its parallel loops may be short. */
 enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 8192 };
+/* Joining saves a launch and a few bytes: of so many points, so many times the other kernel's, that is nothing. */
+enum { LARGE_WORK = 1 << 20, LARGE_SHARE = 256 };
 
 struct pairing {
     int count;
@@ -404,6 +406,12 @@ bool waits_for_guards(const struct fusion *f, int a, int b)
     return (holds(f, ga, true) && holds(f, gb, false)) || (holds(f, ga, false) && holds(f, gb, true));
 }
 
+/* Would much work give up a loop, by which its points are many and near each other, for the sake of very little? */
+static bool loses_loops(const struct group *large, const struct group *small, const struct pairing *p)
+{
+    return p->count < large->depth && work(large) > LARGE_WORK && work(large) > LARGE_SHARE * work(small);
+}
+
 /* A long sum that would run whole although it could be made in parts: of few columns, which lie side by side on the
    lanes of one thread, too. */
 static bool runs_alone(const struct fusion *f, const struct group *g, const struct pairing *p, bool is_a)
@@ -488,6 +496,10 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
                                         : "too few points would be left to run in parallel";
             return false;
         }
+    }
+    if (loses_loops(ga, gb, pairs) || loses_loops(gb, ga, pairs)) {
+        *why = "the larger kernel would run along fewer loops for very little";
+        return false;
     }
     if (runs_alone(f, ga, pairs, true) || runs_alone(f, gb, pairs, false)) {
         *why = "too few points would be left to run in parallel";
