@@ -246,29 +246,64 @@ static void order_kernels(struct fusion *f)
             bug("program %s: kernels wait for each other", f->p->name);
 }
 
-/* What a recurrence reads runs before all of it, and what reads of it after all of it. */
+/* Adds those of `wanted` to what must run after an equation that are not there yet. */
+static void run_after(struct fusion *f, int equation, const number_list *wanted)
+{
+    f->stamp++;
+    f->marks[equation] = f->stamp;
+    for (int i = 0; i < f->after[equation].count; i++)
+        f->marks[f->after[equation].at[i]] = f->stamp;
+    for (int i = 0; i < wanted->count; i++)
+        if (f->marks[wanted->at[i]] != f->stamp) {
+            f->marks[wanted->at[i]] = f->stamp;
+            list_add(f->arena, f->after[equation], wanted->at[i]);
+        }
+}
+
+/* What a recurrence reads runs before all of it, and what reads of it after all of it. Found among the orders as they were:
+   those that are added lead to no more of them, however long a chain of recurrences is. */
+static void surround_recurrence(struct fusion *f, const struct ir_recurrence *recurrence, const int *known)
+{
+    int count = f->p->tensors.count;
+    number_list inside = {0}, readers = {0}, read = {0};
+
+    for (int i = 0; i < count; i++) {
+        bool is_inside = f->p->tensors.at[i]->recurrence == recurrence, reaches = false;
+
+        if (is_inside)
+            list_add(f->arena, inside, i);
+        for (int j = 0; j < known[i]; j++) {
+            int next = f->after[i].at[j];
+            bool next_inside = f->p->tensors.at[next]->recurrence == recurrence;
+
+            reaches |= next_inside;
+            if (is_inside && !next_inside)
+                list_add(f->arena, readers, next);
+        }
+        if (reaches && !is_inside)
+            list_add(f->arena, read, i);
+    }
+    for (int i = 0; i < inside.count; i++)
+        run_after(f, inside.at[i], &readers);
+    for (int i = 0; i < read.count; i++)
+        run_after(f, read.at[i], &inside);
+}
+
 static void surround_recurrences(struct fusion *f)
 {
     int count = f->p->tensors.count;
+    int *known = NEW_ARRAY(f->arena, int, count + 1);
 
+    for (int i = 0; i < count; i++)
+        known[i] = f->after[i].count;
     for (int i = 0; i < count; i++) {
-        const struct ir_tensor *t = f->p->tensors.at[i];
-        int known = f->after[i].count;
+        const struct ir_recurrence *recurrence = f->p->tensors.at[i]->recurrence;
+        bool met = !recurrence;
 
-        for (int j = 0; j < known; j++) {
-            const struct ir_tensor *next = f->p->tensors.at[f->after[i].at[j]];
-
-            for (int k = 0; k < count && t->recurrence != next->recurrence; k++) {
-                const struct ir_tensor *other = f->p->tensors.at[k];
-
-                if (other == t || other == next || !other->recurrence)
-                    continue;
-                if (other->recurrence == next->recurrence)
-                    list_add(f->arena, f->after[i], k);
-                if (other->recurrence == t->recurrence)
-                    list_add(f->arena, f->after[k], next->number);
-            }
-        }
+        for (int j = 0; j < i && !met; j++)
+            met = f->p->tensors.at[j]->recurrence == recurrence;
+        if (!met)
+            surround_recurrence(f, recurrence, known);
     }
 }
 
