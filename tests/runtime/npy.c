@@ -174,7 +174,7 @@ static void magic_and_version_are_checked(void **state)
 static void what_is_written_is_read(void **state)
 {
     double numbers[] = {1, -2.5, 1e300, 0, 5e-324, 7};
-    struct rnet_array array = {RNET_F64, 2, {3, 2}, numbers}, back;
+    struct rnet_array array = {.type = RNET_F64, .rank = 2, .shape = {3, 2}, .data = numbers}, back;
     const char *path = in_folder("out.npy");
     assert_true(rnet_write_npy(path, &array, &error));
     assert_true(rnet_read_npy(path, &back, &error));

@@ -24,7 +24,7 @@ static void the_official_file_is_read(void **state)
         assert_non_null(tensor);
         assert_int_equal(tensor->type, table[t].type);
         assert_int_equal(tensor->rank, table[t].rank);
-        struct rnet_array array = {tensor->type, tensor->rank, {0}, tensor->data};
+        struct rnet_array array = {.type = tensor->type, .rank = tensor->rank, .data = tensor->data};
         for (int i = 0; i < tensor->rank; i++) {
             assert_int_equal(tensor->shape[i], table[t].shape[i]);
             array.shape[i] = tensor->shape[i];
