@@ -1,6 +1,6 @@
 /* fold.c: rnetc fold: layers that are affine maps in evaluation go into the equations beside them.
 
-   Batch normalisation with running statistics is one: gain * (x - mu) / sqrt(var + eps) + bias is scale * x + shift, a scale and a shift a
+   A normaliser with running statistics is one: gain * (x - mu) / sqrt(var + eps) + bias is scale * x + shift, a scale and a shift a
    channel. Which layers are such maps is found in the equations (fold_find.c), which parameters absorb them too (fold_absorb.c); the text
    then does without them (fold_source.c), and that both programs answer the same is looked at on their data (replaced.c), first in double
    precision with unrounded parameters, else nothing is left. */
@@ -90,7 +90,7 @@ static bool same_leaf(const struct ir_tensor *a, const struct ir_tensor *b)
     return same;
 }
 
-/* Leaving layers out keeps the order of the others, though not their numbers: batch_norm_2 may be batch_norm_1 now. */
+/* Leaving layers out keeps the order of the others, though not the numbers in their names: the second of a kind may be the first now. */
 static int write_checkpoint_of(struct folding *f, const struct axes *new, bool exact)
 {
     struct rnet_safetensors file = *f->axes->file;

@@ -377,7 +377,7 @@ static bool gain_shift(struct absorbing *a, const struct ir_tensor *t, const str
     if (add_beside(a, t->value, affine->y, &f) || add_behind(a, t, &f))
         return true;
     if (along->count > 1)
-        a->why = arena_printf(a->r->arena, "%s reads 0 beyond its border, where the shift is missing: it wants pad = 0, or the layer behind it",
+        a->why = arena_printf(a->r->arena, "%s reads 0 beyond its border, where the shift is missing: it wants windows that stay inside, or the layer behind it",
                               place_of(a, t));
     return false;
 }

@@ -77,9 +77,9 @@ const struct command commands[] = {
      "and what their floating-point operations promise.",
      run_compact},
     {FOLD, "fold", "FILE", "put normalisers with fixed statistics into their neighbours: a program without them, with the same answers",
-     "A layer with parameters or states of its own that in evaluation is scale * x + shift, as batch normalisation is, is folded into the\n"
-     "product before it or behind it: its scale into weights, its shift into a bias. What stays is said with the reason: a nonlinearity\n"
-     "between, a statistic of the batch. --out FOLDER gets the program, under its name, and checkpoint.safetensors, for eval and predict;\n"
+     "A layer with parameters or states of its own that in evaluation is scale * x + shift, as a normaliser with running statistics is, is\n"
+     "folded into the product before it or behind it: its scale into weights, its shift into a bias. What stays is said with the reason:\n"
+     "a nonlinearity between, a statistic of the sample. --out FOLDER gets the program, under its name, and checkpoint.safetensors, for eval and predict;\n"
      "it has no optimizer's states, so --init, not --resume, trains on from it. Both programs answer their data; if the answers differ by\n"
      "more than rounding nothing is left, and the status is 1. Prints what evaluation gains.",
      run_fold},

@@ -166,7 +166,7 @@ static void what_stays_is_said(void **state)
     o = folded(RNET_DONE);
     assert_contains(o.error, "net.rnet:9:103: net.batch_norm_2 stays: before it: net.batch_norm_2.x");
     assert_contains(o.error, "stands between it and the product: it is max, not linear; behind it: net.conv2d_2.y.sum");
-    assert_contains(o.error, "reads 0 beyond its border, where the shift is missing: it wants pad = 0");
+    assert_contains(o.error, "reads 0 beyond its border, where the shift is missing: it wants windows that stay inside");
     assert_contains(o.error, "net.layer_norm_1.m.sum is a statistic of the sample");
     assert_contains(o.error, "is no affine map");
     assert_contains(o.out, "net.batch_norm_1 is folded");
