@@ -128,7 +128,7 @@ static int run_command(const struct command *command, struct options *options)
 int main(int count, char **arguments)
 {
     struct options options;
-    const char *names[16];
+    const char *names[sizeof commands / sizeof *commands];
     int known = 0, status;
 
     if (count < 2 || !strcmp(arguments[1], "--help") || !strcmp(arguments[1], "-h") || !strcmp(arguments[1], "help")) {
