@@ -46,6 +46,8 @@ double *norms_by_step(struct arena *arena, const struct probed *v, const double 
 double variance_ratio(const struct probed *v, const double *first, const double *second);
 /* Takes a value into a mean, of which it is that part. */
 void fold(double *mean, double value, double part);
+/* Its number; -1: none, -2: several. "h" is net.h, if that is one alone. */
+int find_probed(const struct probed *all, int count, const char *name);
 
 /* ---- probe_bench.c ---- */
 

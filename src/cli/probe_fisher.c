@@ -17,24 +17,6 @@
 
 enum { LARGEST = 512 };
 
-/* Of the block; -1: none, -2: several. "W" is the end of net.W. */
-static int find_parameter(const struct probe *probe, const char *name)
-{
-    size_t length = strlen(name);
-    int found = -1;
-
-    for (int i = 0; i < probe->parameters.count; i++) {
-        const char *full = probe->parameters.at[i].name;
-        size_t all = strlen(full);
-
-        if (!strcmp(full, name))
-            return i;
-        if (all > length && full[all - length - 1] == '.' && !strcmp(full + all - length, name))
-            found = found == -1 ? i : -2;
-    }
-    return found;
-}
-
 /* Does the loss depend on what is trained by a way that does not lead through the answer? */
 static bool passes_by(const struct graph *g, const struct ir_tensor *loss, const struct ir_tensor *answer, bool *seen)
 {
@@ -87,7 +69,7 @@ const char *fisher_graph(struct probe *probe)
     struct ir_tensor **back = NEW_ARRAY(probe->arena, struct ir_tensor *, count + 1), **dots = NEW_ARRAY(probe->arena, struct ir_tensor *, count + 1);
     const struct ir_tensor *where;
 
-    f->parameter = find_parameter(probe, name);
+    f->parameter = find_probed(probe->parameters.at, probe->parameters.count, name);
     if (f->parameter == -2)
         return arena_printf(probe->arena, "%s is the end of several parameters: give all of it, as the table has it", name);
     if (f->parameter < 0 || !is_trained(probe, f->parameter))

@@ -9,24 +9,6 @@
 
 enum { SAMPLES = 32, LARGEST = 512 };
 
-/* "h" is net.h, if that is one alone. */
-static int find_value(const struct probe *probe, const char *name)
-{
-    size_t length = strlen(name);
-    int found = -1;
-
-    for (int i = 0; i < probe->values.count; i++) {
-        const char *full = probe->values.at[i].name;
-        size_t all = strlen(full);
-
-        if (!strcmp(full, name))
-            return i;
-        if (all > length && full[all - length - 1] == '.' && !strcmp(full + all - length, name))
-            found = found == -1 ? i : -2;
-    }
-    return found;
-}
-
 static int64_t own_elements(const struct ir_tensor *t)
 {
     int64_t count = 1;
@@ -40,7 +22,7 @@ const char *jacobian_graph(struct probe *probe)
 {
     struct ir_program *p = probe->phase->objective;
     const char *name = probe->options->jacobian, *wrong;
-    int number = find_value(probe, name);
+    int number = find_probed(probe->values.at, probe->values.count, name);
     struct ir_tensor *of, *by, *gradient = NULL;
     const struct ir_tensor *where;
     bool *apart;

@@ -214,3 +214,19 @@ double variance_ratio(const struct probed *v, const double *first, const double 
     free(unit);
     return covariance > 0 ? variance / covariance : INFINITY;
 }
+
+int find_probed(const struct probed *all, int count, const char *name)
+{
+    size_t length = strlen(name);
+    int found = -1;
+
+    for (int i = 0; i < count; i++) {
+        size_t full = strlen(all[i].name);
+
+        if (!strcmp(all[i].name, name))
+            return i;
+        if (full > length && all[i].name[full - length - 1] == '.' && !strcmp(all[i].name + full - length, name))
+            found = found == -1 ? i : -2;
+    }
+    return found;
+}

@@ -86,6 +86,10 @@ void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, LLVMValueR
                      LLVMValueRef depth, LLVMValueRef panel);
 /* So many numbers side by side, straight-line. */
 void copy_numbers(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, int64_t count);
+/* One k of Q, whose columns lie side by side, to where the panels have it. */
+void copy_columns(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to);
+/* Of the last panel, if it is not full; else 0. */
+int64_t last_columns(const struct tile_plan *plan);
 /* The functions that copy what is PACKED_BEFORE, if anything is. */
 void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when);
 

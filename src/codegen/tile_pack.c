@@ -43,27 +43,31 @@ void copy_numbers(struct emitter *e, const struct tile_plan *plan, V from, V to,
                     count - at);
 }
 
-static int64_t last_columns(const struct tile_plan *plan)
+int64_t last_columns(const struct tile_plan *plan)
 {
     return plan->columns - plan->full_panels * plan->vectors * plan->lanes;
+}
+
+void copy_columns(struct emitter *e, const struct tile_plan *plan, V from, V to)
+{
+    if (plan->full_panels) {
+        V panel = loop_open(e, count_of(e, 0), count_of(e, plan->full_panels), 1);
+        copy_numbers(e, plan, further(e, from, panel, plan->panel_bytes),
+                     further(e, to, panel, plan->depth * plan->panel_bytes), plan->vectors * plan->lanes);
+        loop_close(e);
+        at_level(e, e->depth);
+    }
+    if (last_columns(plan))
+        copy_numbers(e, plan, offset_constant(e, from, plan->full_panels * plan->panel_bytes),
+                     offset_constant(e, to, plan->full_panels * plan->depth * plan->panel_bytes), last_columns(plan));
 }
 
 /* Q with its columns side by side. */
 static void pack_neighbours(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end)
 {
     V k = loop_open(e, first, end, 1);
-    V source = further(e, from, k, plan->q.k), goal = further(e, to, k, plan->panel_bytes);
 
-    if (plan->full_panels) {
-        V panel = loop_open(e, count_of(e, 0), count_of(e, plan->full_panels), 1);
-        copy_numbers(e, plan, further(e, source, panel, plan->panel_bytes),
-                     further(e, goal, panel, plan->depth * plan->panel_bytes), plan->vectors * plan->lanes);
-        loop_close(e);
-        at_level(e, e->depth);
-    }
-    if (last_columns(plan))
-        copy_numbers(e, plan, offset_constant(e, source, plan->full_panels * plan->panel_bytes),
-                     offset_constant(e, goal, plan->full_panels * plan->depth * plan->panel_bytes), last_columns(plan));
+    copy_columns(e, plan, further(e, from, k, plan->q.k), further(e, to, k, plan->panel_bytes));
     loop_close(e);
 }
 

@@ -90,34 +90,12 @@ void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *di
 
 /* ---- Q, all of it ---- */
 
-static int64_t last_columns(const struct window_plan *plan)
-{
-    return plan->tile.columns - plan->tile.full_panels * plan->tile.vectors * plan->tile.lanes;
-}
-
 static int64_t column_stride(const struct window_plan *plan)
 {
     for (int i = 0; i < plan->product->count; i++)
         if (plan->product->loops[i].role == WINDOW_COLUMN)
             return plan->product->loops[i].q;
     return 1;
-}
-
-/* One k, columns side by side. */
-static void copy_neighbours(struct emitter *e, const struct window_plan *plan, V from, V to)
-{
-    const struct tile_plan *tile = &plan->tile;
-
-    if (tile->full_panels) {
-        V panel = loop_open(e, count_of(e, 0), count_of(e, tile->full_panels), 1);
-        copy_numbers(e, tile, further(e, from, panel, tile->panel_bytes),
-                     further(e, to, panel, tile->depth * tile->panel_bytes), tile->vectors * tile->lanes);
-        loop_close(e);
-        at_level(e, e->depth);
-    }
-    if (last_columns(plan))
-        copy_numbers(e, tile, offset_constant(e, from, tile->full_panels * tile->panel_bytes),
-                     offset_constant(e, to, tile->full_panels * tile->depth * tile->panel_bytes), last_columns(plan));
 }
 
 /* A run of k that lies side by side, columns apart: squares are turned about. */
@@ -200,7 +178,7 @@ void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_fu
         V k = loop_open(e, count_of(e, 0), count_of(e, last->extent), 1);
         V source = further(e, from, k, last->q * tile->bytes), goal = further(e, to, k, tile->panel_bytes);
         if (column_bytes == tile->bytes)
-            copy_neighbours(e, plan, source, goal);
+            copy_columns(e, &plan->tile, source, goal);
         else
             copy_apart(e, plan, source, goal, column_bytes);
         loop_close(e);
@@ -237,13 +215,13 @@ void emit_window_panel(struct emitter *e, const struct window_plan *plan, V from
 
     from = further(e, from, panel, tile->panel_bytes);
     if (tile->full_panels) {
-        if_open(e, last_columns(plan) ? LLVMBuildICmp(e->builder, LLVMIntSLT, panel, full, "") : NULL);
+        if_open(e, last_columns(&plan->tile) ? LLVMBuildICmp(e->builder, LLVMIntSLT, panel, full, "") : NULL);
         copy_runs(e, plan, from, to, segments, run, tile->vectors * tile->lanes);
         if_close(e);
     }
-    if (last_columns(plan)) {
+    if (last_columns(&plan->tile)) {
         if_open(e, tile->full_panels ? LLVMBuildICmp(e->builder, LLVMIntEQ, panel, full, "") : NULL);
-        copy_runs(e, plan, from, to, segments, run, last_columns(plan));
+        copy_runs(e, plan, from, to, segments, run, last_columns(&plan->tile));
         if_close(e);
     }
     at_level(e, e->depth);
