@@ -183,18 +183,23 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     }
     const struct ir_form *form = linear_form(e, tensor, subscripts, strides);
 
-    /* Scalar terms make the pointer, the vector index makes the reach, other varying terms a gather. */
+    /* Scalar terms make the pointer, the vector index makes the reach, other varying terms a gather. The constant comes
+       last, so that neighbours share the rest. */
     struct scaled *uniform = NEW_ARRAY(e->arena, struct scaled, form->count + 1);
     struct scaled *varying = NEW_ARRAY(e->arena, struct scaled, form->count + 1);
     int uniforms = 0, varyings = 0;
-    int64_t along = 0;
+    int64_t along = 0, constant = form->constant;
+    int level = 0; /* of neighbours bound side by side */
     for (int i = 0; i < form->count; i++) {
         const struct ir_atom *atom = form->terms[i].atom;
         int64_t by = form->terms[i].coefficient;
         struct binding *b = atom->kind == IR_ATOM_INDEX ? binding_of(e, atom->index) : NULL;
-        if (b && b->vector) {
-            along = by;
-            uniform[uniforms++] = (struct scaled){by * bytes, {b->scalar, WHOLE, b->level}};
+        if (b && (b->vector || b->origin)) {
+            along = b->vector ? by : along;
+            constant += by * b->distance;
+            level = b->level > level ? b->level : level;
+            uniform[uniforms++] = (struct scaled){by * bytes, {b->origin ? b->origin : b->scalar, WHOLE,
+                                                               b->origin ? b->origin_level : b->level}};
             continue;
         }
         struct value v = emit_atom(e, atom);
@@ -206,12 +211,15 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     sort_by_level(uniform, uniforms);
     at_level(e, 0);
     access.base = local ? local->base : tensor_base(e, tensor);
-    access.pointer = offset_constant(e, access.base, form->constant * bytes);
+    access.pointer = access.base;
     for (int i = 0; i < uniforms; i++) {
         access.level = uniform[i].value.level;
         at_level(e, access.level);
         access.pointer = offset_pointer(e, access.pointer, scale(e, uniform[i].value.at, uniform[i].by));
     }
+    access.level = level > access.level ? level : access.level;
+    at_level(e, access.level);
+    access.pointer = offset_constant(e, access.pointer, constant * bytes);
     if (local && local->lanes)
         along = 1;
     if (!varyings && (along == 0 || along == 1)) {

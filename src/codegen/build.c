@@ -529,6 +529,17 @@ void bind(struct emitter *e, const struct ir_index *index, LLVMValueRef scalar, 
              (struct binding){.index = index, .scalar = scalar, .vector = vector, .level = e->depth});
 }
 
+void bind_behind(struct emitter *e, const struct ir_index *index, LLVMValueRef origin, int origin_level, int64_t distance,
+                 bool vector)
+{
+    at_level(e, e->depth);
+    bind(e, index, distance ? LLVMBuildNSWAdd(e->builder, origin, whole_like(e->i64, distance), "") : origin, vector);
+    struct binding *binding = &e->bindings.at[e->bindings.count - 1];
+    binding->origin = origin;
+    binding->origin_level = origin_level;
+    binding->distance = distance;
+}
+
 struct binding *binding_of(struct emitter *e, const struct ir_index *index)
 {
     for (int i = e->bindings.count - 1; i >= 0; i--)

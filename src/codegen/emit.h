@@ -30,6 +30,9 @@ struct binding {
     LLVMValueRef lanes32; /* of the vector index, made when first wanted */
     bool vector;
     int level;
+    LLVMValueRef origin; /* of neighbours that are bound side by side: where their number, scalar, counts from, or NULL */
+    int origin_level;
+    int64_t distance;    /* scalar - origin */
 };
 
 /* A draw whose numbers for one run of the vector loop have been made before it. */
@@ -147,6 +150,9 @@ void loop_close(struct emitter *e);
 void if_open(struct emitter *e, LLVMValueRef condition);
 void if_close(struct emitter *e);
 void bind(struct emitter *e, const struct ir_index *index, LLVMValueRef scalar, bool vector);
+/* The same to `distance` behind a number of an outer level: addresses of neighbours differ by a constant. */
+void bind_behind(struct emitter *e, const struct ir_index *index, LLVMValueRef origin, int origin_level, int64_t distance,
+                 bool vector);
 struct binding *binding_of(struct emitter *e, const struct ir_index *index);
 /* Operations from now on are those of the equation: their format, and whether each is the exact result rounded. */
 void operate_as(struct emitter *e, const struct ir_tensor *equation);

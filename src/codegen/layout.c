@@ -216,7 +216,8 @@ static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, cons
 
     for (int i = 0; i < stage->equations.count; i++) {
         const struct ir_tensor *t = stage->equations.at[i];
-        if (t->region != IR_LOCAL && !list_has(t->reduced, t->reduced_count, index))
+        bool stored = t->region != IR_LOCAL || !kernel->parallel.count; /* all of it is kept where nothing is parallel */
+        if (stored && !list_has(t->reduced, t->reduced_count, index))
             cost += access_cost(own_address(e, t), index);
     }
     for (int i = 0; i < reads.count; i++) {

@@ -171,7 +171,7 @@ static void reduce_point(struct emitter *e, struct equation_plan *eq)
         at_level(e, e->depth);
         next = combine(e, get(e, eq->accumulator, zero), candidate, eq);
     }
-    if (e->mask && eq->wide)
+    if (e->mask && eq->join) /* else a lane that does not exist is nobody's */
         next = LLVMBuildSelect(e->builder, e->mask, next, get(e, eq->accumulator, zero), "");
     LLVMBuildStore(e->builder, next, eq->accumulator);
 }

@@ -16,6 +16,7 @@ enum { MOST_VECTORS = 4, MOST_ROWS = 16 };
 struct some {
     const struct ir_index *index; /* NULL: none, count is 1 */
     V first;
+    int level; /* of first */
     int count;
     int64_t lanes;
 };
@@ -89,10 +90,7 @@ static void bind_one(struct emitter *e, const struct some *some, int number, boo
 {
     if (!some->index)
         return;
-    at_level(e, e->depth);
-    V at = number ? LLVMBuildNSWAdd(e->builder, some->first, whole_like(e->i64, number * (vector ? LANES : 1)), "")
-                  : some->first;
-    bind(e, some->index, at, vector);
+    bind_behind(e, some->index, some->first, some->level, number * (vector ? LANES : 1), vector);
     if (vector && some->lanes && number == some->count - 1) {
         e->mask = lanes_below(e, some->lanes);
         e->mask_level = e->depth;
@@ -181,14 +179,15 @@ static void emit_some(struct sums *s, struct some *some, const struct ir_index *
     struct emitter *e = s->e;
     int64_t units = (extent + unit - 1) / unit, groups = extent / unit / count, left = units - groups * count;
 
-    *some = (struct some){index, NULL, count, 0};
+    *some = (struct some){index, NULL, 0, count, 0};
     if (groups) {
         some->first = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, groups * count * unit), count * unit);
+        some->level = e->depth;
         inside(s, opened);
         loop_close(e);
     }
     if (left) {
-        *some = (struct some){index, whole_like(e->i64, groups * count * unit), (int)left, extent % unit};
+        *some = (struct some){index, whole_like(e->i64, groups * count * unit), 0, (int)left, extent % unit};
         if_open(e, NULL);
         inside(s, opened);
         if_close(e);

@@ -95,6 +95,11 @@ static const struct ir_stage *stage_at(const struct build *b, int s)
     return b->kernel->stages.at[s];
 }
 
+static bool is_alone(const struct ir_program *p, const struct ir_tensor *e)
+{
+    return is_contraction(p, e) || (e->reduction == IR_MAP && e->value->kind == IR_READ);
+}
+
 /* Renaming that lets e run in stage s next to what is there; false if it cannot. */
 static bool fits(const struct build *b, const struct ir_tensor *e, const struct renaming *start, int s,
                  struct renaming *out)
@@ -107,8 +112,8 @@ static bool fits(const struct build *b, const struct ir_tensor *e, const struct 
 
     if (stage->inner.count != r.count - r.fixed)
         return false;
-    /* Its sums fill the registers. */
-    if (b->group->sequence && (is_contraction(f->p, e) || is_contraction(f->p, stage->equations.at[0])))
+    /* Its sums fill the registers; a copy may be turned about in them. */
+    if (b->group->sequence && (is_alone(f->p, e) || is_alone(f->p, stage->equations.at[0])))
         return false;
     for (int i = 0; i < reads->count; i++) {
         const struct ir_tensor *t = reads->at[i]->tensor;
