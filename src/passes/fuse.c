@@ -4,6 +4,8 @@
    of equations (those of a kernel share theirs) and the list of tensors (producers that are repeated where they are
    read go). The choice rests on the structure of the program alone, never on names, threads or timing. In order:
 
+     keep        gates of recurrences, which derivatives have again (keep.c)
+
      hoist       parts that vary along few loops out of equations over many (hoist.c)
      pack        operands of products that neither tiles nor BLAS read as they lie (pack.c)
      turn        operands of small products that lie across (turn.c)
@@ -445,6 +447,7 @@ void fuse(struct ir_program *p, enum fusing how)
 
     copy_leaves(p);
     if (enabled) {
+        keep_parts(p);
         hoist_parts(p);
         pack_operands(p);
         if (small)

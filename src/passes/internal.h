@@ -72,7 +72,7 @@ int64_t iteration_points(const struct ir_tensor *equation);
 /* Of a recurrence those of one step. */
 int64_t points_at_once(const struct ir_tensor *equation);
 
-/* ---- fuse.c, order.c, hoist.c, inline.c, group.c, sequence.c, stage.c: the parts of fuse ---- */
+/* ---- fuse.c, order.c, keep.c, hoist.c, inline.c, group.c, sequence.c, stage.c: the parts of fuse ---- */
 
 /* A product that is worth tiles, or a call into BLAS; one that loops over sums in registers do as well. */
 bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
@@ -103,6 +103,9 @@ void turn_operands(struct ir_program *p);
    every reader of its leaf. before[i]: numbers of what must run before equation i beyond what it reads. */
 typedef LIST(int) number_list;
 number_list *order_updates(struct ir_program *p, struct arena *arena);
+
+/* keep.c: makes equations of what a recurrence works out with effort and others have again. */
+void keep_parts(struct ir_program *p);
 
 /* hoist.c: makes equations of the parts of equations that vary along few of their loops. */
 void hoist_parts(struct ir_program *p);
