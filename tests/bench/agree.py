@@ -3,8 +3,9 @@ here and in PyTorch: then every parameter is the same.
 
     python agree.py RNETC [WORKLOAD...]     (python: one with PyTorch)
 
-Exit status 1 if a parameter differs by more than TOLERANCE of the largest change of its tensor: what PyTorch's clipping adds to the norm,
-1e-6, is left, and the rounding of sums in another order, which ten steps make larger.
+The table: of each net the tensor that differs most, |theirs - ours| / |theirs - first| in the Euclidean norm and in the largest element.
+Draws of rates are multiplied by 0, on both sides, so every net is in scope. Exit status 1 if a norm is above TOLERANCE: what
+PyTorch's clipping adds to the norm, 1e-6, is left, and the rounding of sums in another order, which ten steps make larger.
 """
 import ctypes
 import json
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 
 import torch_peer
 
-STEPS, TOLERANCE = 10, 1e-5
+STEPS, TOLERANCE, LEAST_CHANGE = 10, 1e-5, 1e-12
 NOTHING = 1e-12  # of the steepest: the derivative by a bias in front of batch norm is 0 but for rounding, and Adam makes steps of that
 HERE = os.path.dirname(os.path.abspath(__file__))
 LANGUAGE_MODELS = ("lstm650", "lstm200", "gru650")
@@ -94,13 +95,12 @@ def as_ours(workload, tensor, shape):
 
 
 def program(workload, batch, folder):
-    """The program with its draws left out and the batch from files."""
+    """The program with rates of 0 and the batch from files. Returns whether it had rates."""
     text = open(os.path.join(HERE, workload + ".rnet")).read()
     fields = ["x", "next"] if workload in LANGUAGE_MODELS else ["x", "y"] if workload == "lnlstm512" else ["x", "label"]
     block = "data noise { train { %s } }\n" % ", ".join('%s = npy("%s.npy")' % (f, f) for f in fields)
     text = re.sub(r"^data noise \{.*?^\}\n", block, text, flags=re.M | re.S)
-    text = re.sub(r"\|> dropout\([^)]*\)\s*", "", text)
-    text = re.sub(r"^ *rho ~.*\n", "", text, flags=re.M)
+    text, rates = re.subn(r"\|> dropout\(([^)]*)\)", r"|> dropout(0 * \1)", text)
     open(os.path.join(folder, workload + ".rnet"), "w").write(text)
     open(os.path.join(folder, "nets.rnet"), "w").write(open(os.path.join(HERE, "nets.rnet")).read())
     x, y = batch
@@ -112,6 +112,7 @@ def program(workload, batch, folder):
         x = x.permute(0, 2, 3, 1)
     for field, values in zip(fields, (x, y)):
         write_npy(os.path.join(folder, field + ".npy"), values)
+    return rates > 0
 
 
 def names_of(rnetc, folder, workload):
@@ -119,6 +120,11 @@ def names_of(rnetc, folder, workload):
                           capture_output=True, text=True).stdout
     found = re.findall(r"^parameter `?([^`\n]+?)`?((?<=`)\[[^\]]*\]|\[[a-z][^\]]*: [^\]]*\])$", text, flags=re.M)
     return [(name, [int(n) for n in re.findall(r": (\d+)", axes)]) for name, axes in found]
+
+
+def share(apart, change):
+    part = apart.item() / max(change.item(), LEAST_CHANGE)
+    return part if part == part else float("inf")
 
 
 def compare(rnetc, workload):
@@ -130,7 +136,7 @@ def compare(rnetc, workload):
     penalty = settings.pop("penalty", 0)
     params = list(model.parameters())
     with tempfile.TemporaryDirectory() as folder:
-        program(workload, (x, y), folder)
+        drawn = program(workload, (x, y), folder)
         names = names_of(rnetc, folder, workload)
         if len(names) != len(params):
             return "%d parameters, PyTorch has %d" % (len(names), len(params))
@@ -153,15 +159,15 @@ def compare(rnetc, workload):
         if clip:
             nn.utils.clip_grad_norm_(params, clip)
         optimizer.step()
-    worst = (0.0, "")
+    worst = (0.0, 0.0, "")
     for (name, shape), p, s in zip(names, params, steepest):
         if s < NOTHING * max(steepest):
             continue
         theirs = as_ours(workload, p, shape)
-        change = (theirs - first[name]).abs().max().item()
-        worst = max(worst, ((theirs - ours[name]).abs().max().item() / max(change, 1e-12), name))
-    print("%-30s largest difference %.1e of the change, in %s" % (workload, *worst), flush=True)
-    return "%s differs" % worst[1] if worst[0] > TOLERANCE else None
+        apart, change = theirs - ours[name], theirs - first[name]
+        worst = max(worst, (share(apart.norm(), change.norm()), share(apart.abs().max(), change.abs().max()), name))
+    print("%-30s %10d  %8.1e  %8.1e  %-9s  %s" % (workload, len(names), *worst[:2], "rate 0" if drawn else "none", worst[2]), flush=True)
+    return "%s differs" % worst[2] if not worst[0] <= TOLERANCE else None
 
 
 def main():
@@ -170,6 +176,7 @@ def main():
     rnetc = os.path.abspath(sys.argv[1])
     torch.set_default_dtype(torch.float64)
     wrong = 0
+    print("%-30s %10s  %8s  %8s  %-9s  %s" % ("workload", "parameters", "norm", "largest", "draws", "of the change of"))
     for workload in sys.argv[2:] or torch_peer.WORKLOADS:
         trouble = compare(rnetc, workload)
         if trouble:

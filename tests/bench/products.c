@@ -1,14 +1,16 @@
-/* products.c: matrix products alone: rnet's kernel beside OpenBLAS and other libraries, taking turns within milliseconds, at
-   the shapes of the nets in this folder. A machine is shared and its clock moves: what is made in the same moments compares.
+/* products.c: matrix products alone: rnet's kernel beside OpenBLAS and other libraries, taking turns within
+   milliseconds, at the shapes of the nets in this folder. A machine is shared and its clock moves: what is made in the
+   same moments compares.
 
        bench_products [--threads N] [--seconds S] [--peer LIBRARY]... [--against MODULE]... [NAME | MxKxN[:nn|nt|tn]]...
 
-   --seconds: of each shape (0.3). --peer: oneDNN's libdnnl.so, or a library with MKL; OpenBLAS is there anyhow. --against:
-   the librnet_codegen.so of another build of the same headers. NAME: shapes whose description has it. Exit status 1 if
-   results differ.
+   --seconds: of each shape (0.3). --peer: oneDNN's libdnnl.so, or a library with MKL; OpenBLAS is there anyhow.
+   --against: the librnet_codegen.so of another build of the same headers. NAME: shapes whose description has it. Exit
+   status 1 if results differ.
 
-   A turn: all threads asleep, one call that is not timed (of short ones), then calls for 1.5 ms. Operands are the same memory
-   for all. The table says for each shape the least and the median time of all turns, the worst ratio to a peer first. */
+   A turn: all threads asleep, one call that is not timed (of short ones), then calls for 1.5 ms. Operands are the same
+   memory for all. The table says for each shape the least and the median time of all turns, the worst ratio to a peer
+   first. */
 #include "products_peer.h"
 
 #include "driver.h"
@@ -26,8 +28,8 @@ static const double tolerance = 1e-4;
 
 /* ---- the shapes ---- */
 
-/* One layer's products: `batch` rows from `in` columns to `out`. Forward, data gradient, weight gradient; the first layer has no data
-   gradient, and of a recurrence's step the weights' are made after the loop. */
+/* One layer's products: `batch` rows from `in` columns to `out`. Forward, data gradient, weight gradient; the first
+   layer has no data gradient, and of a recurrence's step the weights' are made after the loop. */
 struct layer {
     const char *nets;
     int batch, in, out, threads;
@@ -107,7 +109,8 @@ static bool add_word(struct arena *arena, shape_list *out, const shape_list *all
     char order[3] = "nn";
     int before = out->count, end = 0;
 
-    if (sscanf(word, "%dx%dx%d%n:%2s%n", &s.m, &s.k, &s.n, &end, order, &end) >= 3 && !word[end] && s.m > 0 && s.n > 0 && s.k > 0) {
+    if (sscanf(word, "%dx%dx%d%n:%2s%n", &s.m, &s.k, &s.n, &end, order, &end) >= 3 && !word[end] && s.m > 0 &&
+        s.n > 0 && s.k > 0) {
         s.a_transposed = order[0] == 't';
         s.b_transposed = order[1] == 't';
         add_shape(arena, out, s);
@@ -191,10 +194,12 @@ static struct ir_program *program_of(struct arena *arena, const struct shape *s)
 {
     bool a = s->a_transposed, b = s->b_transposed;
     const char *error;
-    const char *text = arena_printf(
-        arena, "program p f32\ninput a[%s: %d, %s: %d]\ninput b[%s: %d, %s: %d]\nc[m: %d, n: %d] = sum[k: %d] a[%s] * b[%s]\noutput c\n",
-        a ? "k" : "m", a ? s->k : s->m, a ? "m" : "k", a ? s->m : s->k, b ? "n" : "k", b ? s->n : s->k, b ? "k" : "n", b ? s->k : s->n,
-        s->m, s->n, s->k, a ? "k, m" : "m, k", b ? "n, k" : "k, n");
+    const char *text =
+        arena_printf(arena,
+                     "program p f32\ninput a[%s: %d, %s: %d]\ninput b[%s: %d, %s: %d]\nc[m: %d, n: %d] = sum[k: %d] "
+                     "a[%s] * b[%s]\noutput c\n",
+                     a ? "k" : "m", a ? s->k : s->m, a ? "m" : "k", a ? s->m : s->k, b ? "n" : "k", b ? s->n : s->k,
+                     b ? "k" : "n", b ? s->k : s->n, s->m, s->n, s->k, a ? "k, m" : "m, k", b ? "n, k" : "k, n");
     struct ir_program *p = ir_parse(arena, text, &error);
 
     if (!p)
@@ -257,8 +262,8 @@ static double difference(const float *found, const float *wanted, int64_t count)
 }
 
 /* The instance's inputs are filled, the code of every rnet side runs on them, and so does every peer. */
-static void prepare(struct bench *bench, struct arena *arena, const struct shape *s, struct instance *in, const struct ir_program *p,
-                    struct run *runs)
+static void prepare(struct bench *bench, struct arena *arena, const struct shape *s, struct instance *in,
+                    const struct ir_program *p, struct run *runs)
 {
     const struct ir_tensor *a = ir_find(p, "a"), *b = ir_find(p, "b"), *c = ir_find(p, "c");
     const struct ir_tensor *inputs[] = {a, b};
@@ -282,12 +287,19 @@ static void prepare(struct bench *bench, struct arena *arena, const struct shape
                 bug("%s: %s", r->side->name, error);
             r->step = in->step;
             if (i)
-                r->step.arena = aligned_alloc(4096, (size_t)(p->arena_bytes + r->side->api->scratch(r->code) + 4096) / 4096 * 4096);
+                r->step.arena =
+                    aligned_alloc(4096, (size_t)(p->arena_bytes + r->side->api->scratch(r->code) + 4096) / 4096 * 4096);
             r->c = (const float *)(void *)(r->step.arena + c->offset);
         } else {
             float *own = aligned_alloc(4096, ((size_t)ir_elements(c) * sizeof *own + 4096) / 4096 * 4096);
-            struct matrices product = {.m = s->m, .n = s->n, .k = s->k, .a_transposed = s->a_transposed, .b_transposed = s->b_transposed,
-                                      .a = instance_data(in, a), .b = instance_data(in, b), .c = own};
+            struct matrices product = {.m = s->m,
+                                       .n = s->n,
+                                       .k = s->k,
+                                       .a_transposed = s->a_transposed,
+                                       .b_transposed = s->b_transposed,
+                                       .a = instance_data(in, a),
+                                       .b = instance_data(in, b),
+                                       .c = own};
 
             r->c = own;
             r->prepared = peer_prepare(arena, r->side->peer, &product, s->threads);
@@ -299,7 +311,8 @@ static void prepare(struct bench *bench, struct arena *arena, const struct shape
         run_side(r);
         double apart = difference(r->c, runs[0].c, ir_elements(c));
         if (!(apart <= tolerance)) {
-            fprintf(stderr, "bench_products: %s: %s differs from %s by %.1e of the norm\n", s->text, r->side->name, runs[0].side->name, apart);
+            fprintf(stderr, "bench_products: %s: %s differs from %s by %.1e of the norm\n", s->text, r->side->name,
+                    runs[0].side->name, apart);
             exit(1);
         }
         r->estimate = call(r, 1);
@@ -333,7 +346,8 @@ static struct result measure(struct bench *bench, const struct shape *s)
     struct rnet_pool *pool = rnet_pool_new(s->threads);
     double begin;
 
-    if (!pool || !compile(&compiled, program_of(arena, s), layout, (struct compile_options){.fuse = true, .generate = true}, &error)) {
+    if (!pool || !compile(&compiled, program_of(arena, s), layout,
+                          (struct compile_options){.fuse = true, .generate = true}, &error)) {
         fprintf(stderr, "bench_products: %s\n", pool ? error.message : "no threads");
         exit(1);
     }
@@ -384,7 +398,8 @@ static const struct bench *sorted; /* qsort hands nothing through */
 
 static int worst_first(const void *a, const void *b)
 {
-    double left = ahead(sorted, ((const struct result *)a)->least), right = ahead(sorted, ((const struct result *)b)->least);
+    double left = ahead(sorted, ((const struct result *)a)->least),
+           right = ahead(sorted, ((const struct result *)b)->least);
 
     return left < right ? -1 : left > right;
 }
@@ -421,8 +436,8 @@ static void print_counts(const struct bench *bench, const struct result *results
             behind += results[k].least[i] > 0 && results[k].least[i] < 0.97 * results[k].least[0];
             faster += results[k].least[i] > 1.03 * results[k].least[0];
         }
-        printf("%s: rnet is more than 3 %% slower at %d of %d shapes, more than 3 %% faster at %d\n", bench->sides[i].name, behind, count,
-               faster);
+        printf("%s: rnet is more than 3 %% slower at %d of %d shapes, more than 3 %% faster at %d\n",
+               bench->sides[i].name, behind, count, faster);
     }
 }
 
@@ -430,7 +445,8 @@ static void print_counts(const struct bench *bench, const struct result *results
 
 static void usage(void)
 {
-    fputs("usage: bench_products [--threads N] [--seconds S] [--peer LIBRARY]... [--against MODULE]... [NAME | MxKxN[:nn|nt|tn]]...\n",
+    fputs("usage: bench_products [--threads N] [--seconds S] [--peer LIBRARY]... [--against MODULE]... [NAME | "
+          "MxKxN[:nn|nt|tn]]...\n",
           stderr);
     exit(2);
 }
@@ -507,13 +523,14 @@ int main(int count, char **words)
     rnet_pool_free(pool);
     sorted = &bench;
     qsort(results, (size_t)chosen.count, sizeof *results, worst_first);
-    puts("\nthe worst first; GFLOP/s by the least time; ratio: the best peer's time by rnet's, of the least times and of the medians");
+    puts("\nthe worst first; GFLOP/s by the least time; ratio: the best peer's time by rnet's, of the least times and "
+         "of the medians");
     print_head(&bench);
     for (int i = 0; i < chosen.count; i++)
         print_result(&bench, &results[i]);
     print_counts(&bench, results, chosen.count);
-    printf("%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; OpenBLAS as %s\n", machine.cpu, threads, peak / giga,
-           rnet_blas_core());
+    printf("%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; OpenBLAS as %s\n", machine.cpu, threads,
+           peak / giga, rnet_blas_core());
     arena_free(bench.arena);
     return 0;
 }

@@ -1,16 +1,25 @@
-/* products_peer.c: see products_peer.h. Prototypes are those of the libraries' C interfaces; their headers are not needed. */
+/* products_peer.c: see products_peer.h. Prototypes are those of the libraries' C interfaces; their headers are not
+ * needed. */
 #include "products_peer.h"
 
 #include <dlfcn.h>
 
 /* Fortran's BLAS: columns first, everything by address. */
-typedef void sgemm_function(const char *a_order, const char *b_order, const int *m, const int *n, const int *k, const float *alpha,
-                            const float *a, const int *a_leading, const float *b, const int *b_leading, const float *beta, float *c,
-                            const int *c_leading);
+typedef void sgemm_function(const char *a_order, const char *b_order, const int *m, const int *n, const int *k,
+                            const float *alpha, const float *a, const int *a_leading, const float *b,
+                            const int *b_leading, const float *beta, float *c, const int *c_leading);
 typedef void threads_function(int threads);
 
 /* oneDNN 3: every object is a pointer, every function returns 0 when it succeeds. */
-enum { DNNL_CPU = 1, DNNL_IN_ORDER = 1, DNNL_F32 = 3, DNNL_MOST_AXES = 12, DNNL_SOURCE = 1, DNNL_WEIGHTS = 33, DNNL_RESULT = 17 };
+enum {
+    DNNL_CPU = 1,
+    DNNL_IN_ORDER = 1,
+    DNNL_F32 = 3,
+    DNNL_MOST_AXES = 12,
+    DNNL_SOURCE = 1,
+    DNNL_WEIGHTS = 33,
+    DNNL_RESULT = 17
+};
 typedef int64_t dnnl_axes[DNNL_MOST_AXES];
 struct dnnl_argument {
     int which;
@@ -22,7 +31,8 @@ struct dnnl {
     int (*stream_wait)(void *stream);
     int (*layout_create)(void **layout, int axes, const dnnl_axes extents, int type, const dnnl_axes strides);
     int (*layout_destroy)(void *layout);
-    int (*matmul_create)(void **description, void *engine, void *source, void *weights, void *bias, void *result, void *attributes);
+    int (*matmul_create)(void **description, void *engine, void *source, void *weights, void *bias, void *result,
+                         void *attributes);
     int (*description_destroy)(void *description);
     int (*primitive_create)(void **primitive, void *description);
     int (*primitive_execute)(void *primitive, void *stream, int count, const struct dnnl_argument *arguments);
@@ -58,7 +68,8 @@ static bool open_dnnl(struct peer *peer, void *library)
 {
     struct dnnl *d = &peer->dnnl;
 
-    return find(library, "dnnl_engine_create", &d->engine_create) && find(library, "dnnl_stream_create", &d->stream_create) &&
+    return find(library, "dnnl_engine_create", &d->engine_create) &&
+           find(library, "dnnl_stream_create", &d->stream_create) &&
            find(library, "dnnl_stream_wait", &d->stream_wait) &&
            find(library, "dnnl_memory_desc_create_with_strides", &d->layout_create) &&
            find(library, "dnnl_memory_desc_destroy", &d->layout_destroy) &&
@@ -67,7 +78,8 @@ static bool open_dnnl(struct peer *peer, void *library)
            find(library, "dnnl_primitive_create", &d->primitive_create) &&
            find(library, "dnnl_primitive_execute", &d->primitive_execute) &&
            find(library, "dnnl_primitive_destroy", &d->primitive_destroy) &&
-           find(library, "dnnl_memory_create", &d->memory_create) && find(library, "dnnl_memory_destroy", &d->memory_destroy) &&
+           find(library, "dnnl_memory_create", &d->memory_create) &&
+           find(library, "dnnl_memory_destroy", &d->memory_destroy) &&
            find(library, "omp_set_num_threads", &peer->set_threads) && !d->engine_create(&peer->engine, DNNL_CPU, 0) &&
            !d->stream_create(&peer->stream, peer->engine, DNNL_IN_ORDER);
 }
@@ -84,12 +96,11 @@ struct peer *peer_open(struct arena *arena, const char *path, const char **why)
     }
     if (find(library, "openblas_set_num_threads", &peer->set_threads) && find(library, "sgemm_", &peer->sgemm))
         peer->name = "OpenBLAS";
-    else if (find(library, "MKL_Set_Num_Threads_Local", &peer->set_threads) && find(library, "MKL_Set_Dynamic", &set_dynamic) &&
-             find(library, "sgemm_", &peer->sgemm)) {
+    else if (find(library, "MKL_Set_Num_Threads_Local", &peer->set_threads) &&
+             find(library, "MKL_Set_Dynamic", &set_dynamic) && find(library, "sgemm_", &peer->sgemm)) {
         set_dynamic(false); /* as PyTorch does: all the threads that it is given */
         peer->name = "MKL";
-    }
-    else if (open_dnnl(peer, library))
+    } else if (open_dnnl(peer, library))
         peer->name = "oneDNN";
     else
         *why = arena_printf(arena, "%s exports neither OpenBLAS, nor MKL, nor oneDNN 3 with OpenMP", path);
@@ -116,15 +127,15 @@ static bool prepare_dnnl(struct peer_product *p)
     const struct dnnl *d = &p->peer->dnnl;
     const int64_t m = x->m, n = x->n, k = x->k;
     const dnnl_axes extents[3] = {{m, k}, {k, n}, {m, n}};
-    const dnnl_axes strides[3] = {{x->a_transposed ? 1 : k, x->a_transposed ? m : 1},
-                                  {x->b_transposed ? 1 : n, x->b_transposed ? k : 1},
-                                  {n, 1}};
+    const dnnl_axes strides[3] = {
+        {x->a_transposed ? 1 : k, x->a_transposed ? m : 1}, {x->b_transposed ? 1 : n, x->b_transposed ? k : 1}, {n, 1}};
     const float *data[3] = {x->a, x->b, x->c};
     void *layouts[3] = {NULL}, *description = NULL;
     bool fine = true;
 
     for (int i = 0; i < 3; i++)
-        fine = fine && !d->layout_create(&layouts[i], 2, extents[i], DNNL_F32, strides[i]) && dnnl_memory(p, i, layouts[i], data[i]);
+        fine = fine && !d->layout_create(&layouts[i], 2, extents[i], DNNL_F32, strides[i]) &&
+               dnnl_memory(p, i, layouts[i], data[i]);
     fine = fine && !d->matmul_create(&description, p->peer->engine, layouts[0], layouts[1], NULL, layouts[2], NULL) &&
            !d->primitive_create(&p->primitive, description);
     if (description)
@@ -154,8 +165,8 @@ static void run_sgemm(const struct peer *peer, const struct matrices *x)
     const int a_leading = x->a_transposed ? x->m : x->k, b_leading = x->b_transposed ? x->k : x->n;
 
     /* By columns it is the transposed product: C' = B' A'. */
-    peer->sgemm(x->b_transposed ? "T" : "N", x->a_transposed ? "T" : "N", &x->n, &x->m, &x->k, &one, x->b, &b_leading, x->a, &a_leading,
-                &zero, x->c, &x->n);
+    peer->sgemm(x->b_transposed ? "T" : "N", x->a_transposed ? "T" : "N", &x->n, &x->m, &x->k, &one, x->b, &b_leading,
+                x->a, &a_leading, &zero, x->c, &x->n);
 }
 
 void peer_run(struct peer_product *p)

@@ -13,13 +13,14 @@ struct matrices {
 };
 
 struct peer;
-/* The library at `path`, known by what it exports: OpenBLAS, Intel's MKL (PyTorch's libtorch_cpu.so has it), or oneDNN. NULL:
-   it cannot be opened, or is none of these; *why says which. */
+/* The library at `path`, known by what it exports: OpenBLAS, Intel's MKL (PyTorch's libtorch_cpu.so has it), or oneDNN.
+   NULL: it cannot be opened, or is none of these; *why says which. */
 struct peer *peer_open(struct arena *arena, const char *path, const char **why);
 const char *peer_name(const struct peer *peer);
 
 struct peer_product;
-/* Of so many threads; whatever is decided once for a shape is decided here. NULL: the library refuses. One shape at a time. */
+/* Of so many threads; whatever is decided once for a shape is decided here. NULL: the library refuses. One shape at a
+ * time. */
 struct peer_product *peer_prepare(struct arena *arena, struct peer *peer, const struct matrices *product, int threads);
 void peer_run(struct peer_product *prepared);
 void peer_release(struct peer_product *prepared);

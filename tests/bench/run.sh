@@ -6,11 +6,12 @@
 # PASSES (5)                    repeats; pass 1, 3, ... give the peers tcmalloc, the others glibc's malloc that keeps its memory
 # SECONDS_EACH (3)              timed seconds of a peer's run; rnet takes as long, half of it with fusion off
 # PEERS (eager jax)             which; also: compile, compile-max
+# LIMIT (600)                   seconds after which a run is given up
 # CACHE                         folder for Inductor's cache (default: a fresh one, so that the first compile of a workload is cold)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# -lt 3 ]; then
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 results=$1 torch=$2 jax=$3
@@ -32,7 +33,7 @@ fi
 python=$(command -v python3 || true)
 for p in "$torch" "$jax"; do
     if [ ! -x "$p" ]; then
-        echo "run.sh: $p is no python: that peer is left out" >&2
+        echo "run.sh: $p is no python, so that peer is left out ($here/install.sh makes both)" >&2
     else
         python=${python:-$p}
     fi
@@ -43,20 +44,21 @@ if [ -z "$python" ]; then
 fi
 [ -n "$tcmalloc" ] || echo "run.sh: there is no tcmalloc (Debian: libtcmalloc-minimal4): the peers get glibc's malloc" >&2
 
-failed() { # status what
-    echo "run.sh: failed ($1): $2" >&2
+failed() { # status workload peer what
+    echo "run.sh: failed ($1): $4" >&2
     tail -n 3 "$work/error" >&2
+    "$python" "$here/table.py" --failed "$2" "$3" "$1" "$work/error" "$results"
 }
 
 ours() { # workload threads
     timeout "${LIMIT:-600}" "$rnetc" bench "$here/$1.rnet" --json --threads "$2" --passes "$(awk "BEGIN {print int($seconds / 0.6) + 1}")" \
-        >"$work/bench.json" 2>"$work/error" && "$python" "$here/table.py" --add "$1" "$work/bench.json" "$results" || failed $? "rnetc bench $1"
+        >"$work/bench.json" 2>"$work/error" && "$python" "$here/table.py" --add "$1" "$work/bench.json" "$results" || failed $? "$1" rnet "rnetc bench $1"
 }
 
-peer() { # note command...
-    local note=$1
-    shift
-    PEER_NOTE=$note timeout "${LIMIT:-600}" "$@" >>"$results" 2>"$work/error" || failed $? "[$note] $*"
+peer() { # workload peer note command...
+    local workload=$1 name=$2 note=$3
+    shift 3
+    PEER_NOTE=$note timeout "${LIMIT:-600}" "$@" >>"$results" 2>"$work/error" || failed $? "$workload" "$name" "[$note] $*"
 }
 
 for w in ${*:-$all}; do
@@ -79,10 +81,10 @@ for w in ${*:-$all}; do
             if [ "$p" = jax ]; then
                 [ -x "$jax" ] || continue
                 command=(env "${settings[@]}" "$jax" "$here/jax_peer.py" "$w" --seconds "$seconds")
-                peer $note "${command[@]}"
+                peer "$w" JAX $note "${command[@]}"
                 case $w in tiny* | mlp_784*)
-                    peer $note "${command[@]}" --sync
-                    peer $note "${command[@]}" --scan 64
+                    peer "$w" "JAX --sync" $note "${command[@]}" --sync
+                    peer "$w" "JAX scan64" $note "${command[@]}" --scan 64
                     ;;
                 esac
                 continue
@@ -93,8 +95,8 @@ for w in ${*:-$all}; do
                 command=(env "${settings[@]}" OMP_NUM_THREADS="$t" TORCHINDUCTOR_CACHE_DIR="$cache/$w" "$torch" "$here/torch_peer.py"
                     "$w" --threads "$t" --seconds "$seconds")
                 case $p in
-                eager) peer $note "${command[@]}" ;;
-                compile | compile-max) peer $note "${command[@]}" --mode "$p" "${cell[@]}" ;;
+                eager) peer "$w" "torch eager" $note "${command[@]}" ;;
+                compile | compile-max) peer "$w" "torch $p" $note "${command[@]}" --mode "$p" "${cell[@]}" ;;
                 *) echo "run.sh: no such peer: $p" >&2 ;;
                 esac
             done

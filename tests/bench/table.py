@@ -2,6 +2,8 @@
 
     table.py RESULTS                       prints it: minima of all runs in the file
     table.py --add WORKLOAD BENCH RESULTS  appends what `rnetc bench --json` said as lines like those of the peers
+    table.py --failed WORKLOAD PEER STATUS ERROR RESULTS
+                                           appends that a peer failed, with the last line of the file ERROR
 """
 import json
 import os
@@ -34,6 +36,13 @@ def add(workload, bench, results):
                     "made_up_data": row["made_up_data"]}), file=out)
 
 
+def add_failure(workload, peer, status, error, results):
+    lines = [line.strip() for line in open(error, errors="replace") if line.strip()]
+    why = "ran out of time" if status == "124" else lines[-1][:300] if lines else "status " + status
+    with open(results, "a") as out:
+        print(json.dumps({"workload": workload, "failed": peer, "why": why}), file=out)
+
+
 def peer_name(row):
     name = {"torch": "torch", "jax": "JAX"}[row["framework"]]
     return name + {"eager": " eager", "jit": ""}.get(row["mode"], " " + row["mode"].replace("jit-", ""))
@@ -48,6 +57,10 @@ def least(rows, key):
     return min(values) if values else None
 
 
+def most(rows, key):
+    return max((r[key] for r in rows if r.get(key) is not None), default=None)
+
+
 def columns(table):
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     for row in table:
@@ -55,15 +68,17 @@ def columns(table):
 
 
 def print_table(results):
-    runs = defaultdict(list)
+    runs, failures = defaultdict(list), []
     for line in open(results):
         if line.strip():
             row = json.loads(line)
-            runs[row["workload"]].append(row)
+            (failures if "failed" in row else runs[row["workload"]]).append(row)
     everything = [r for rows in runs.values() for r in rows]
     peers = sorted({peer_name(r) for r in everything if r["framework"] != "rnet"})
+    compiled = [p for p in peers if "compile" in p]
     table = [["workload", "passes", "threads", "peak GF/s", "floor", "rnet", "no fusion"] + peers +
-             ["rnet/floor", "wanted", "best peer/rnet", "wanted", "first step, s: rnet cold", "cached", "best peer", "MB: rnet", "best peer", "share"]]
+             ["rnet/floor", "wanted", "best peer/rnet", "wanted", "first step, s: rnet cold", "cached", "best peer"] +
+             [p + " cold" for p in compiled] + ["MB: rnet", "best peer", "share"]]
     short = []
     for w in [w for w in WANTED if w in runs] + [w for w in runs if w not in WANTED]:
         rows = runs[w]
@@ -84,12 +99,16 @@ def print_table(results):
                       time_text(least(plain, "min_ms"))] +
                      [time_text(least([r for r in others if peer_name(r) == p], "min_ms")) for p in peers] +
                      [number(of_floor), number(most_floor), number(ahead), number(least_ahead), number(least(mine, "first_step_s"), "%.3f"),
-                      number(least(mine, "cached_s"), "%.3f"), number(least(others, "first_step_s"), "%.3f"), number(memory, "%.0f"),
+                      number(least(mine, "cached_s"), "%.3f"), number(least(others, "first_step_s"), "%.3f")] +
+                     [number(most([r for r in others if peer_name(r) == p], "first_step_s"), "%.1f") for p in compiled] +
+                     [number(memory, "%.0f"),
                       number(peer_memory, "%.0f"), number(memory / peer_memory if memory and peer_memory else None)])
     columns(table)
     print()
     print("Minima of all passes. floor: the products' operations at the peak of multiply-adds, which is the highest that was probed beside "
           "rnet's runs of that net.")
+    if compiled:
+        print("cold: the longest first step of all passes; Inductor keeps what the first pass compiled for the others")
     print("machine: %s, %d cores, %s" % (next((r["cpu"] for r in everything if "cpu" in r), "?"), len(os.sched_getaffinity(0)),
                                          platform.platform()))
     print("versions: " + ", ".join(sorted({"%s %s" % (r["framework"], r["version"]) for r in everything})))
@@ -99,6 +118,8 @@ def print_table(results):
     if void:
         print("%d of %d runs of peers were disturbed by others (more than %.2f cores): measure again when the machine is idle" %
               (len(void), len([r for r in everything if r["framework"] != "rnet"]), DISTURBED))
+    for w, peer, why in sorted({(r["workload"], r["failed"], r["why"]) for r in failures}):
+        print("failed: %s, %s: %s" % (w, peer, why))
     if short:
         print("short of what is wanted: " + ", ".join(short))
 
@@ -106,6 +127,8 @@ def print_table(results):
 if __name__ == "__main__":
     if len(sys.argv) == 5 and sys.argv[1] == "--add":
         add(*sys.argv[2:])
+    elif len(sys.argv) == 7 and sys.argv[1] == "--failed":
+        add_failure(*sys.argv[2:])
     elif len(sys.argv) == 2:
         print_table(sys.argv[1])
     else:
