@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From guards, if the step stopped at them; else from the elements of parameters and states that the step made so. */
+/* From guards, if the step stopped at them, and the norm that a bound may guard in the place of; else from the elements of parameters and states that the step made so. */
 static void trace_step(struct again *again, int result)
 {
     const struct ir_program *p = again->compiled.program;
     struct trace *t = again->trace;
 
     for (int i = 0; i < p->outputs.count && result == RNET_NONFINITE; i++)
-        if (p->outputs.at[i].guard)
+        if (p->outputs.at[i].guard || !strcmp(p->outputs.at[i].name, "gradient_norm"))
             trace_back(t, (struct trace_point){p->outputs.at[i].tensor, 0});
     for (int i = 0; i < p->updates.count && result != RNET_NONFINITE; i++) {
         const struct ir_update *update = &p->updates.at[i];

@@ -518,6 +518,17 @@ const struct ir_tensor *samples_meet(struct workspace *w, const struct ir_tensor
 /* A draw that the derivative of e by x would have to pass, or NULL. */
 const struct drawn *derivative_through_draw(struct workspace *w, const struct ir_tensor *x, const struct ir_tensor *e);
 
+/* ---- bound.c ---- */
+
+/* squares: by parameter, filled with the sum of the squares of its gradient as it is now; NULL of one that is not trained. */
+struct ir_tensor *norm_of_gradients(struct workspace *w, const char *name, const struct ir_expr **squares);
+/* A number that is finite only if the norm of all derivatives of the objective by parameters is, and that rests on none of those
+   for which there is such a bound made of fewer numbers. squares: by parameter, the sum of its derivative's squares, or NULL.
+   NULL: there is no such bound for any. */
+struct ir_tensor *bound_of_gradients(struct workspace *w, const struct ir_expr *const *squares);
+/* Does one of those that are changed need a number made of a whole gradient, as its norm? */
+bool needs_whole_gradient(struct workspace *w, struct ir_tensor *const *changed, int count);
+
 /* ---- grad.c, probe.c ---- */
 
 /* piped: the first argument, or NULL. */

@@ -123,7 +123,8 @@ struct training {
     const char *model, *data;
     struct span span, batch_span;  /* of the block; of what it says for `batch` */
     struct ir_program *step;       /* forward, backward, rules. Outputs: "loss", "penalty" (if any), "gradient_norm" and
-                                      "clipped_norm" (after the clip slot), guards among them; "rate", or "rate.RULE" of
+                                      "clipped_norm" (after the clip slot), guards all; in the place of the norm "gradient_bound" is
+                                      one if updates may be made before the norm is known (bound.c); "rate", or "rate.RULE" of
                                       several optimizers; "stop": training ends after the step if it is not 0; "probe.RULE.NAME": a number that a probe gives.
                                       IR_SCALAR leaves: "step", "epoch", "progress", and each let that it uses, by name */
     struct ir_program *initial;    /* updates every parameter and state of step and of the report with its first value */

@@ -14,6 +14,7 @@ struct lowered {
     struct scope *scope;
     struct ir_tensor *loss, *penalty, *objective;
     struct ir_tensor *gradient_norm, *clipped_norm, *stop;
+    const struct ir_expr **squares; /* by parameter: the sum of its derivative's squares, NULL of one that is not trained */
     struct map *averages;
 };
 
@@ -163,28 +164,6 @@ static bool take_derivatives(struct lowered *l, struct train_block *block)
     return !cut_off.count;
 }
 
-static struct ir_tensor *norm_of_gradients(struct lowered *l, const char *name)
-{
-    struct workspace *w = l->w;
-    struct ir_program *p = w->program;
-    struct scope *top = scope_top(w, w->unit, w->unit->main, true);
-    const struct ir_expr *total = NULL;
-
-    top->target = name;
-    for (int i = 0; i < w->parameters.count; i++) {
-        const struct value *g = w->parameters.at[i]->gradient;
-        struct value square = {.kind = VALUE_TENSOR};
-        const struct ir_expr *part;
-
-        if (!g)
-            continue;
-        square.expr = ir_apply(p, IR_multiply, g->expr, g->expr, NULL);
-        part = g->own.count ? reduce_over(top, REDUCE_SUM, &square, &g->own, (struct span){0})->expr : square.expr;
-        total = total ? ir_apply(p, IR_add, total, part, NULL) : part;
-    }
-    return tensor_of(top, value_tensor(top, ir_apply(p, IR_sqrt, total, NULL, NULL), NULL), name, (struct span){0});
-}
-
 /* ---- slots ---- */
 
 bool parameters_of_slot(struct scope *scope, struct train_block *block, const struct slot *slot, parameter_list *out)
@@ -301,13 +280,15 @@ static bool lower_step(struct unit *unit, struct train_block *block, struct data
     check_derivatives_through_draws(l->scope, l->objective);
     if (diagnostics_errors(d) > errors || !take_derivatives(l, block))
         return false;
-    l->gradient_norm = norm_of_gradients(l, "gradient_norm");
+    l->squares = NEW_ARRAY(unit->arena, const struct ir_expr *, l->w->parameters.count + 1);
+    l->gradient_norm = norm_of_gradients(l->w, "gradient_norm", l->squares);
     l->stop = block->stop ? condition(l->scope, block->stop) : NULL;
     run_slot(l, block, "probe");
     run_slot(l, block, "gradient");
     if (has_slot(block, "clip")) {
         run_slot(l, block, "clip");
-        l->clipped_norm = norm_of_gradients(l, "clipped_norm");
+        l->clipped_norm =
+            norm_of_gradients(l->w, "clipped_norm", NEW_ARRAY(unit->arena, const struct ir_expr *, l->w->parameters.count + 1));
     }
     run_slot(l, block, "optimizer");
     run_slot(l, block, "project");
@@ -330,6 +311,7 @@ static struct ir_tensor *new_value(struct lowered *l, const struct value *curren
 struct change {
     struct ir_tensor *leaf, *value;
 };
+typedef LIST(struct change) change_list;
 
 /* "rate"; where there are several, each with the name of its rule behind it. */
 static const char *rate_name(const struct workspace *w, int number)
@@ -344,21 +326,11 @@ static const char *rate_name(const struct workspace *w, int number)
     return before ? arena_printf(w->arena, "rate.%s_%d", rule, before + 1) : arena_printf(w->arena, "rate.%s", rule);
 }
 
-static struct ir_program *step_program(struct lowered *l, enum ir_precision precision)
+/* Of parameters and states, by the step's end. */
+static change_list changes_of(struct lowered *l)
 {
     struct workspace *w = l->w;
-    LIST(struct change) changes = {0};
-    struct extraction *x;
-    struct ir_program *p;
-    struct {
-        const char *name;
-        struct ir_tensor *tensor;
-    } outputs[] = {{"loss", l->loss},
-                   {"penalty", l->penalty},
-                   {"gradient_norm", l->gradient_norm},
-                   {"clipped_norm", l->clipped_norm},
-                   {"stop", l->stop}};
-    int output_count = sizeof outputs / sizeof *outputs;
+    change_list out = {0};
 
     for (int i = 0; i < w->parameters.count; i++) {
         struct parameter *parameter = w->parameters.at[i];
@@ -368,7 +340,7 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
             continue;
         change.value = new_value(l, parameter->current, parameter->path);
         if (change.value != change.leaf)
-            list_add(w->arena, changes, change);
+            list_add(w->arena, out, change);
     }
     for (int i = 0; i < w->states.count; i++) {
         struct state *state = w->states.at[i];
@@ -378,19 +350,52 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
             continue;
         change.value = new_value(l, state->current, state->path);
         if (change.value != change.leaf)
-            list_add(w->arena, changes, change);
+            list_add(w->arena, out, change);
     }
-    for (int i = 0; i < changes.count; i++) {
-        struct ir_tensor *value = changes.at[i].value;
+    for (int i = 0; i < out.count; i++) {
+        struct ir_tensor *value = out.at[i].value;
 
         if (value->kind == IR_EQUATION)
             continue;
         {
             const struct value *copy = value_of_tensor(l->scope, value, 0);
-            changes.at[i].value = ir_equation(w->program, value->name, copy->own.at, copy->own.count, IR_MAP, NULL, 0,
-                                              copy->expr, false, value->origin);
+            out.at[i].value = ir_equation(w->program, value->name, copy->own.at, copy->own.count, IR_MAP, NULL, 0,
+                                           copy->expr, false, value->origin);
         }
     }
+    return out;
+}
+
+/* What guards the step in the place of the gradient's norm, or NULL. */
+static struct ir_tensor *bound_for(struct lowered *l, const change_list *changes)
+{
+    struct ir_tensor **values = NEW_ARRAY(l->w->arena, struct ir_tensor *, changes->count + 1);
+
+    for (int i = 0; i < changes->count; i++)
+        values[i] = changes->at[i].value;
+    return l->clipped_norm || needs_whole_gradient(l->w, values, changes->count) ? NULL
+                                                                                 : bound_of_gradients(l->w, l->squares);
+}
+
+static struct ir_program *step_program(struct lowered *l, enum ir_precision precision)
+{
+    struct workspace *w = l->w;
+    change_list changes = changes_of(l);
+    struct ir_tensor *bound = bound_for(l, &changes);
+    struct extraction *x;
+    struct ir_program *p;
+    struct {
+        const char *name;
+        struct ir_tensor *tensor;
+        bool guard;
+    } outputs[] = {{"loss", l->loss, true},
+                   {"penalty", l->penalty, true},
+                   {"gradient_norm", l->gradient_norm, !bound},
+                   {"gradient_bound", bound, true},
+                   {"clipped_norm", l->clipped_norm, true},
+                   {"stop", l->stop, false}};
+    int output_count = sizeof outputs / sizeof *outputs;
+
     x = extraction_new(w->arena, w->program, w->program->name, precision);
     for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
@@ -410,7 +415,7 @@ static struct ir_program *step_program(struct lowered *l, enum ir_precision prec
             ir_add_output(p, w->probes.at[i].name, extraction_copy(x, w->probes.at[i].tensor), false);
     for (int i = 0; i < output_count; i++)
         if (outputs[i].tensor)
-            ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), outputs[i].tensor != l->stop);
+            ir_add_output(p, outputs[i].name, extraction_copy(x, outputs[i].tensor), outputs[i].guard);
     for (int i = 0; i < w->rates.count; i++)
         ir_add_output(p, rate_name(w, i), extraction_copy(x, w->rates.at[i].tensor), false);
     for (int i = 0; i < changes.count; i++)

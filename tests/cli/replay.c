@@ -188,6 +188,39 @@ static void nothing_is_found_where_nothing_is_wrong(void **state)
     leave_folder();
 }
 
+/* x of step 3 is 3e19: the gradient is finite, as the derivative by logits is 2.5e-22, but x's norm squared is not in f32. However the
+   step is made, it is refused; in f64 all are made. */
+static void a_bound_that_overflows_refuses_the_step(void **state)
+{
+    static const char *const ways[] = {"", "--no-fuse", "--threads 1", "--threads 3", "--no-fuse --threads 3"};
+    struct outcome o;
+    char command[200];
+
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "data cloud { samples = 8\n"
+                           "    train { x[i: 3] = (if batch < 4 then 1 else 3e19) + i } }\n"
+                           "model net(x[i: 3]) -> logits[class: 20] { logits = x |> dense(20) }\n"
+                           "train net on cloud {\n"
+                           "    loss = 1e-20 * mean[class] logits[class]\n"
+                           "    optimizer = sgd(rate = 0.1, momentum = 0.9)\n"
+                           "    batch = 2\n"
+                           "    order = sequential\n"
+                           "    steps = 4\n"
+                           "}\n");
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        snprintf(command, sizeof command, "rm -rf run; rnetc train net.rnet --out run %s", ways[i]);
+        o = run_expecting(RNET_NONFINITE, command);
+        assert_contains(o.error, "step 3: gradient_bound.sum is inf");
+        assert_contains(o.error, "nothing was updated in that step");
+    }
+    o = replayed(RNET_NONFINITE);
+    assert_contains(o.out, "3e+19 * 3e+19 is inf");
+    run_expecting(0, "rnetc train net.rnet --out other --precision f64");
+    leave_folder();
+}
+
 static void settings_and_seed_are_those_of_the_run(void **state)
 {
     struct outcome o;
@@ -235,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_rate_too_large_is_named_in_the_step_that_it_spoils),
         cmocka_unit_test(the_first_step_of_a_recurrence_is_named),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
+        cmocka_unit_test(a_bound_that_overflows_refuses_the_step),
         cmocka_unit_test(settings_and_seed_are_those_of_the_run),
         cmocka_unit_test(what_cannot_be_repeated_is_refused),
     };
