@@ -276,6 +276,41 @@ void operate_as(struct emitter *e, const struct ir_tensor *equation)
     e->rounded = equation->single;
 }
 
+/* Is something built at the level made more often than what is built at the outer one? */
+static bool repeats(const struct emitter *e, int outer, int level)
+{
+    for (int i = outer + 1; i <= level; i++)
+        if (e->levels[i].counter)
+            return true;
+    return false;
+}
+
+/* a / b for many a and one b, which is of an outer level: multiplied by 1 / b, and what that leaves of a divided likewise: so the
+   quotient is rounded as a division rounds it, but for some within 2^-21 of a unit of the middle between two numbers and
+   where the rest is too small for the format; quotients that are numbers are exact. What overflows or is no number is the first
+   product. */
+static V divide_by_one(struct emitter *e, V a, struct value b, int level)
+{
+    bool single = LLVMTypeOf(b.at) == e->f32;
+    LLVMTypeRef type = LLVMTypeOf(b.at);
+
+    at_level(e, b.level);
+    /* One whose inverse would be too small is made smaller, and a with it. */
+    V large = LLVMBuildFCmp(e->builder, LLVMRealOGT, intrinsic_of(e, "llvm.fabs", b.at),
+                            LLVMConstReal(type, single ? 0x1p125 : 0x1p1021), "");
+    V scale = LLVMBuildSelect(e->builder, large, LLVMConstReal(type, single ? 0x1p-64 : 0x1p-512), LLVMConstReal(type, 1), "");
+    V divisor = LLVMBuildFMul(e->builder, b.at, scale, "");
+    V inverse = LLVMBuildFDiv(e->builder, LLVMConstReal(type, 1), divisor, "");
+    V minus = splat(e, LLVMBuildFNeg(e->builder, divisor, ""));
+    scale = splat(e, scale);
+    inverse = splat(e, inverse);
+    at_level(e, level);
+    a = LLVMBuildFMul(e->builder, a, scale, "");
+    V quotient = LLVMBuildFMul(e->builder, a, inverse, "");
+    V nearer = call_fma(e, call_fma(e, quotient, minus, a), inverse, quotient);
+    return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealUNO, nearer, nearer, ""), quotient, nearer, "");
+}
+
 static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
 {
     struct value v[3], result;
@@ -289,6 +324,12 @@ static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
         vector |= is_vector(v[i].at);
     }
     at_level(e, level);
+    if (expr->op == IR_divide && !e->rounded && is_vector(v[0].at) && !is_vector(v[1].at) && repeats(e, v[1].level, level)) {
+        v[0] = to_real(e, v[0], real_type(e));
+        at_level(e, v[1].level);
+        v[1] = to_real(e, v[1], real_type(e));
+        return (struct value){divide_by_one(e, v[0].at, v[1], level), REAL, level};
+    }
     for (int i = 0; i < count; i++)
         v[i].at = widen(e, v[i].at, vector);
     result = e->rounded && ir_operators[expr->op].work == IR_POLYNOMIAL ? emit_rounded(e, expr, v) : emitters[expr->op](e, expr, v);
