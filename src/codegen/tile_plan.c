@@ -157,13 +157,16 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
         wanted = PARTS_WANTED;
+    /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first. */
+    bool few_rows = plan->q.k != plan->bytes && !plan->q.kept && plan->blocks_each == plan->blocks;
     for (;;) {
         plan->row_groups = parts_of(plan->blocks, plan->blocks_each);
         plan->panel_groups = parts_of(plan->panels, plan->panels_each);
         plan->items = batches * plan->row_groups * plan->panel_groups;
         if (plan->items >= wanted || (plan->blocks_each == 1 && plan->panels_each == 1))
             break;
-        if (plan->panels_each > 1 && plan->panels > 2 * plan->blocks)
+        bool by_panels = plan->panels > 2 * plan->blocks || (few_rows && batches * plan->panels >= wanted);
+        if (plan->panels_each > 1 && by_panels)
             plan->panels_each = (plan->panels_each + 1) / 2;
         else if (plan->blocks_each > 1)
             plan->blocks_each = (plan->blocks_each + 1) / 2;
