@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What two sums of the same terms in another order may differ by, as a part of the norm of all answers: far above the rounding of doubles,
    far below any unit that mattered. */
@@ -139,32 +138,22 @@ static int compact(struct compaction *c)
 
 int run_compact(struct options *options)
 {
+    struct replacing replacing;
     struct compaction c = {.options = options, .arena = options->arena};
-    struct rnet_safetensors file;
-    struct rnet_error error;
-    struct diagnostics *d;
-    struct unit *unit;
-    int status;
+    int status = replacing_open(options, "compact", &replacing);
+    bool done;
 
-    if (!options->checkpoint || !options->out)
-        return complain(RNET_USAGE, "compact wants --checkpoint FILE and --out FOLDER. See rnetc compact --help");
-    unit = program_read(options, &d);
-    if (!unit)
-        return RNET_SOURCE;
-    status = surgery_folder(options, &c.path, &c.checkpoint);
     if (status != RNET_DONE)
         return status;
-    if (!rnet_safetensors_read(options->checkpoint, &file, &error))
-        return complain_error(&error);
-    c.axes = axes_new(options, unit, &file);
-    status = c.axes ? compact(&c) : RNET_SOURCE;
-    if (status != RNET_DONE) {
-        unlink(c.path);
-        unlink(c.checkpoint);
-    } else {
+    c.axes = replacing.axes;
+    c.path = replacing.path;
+    c.checkpoint = replacing.checkpoint;
+    status = compact(&c);
+    done = status == RNET_DONE;
+    if (done) {
         status = replaced_measure(&c.replaced, true);
         printf("program %s, checkpoint %s\n", c.path, c.checkpoint);
     }
-    rnet_safetensors_free(&file);
+    replacing_close(&replacing, done);
     return status;
 }

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* As parts of the norm of all answers: the products of doubles in another order; those of floats, with parameters rounded to floats, through
    some tens of layers. */
@@ -216,29 +215,16 @@ static int fold(struct folding *f)
 
 int run_fold(struct options *options)
 {
+    struct replacing replacing;
     struct folding f = {.options = options, .arena = options->arena};
-    struct rnet_safetensors file;
-    struct rnet_error error;
-    struct diagnostics *d;
-    struct unit *unit;
-    int status;
+    int status = replacing_open(options, "fold", &replacing);
 
-    if (!options->checkpoint || !options->out)
-        return complain(RNET_USAGE, "fold wants --checkpoint FILE and --out FOLDER. See rnetc fold --help");
-    unit = program_read(options, &d);
-    if (!unit)
-        return RNET_SOURCE;
-    status = surgery_folder(options, &f.path, &f.checkpoint);
     if (status != RNET_DONE)
         return status;
-    if (!rnet_safetensors_read(options->checkpoint, &file, &error))
-        return complain_error(&error);
-    f.axes = axes_new(options, unit, &file);
-    status = f.axes ? fold(&f) : RNET_SOURCE;
-    if (status != RNET_DONE) {
-        unlink(f.path);
-        unlink(f.checkpoint);
-    }
-    rnet_safetensors_free(&file);
+    f.axes = replacing.axes;
+    f.path = replacing.path;
+    f.checkpoint = replacing.checkpoint;
+    status = fold(&f);
+    replacing_close(&replacing, status == RNET_DONE);
     return status;
 }

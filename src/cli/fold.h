@@ -56,7 +56,6 @@ struct pair pair_at(struct point *point, const struct ir_expr *e);
 /* Number of elements of one sample; sets r->at to one of them. */
 int64_t sample_elements(const struct ir_tensor *t);
 void set_element(struct reading *r, const struct ir_tensor *t, int64_t element);
-int64_t form_at(struct reading *r, const struct ir_form *form);
 /* Along which axes of t the values, one an element of a sample, vary; of two, either. other: NULL or as many. */
 struct along vary(struct arena *arena, const struct ir_tensor *t, const double *values, const double *other);
 

@@ -94,7 +94,7 @@ static bool change_parameter(struct absorbing *a, const struct ir_tensor *t, con
 
         set_element(a->r, t, e);
         for (int i = 0; i < f->along->count; i++)
-            at = at * f->along->extents[i] + form_at(a->r, f->forms[i]);
+            at = at * f->along->extents[i] + ir_form_value(f->forms[i], a->r->at, NULL, NULL);
         values[e] = f->along->values[at];
     }
     *(a->term ? &change.term : &change.factor) = values;

@@ -197,33 +197,6 @@ struct reading *reading_new(struct arena *arena, const struct ir_program *p, con
 
 /* ---- points ---- */
 
-int64_t form_at(struct reading *r, const struct ir_form *form)
-{
-    int64_t sum = form->constant;
-
-    for (int i = 0; i < form->count; i++) {
-        const struct ir_atom *atom = form->terms[i].atom;
-        int64_t value = 0, inner;
-
-        switch (atom->kind) {
-        case IR_ATOM_INDEX:
-            value = r->at[atom->index->number];
-            break;
-        case IR_ATOM_QUOTIENT:
-        case IR_ATOM_REMAINDER:
-            inner = form_at(r, atom->form);
-            value = inner / atom->divisor - (inner % atom->divisor < 0);
-            if (atom->kind == IR_ATOM_REMAINDER)
-                value = inner - value * atom->divisor;
-            break;
-        case IR_ATOM_VALUE:
-            return -1; /* nowhere */
-        }
-        sum += form->terms[i].coefficient * value;
-    }
-    return sum;
-}
-
 static bool has_value(const struct ir_form *form)
 {
     for (int i = 0; i < form->count; i++) {
@@ -297,7 +270,7 @@ static struct pair pair_of_read(struct point *point, const struct ir_expr *read)
 
         if (has_value(read->subscripts[i]))
             return refuse(point, "computed places are read");
-        places[i] = form_at(r, read->subscripts[i]);
+        places[i] = ir_form_value(read->subscripts[i], r->at, NULL, NULL);
         if (places[i] < 0 || places[i] >= extent)
             return read->otherwise ? pair_at(point, read->otherwise) : refuse(point, "a place outside is read");
         element = element * extent + places[i];
@@ -354,7 +327,7 @@ struct pair pair_at(struct point *point, const struct ir_expr *e)
     case IR_CONSTANT:
         return (struct pair){e->number, 0};
     case IR_FORM:
-        return has_value(e->form) ? refuse(point, "it is computed from a value") : (struct pair){(double)form_at(point->r, e->form), 0};
+        return has_value(e->form) ? refuse(point, "it is computed from a value") : (struct pair){(double)ir_form_value(e->form, point->r->at, NULL, NULL), 0};
     case IR_READ:
         return pair_of_read(point, e);
     case IR_APPLY:

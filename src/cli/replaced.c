@@ -1,11 +1,13 @@
 /* replaced.c: a program and what `rnetc compact` or `rnetc fold` made of it, side by side: answers and times. */
 #include "replaced.h"
+#include "surgery.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REPETITIONS = 12 };
 
@@ -235,4 +237,39 @@ int replaced_measure(const struct replaced *r, bool steps)
             status = measure_one(r, i, step == 1, pool);
     rnet_pool_free(pool);
     return status;
+}
+
+/* ---- from and to where ---- */
+
+int replacing_open(struct options *options, const char *command, struct replacing *out)
+{
+    struct rnet_error error;
+    struct diagnostics *d;
+    struct unit *unit;
+    int status;
+
+    if (!options->checkpoint || !options->out)
+        return complain(RNET_USAGE, "%s wants --checkpoint FILE and --out FOLDER. See rnetc %s --help", command, command);
+    unit = program_read(options, &d);
+    if (!unit)
+        return RNET_SOURCE;
+    status = surgery_folder(options, &out->path, &out->checkpoint);
+    if (status != RNET_DONE)
+        return status;
+    if (!rnet_safetensors_read(options->checkpoint, &out->file, &error))
+        return complain_error(&error);
+    out->axes = axes_new(options, unit, &out->file);
+    if (out->axes)
+        return RNET_DONE;
+    replacing_close(out, false);
+    return RNET_SOURCE;
+}
+
+void replacing_close(struct replacing *replacing, bool done)
+{
+    if (!done) {
+        unlink(replacing->path);
+        unlink(replacing->checkpoint);
+    }
+    rnet_safetensors_free(&replacing->file);
 }

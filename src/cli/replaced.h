@@ -4,6 +4,17 @@
 
 #include "axes.h"
 
+/* A program and its checkpoint, and where what is made of them goes. */
+struct replacing {
+    struct rnet_safetensors file;
+    struct axes *axes;
+    const char *path, *checkpoint;
+};
+/* As the options of `command` say. What fails has said why, and nothing is open then. */
+int replacing_open(struct options *options, const char *command, struct replacing *out);
+/* Of what is not done nothing is left. */
+void replacing_close(struct replacing *replacing, bool done);
+
 struct replaced {
     struct options *options;
     struct arena *arena;

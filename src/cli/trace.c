@@ -149,32 +149,14 @@ struct look {
 
 static double value_at(struct look *look, const struct ir_expr *e);
 
-static int64_t form_at(struct look *look, const struct ir_form *form)
+static double value_of_look(void *look, const struct ir_expr *e)
 {
-    int64_t sum = form->constant;
+    return value_at(look, e);
+}
 
-    for (int i = 0; i < form->count; i++) {
-        const struct ir_atom *atom = form->terms[i].atom;
-        int64_t value = 0, inner;
-
-        switch (atom->kind) {
-        case IR_ATOM_INDEX:
-            value = look->t->at[atom->index->number];
-            break;
-        case IR_ATOM_QUOTIENT:
-        case IR_ATOM_REMAINDER:
-            inner = form_at(look, atom->form);
-            value = inner / atom->divisor - (inner % atom->divisor < 0);
-            if (atom->kind == IR_ATOM_REMAINDER)
-                value = inner - value * atom->divisor;
-            break;
-        case IR_ATOM_VALUE:
-            value = (int64_t)value_at(look, atom->value);
-            break;
-        }
-        sum += form->terms[i].coefficient * value;
-    }
-    return sum;
+static int64_t place_at(struct look *look, const struct ir_form *form)
+{
+    return ir_form_value(form, look->t->at, value_of_look, look);
 }
 
 static double read_at_point(struct look *look, const struct ir_expr *read)
@@ -183,7 +165,7 @@ static double read_at_point(struct look *look, const struct ir_expr *read)
     double value;
 
     for (int i = 0; i < read->tensor->rank; i++) {
-        int64_t extent = read->tensor->axes[i]->extent, place = form_at(look, read->subscripts[i]);
+        int64_t extent = read->tensor->axes[i]->extent, place = place_at(look, read->subscripts[i]);
 
         if (place < 0 || place >= extent)
             return read->otherwise ? value_at(look, read->otherwise) : NAN;
@@ -207,7 +189,7 @@ static double value_at(struct look *look, const struct ir_expr *e)
     case IR_CONSTANT:
         return e->number;
     case IR_FORM:
-        return (double)form_at(look, e->form);
+        return (double)place_at(look, e->form);
     case IR_READ:
         return read_at_point(look, e);
     case IR_APPLY:
@@ -246,7 +228,7 @@ static void set_place(struct trace *t, struct ir_index *const *axes, int rank, i
 static bool hits(struct look *look, const struct ir_tensor *t, int64_t element)
 {
     for (int i = t->rank - 1; i >= 0; i--) {
-        if (form_at(look, t->targets[i]) != element % t->axes[i]->extent)
+        if (place_at(look, t->targets[i]) != element % t->axes[i]->extent)
             return false;
         element /= t->axes[i]->extent;
     }

@@ -316,6 +316,9 @@ void set_value(struct emitter *e, const struct ir_tensor *t, struct value v);
 bool emit_product(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
 void emit_scatter(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
 void emit_opaque(struct emitter *e, const struct ir_kernel *kernel, part_functions *functions);
+/* All of a vector index: `inside` in a loop of whole vectors, then at those that are left, under a mask. */
+typedef void emit_inside(void *context);
+void emit_along_vectors(struct emitter *e, const struct ir_index *index, int64_t extent, emit_inside *inside, void *context);
 /* The mask of the first `count` lanes. */
 LLVMValueRef lanes_below(struct emitter *e, int64_t count);
 /* Where the part's `bytes` of scratch, which begins at offset, lie. */

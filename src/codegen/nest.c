@@ -304,11 +304,46 @@ V lanes_below(struct emitter *e, int64_t count)
     return LLVMConstVector(lanes, (unsigned)e->lanes);
 }
 
-/* The stage's vector loop: whole vectors, then those that are left under a mask. */
+void emit_along_vectors(struct emitter *e, const struct ir_index *index, int64_t extent, emit_inside *inside, void *context)
+{
+    int64_t full = extent / e->lanes * e->lanes;
+
+    if (full) {
+        bind(e, index, loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), e->lanes), true);
+        inside(context);
+        loop_close(e);
+    }
+    if (full < extent) {
+        if_open(e, NULL);
+        bind(e, index, whole_like(e->i64, full), true);
+        e->mask = lanes_below(e, extent - full);
+        e->mask_level = e->depth;
+        inside(context);
+        e->mask = NULL;
+        e->mask_level = 0;
+        if_close(e);
+    }
+}
+
+/* A stage within some of its loops. */
+struct opened {
+    struct emitter *e;
+    struct stage_plan *stage;
+    int opened;
+};
+
+static void emit_opened(void *context)
+{
+    const struct opened *within = context;
+
+    emit_stage(within->e, within->stage, within->opened);
+}
+
+/* The stage's vector loop. */
 static void emit_vector_loop(struct emitter *e, struct stage_plan *stage, int opened)
 {
     const struct ir_index *index = stage->inner[opened];
-    int64_t extent = stage->extents[opened], full = extent / e->lanes * e->lanes;
+    int64_t extent = stage->extents[opened];
     int rows = e->rows.count;
 
     for (int i = 0; i < stage->draws.count; i++)
@@ -319,22 +354,7 @@ static void emit_vector_loop(struct emitter *e, struct stage_plan *stage, int op
             if (bound)
                 emit_row(e, stage->draws.at[i], index, whole_like(e->i64, 0), whole_like(e->i64, extent), extent);
         }
-    if (full) {
-        V at = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), e->lanes);
-        bind(e, index, at, true);
-        emit_stage(e, stage, opened + 1);
-        loop_close(e);
-    }
-    if (full < extent) {
-        if_open(e, NULL);
-        bind(e, index, whole_like(e->i64, full), true);
-        e->mask = lanes_below(e, extent - full);
-        e->mask_level = e->depth;
-        emit_stage(e, stage, opened + 1);
-        e->mask = NULL;
-        e->mask_level = 0;
-        if_close(e);
-    }
+    emit_along_vectors(e, index, extent, emit_opened, &(struct opened){e, stage, opened + 1});
     e->rows.count = rows;
 }
 

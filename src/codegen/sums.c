@@ -121,36 +121,27 @@ static void at_points(struct sums *s, void (*action)(struct emitter *e, struct s
 
 /* ---- what is reduced over ---- */
 
-static void emit_reduced(struct sums *s, int opened)
+struct reduced {
+    struct sums *s;
+    int opened;
+};
+static void emit_reduced(void *context)
 {
-    struct emitter *e = s->e;
-    int64_t extent = opened < s->stage->inner_count ? s->stage->extents[opened] : 0, full = extent / LANES * LANES;
+    const struct reduced *within = context;
+    const struct stage_plan *stage = within->s->stage;
+    struct reduced deeper = {within->s, within->opened + 1};
+    struct emitter *e = within->s->e;
 
-    if (opened == s->stage->inner_count) {
-        at_points(s, emit_point);
-        return;
-    }
-    const struct ir_index *index = s->stage->inner[opened];
-    if (opened != s->stage->vector) {
-        bind(e, index, loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, extent), 1), false);
-        emit_reduced(s, opened + 1);
+    if (within->opened == stage->inner_count) {
+        at_points(within->s, emit_point);
+    } else if (within->opened == stage->vector) {
+        emit_along_vectors(e, stage->inner[within->opened], stage->extents[within->opened], emit_reduced, &deeper);
+    } else {
+        V end = whole_like(e->i64, stage->extents[within->opened]);
+
+        bind(e, stage->inner[within->opened], loop_open(e, whole_like(e->i64, 0), end, 1), false);
+        emit_reduced(&deeper);
         loop_close(e);
-        return;
-    }
-    if (full) {
-        bind(e, index, loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES), true);
-        emit_reduced(s, opened + 1);
-        loop_close(e);
-    }
-    if (full < extent) {
-        if_open(e, NULL);
-        bind(e, index, whole_like(e->i64, full), true);
-        e->mask = lanes_below(e, extent - full);
-        e->mask_level = e->depth;
-        emit_reduced(s, opened + 1);
-        e->mask = NULL;
-        e->mask_level = 0;
-        if_close(e);
     }
 }
 
@@ -166,7 +157,7 @@ static void emit_accumulators(struct sums *s, int opened)
             arena_copy(s->e->arena, s->stage->equations, sizeof *s->stage->equations * (size_t)s->stage->count);
     }
     at_points(s, begin_point);
-    emit_reduced(s, s->stage->equations[0].home);
+    emit_reduced(&(struct reduced){s, s->stage->equations[0].home});
     at_points(s, end_point);
 }
 

@@ -427,3 +427,32 @@ int64_t ir_form_coefficient(const struct ir_form *form, const struct ir_index *i
             return form->terms[i].coefficient;
     return 0;
 }
+
+int64_t ir_form_value(const struct ir_form *form, const int64_t *at, ir_value_at *value, void *context)
+{
+    int64_t sum = form->constant;
+
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+        int64_t number = 0;
+
+        switch (atom->kind) {
+        case IR_ATOM_INDEX:
+            number = at[atom->index->number];
+            break;
+        case IR_ATOM_QUOTIENT:
+            number = floor_divide(ir_form_value(atom->form, at, value, context), atom->divisor);
+            break;
+        case IR_ATOM_REMAINDER:
+            number = modulo(ir_form_value(atom->form, at, value, context), atom->divisor);
+            break;
+        case IR_ATOM_VALUE:
+            if (!value)
+                bug("a form has a value where none was expected");
+            number = (int64_t)value(context, atom->value);
+            break;
+        }
+        sum += form->terms[i].coefficient * number;
+    }
+    return sum;
+}

@@ -251,6 +251,9 @@ const struct ir_form *ir_form_of(struct ir_program *p, const struct ir_expr *who
 struct ir_index *ir_form_bare(const struct ir_form *form);
 /* Coefficient of the index as a plain term; 0 if it has none. */
 int64_t ir_form_coefficient(const struct ir_form *form, const struct ir_index *index);
+/* The form where index n is at[n]. value: of an atom that is a value; NULL: the form has none. */
+typedef double ir_value_at(void *context, const struct ir_expr *value);
+int64_t ir_form_value(const struct ir_form *form, const int64_t *at, ir_value_at *value, void *context);
 /* Does the index occur anywhere in it, inside quotients, remainders and values included? */
 bool ir_form_mentions(const struct ir_form *form, const struct ir_index *index);
 
