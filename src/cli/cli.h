@@ -109,6 +109,8 @@ struct scalar_context {
     double step, steps, epoch, progress;
 };
 double scalar_value(void *context, const char *name);
+/* show.c: source to a callable step on stderr, pass by pass. */
+void show_compile_times(double front_seconds, const struct compile_timing *timing);
 
 int run_check(struct options *options);
 int run_train(struct options *options);

@@ -48,7 +48,7 @@ static const struct option_row {
     {"on", "DATA.SPLIT", "what the model answers for (default: the test split of the data it is trained on)", PREDICT},
     {"numbers", NULL, "print symbols of a vocabulary as numbers", PREDICT},
     {"exhaustive", NULL, "check every element", GRADCHECK},
-    {"time", NULL, "print where the time went", TRAIN | EVAL},
+    {"time", NULL, "print where the time went", TRAIN | EVAL | EXPLAIN},
     {"json", NULL, "print results as JSON", TRAIN | EVAL | GRADCHECK | EXPLAIN | LAB | PROBE | BENCH},
     {"no-fuse", NULL, "compile one kernel an equation", TRAIN | EVAL | PREDICT | EXPLAIN | LAB | PROBE},
     {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB | REPLAY},

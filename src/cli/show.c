@@ -6,6 +6,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Source to a callable step, pass by pass. */
+void show_compile_times(double front_seconds, const struct compile_timing *timing)
+{
+    const struct code_timing *code = &timing->code;
+
+    fprintf(stderr, "time: source to a callable step %.1f ms\n", 1e3 * (front_seconds + compile_seconds(timing)));
+    fprintf(stderr, "  %-12s %8.2f ms\n", "front end", 1e3 * front_seconds);
+    for (int i = 0; i < timing->count; i++)
+        fprintf(stderr, "  %-12s %8.2f ms\n", timing->at[i].pass, 1e3 * timing->at[i].seconds);
+    if (code->kernels)
+        fprintf(stderr,
+                "  %d kernels, %d distinct with what they share, %d of them from the cache; %d threads; LLVM loaded in %.1f ms; "
+                "work: emit %.1f, optimize %.1f, codegen %.1f ms\n",
+                code->kernels, code->distinct, code->cached, code->threads, 1e3 * code->load, 1e3 * code->emit,
+                1e3 * code->optimize, 1e3 * code->codegen);
+}
+
 static double epochs(const struct trainer *t)
 {
     return (double)t->step * (double)t->training->batch / (double)t->items;

@@ -320,19 +320,7 @@ static int train_steps(struct trainer *t)
 
 static void print_times(const struct trainer *t)
 {
-    const struct compile_timing *timing = &t->turns[0].compiled.timing;
-
-    fprintf(stderr, "time: source to a callable step %.1f ms\n", 1e3 * (t->front_seconds + compile_seconds(timing)));
-    fprintf(stderr, "  %-12s %8.2f ms\n", "front end", 1e3 * t->front_seconds);
-    for (int i = 0; i < timing->count; i++)
-        fprintf(stderr, "  %-12s %8.2f ms\n", timing->at[i].pass, 1e3 * timing->at[i].seconds);
-    if (timing->code.kernels)
-        fprintf(stderr,
-                "  %d kernels, %d distinct with what they share, %d of them from the cache; %d threads; LLVM loaded in %.1f ms; "
-                "work: emit %.1f, optimize %.1f, codegen %.1f ms\n",
-                timing->code.kernels, timing->code.distinct, timing->code.cached, timing->code.threads,
-                1e3 * timing->code.load, 1e3 * timing->code.emit, 1e3 * timing->code.optimize,
-                1e3 * timing->code.codegen);
+    show_compile_times(t->front_seconds, &t->turns[0].compiled.timing);
     fprintf(stderr, "time: reading data %.1f ms; compiling initialisation and report %.1f ms; initialising %.1f ms\n",
             1e3 * (t->turns[0].dataset.seconds + t->reporter.dataset.seconds), 1e3 * t->other_seconds,
             1e3 * t->initial_seconds);

@@ -1,7 +1,7 @@
-/* cache.c: compiled units on disk, one file each, named by the unit's key, in 64 folders by its first bits. A file is
-   written under a name of its own and then renamed, so that whoever reads finds a whole one or none; a file that is not
-   whole all the same is passed over with a note and written anew. Each folder holds so much; what has not been used for
-   longest is removed first.
+/* cache.c: compiled units on disk. Those that were compiled together are one file, which has each unit's key for a name, in
+   64 folders by its first bits (where files cannot have several names: a copy each). A file is written under a name of its
+   own and then gets the others, so that whoever reads finds a whole one or none; a file that is not whole all the same is
+   passed over with a note and written anew. Each folder holds so much; what has not been used for longest is removed first.
 
    rnet_cache_folder says where. */
 #include <dirent.h>
@@ -16,16 +16,21 @@
 
 #include "unit.h"
 
-enum { FOLDERS = 64, FOLDER_BYTES = 2 << 20, USED_AGAIN_SECONDS = 3600 };
+enum { FOLDERS = 64, FOLDER_BYTES = 2 << 20, USED_AGAIN_SECONDS = 3600, KEY_BYTES = 32, MOST_UNITS = 1000 };
 static const char magic[8] = "rnetobj";
 
 struct cache {
     const char *path;
 };
+/* A file: the head, an entry for each unit, their functions in the same order, the object. */
 struct head {
     char magic[8];
-    uint64_t check; /* of all that follows, with the key */
-    int64_t scratch, kept, count, bytes;
+    uint64_t check; /* of all that follows */
+    int64_t units, functions, bytes;
+};
+struct entry {
+    char key[KEY_BYTES];
+    int64_t scratch, kept, functions;
 };
 
 struct cache *cache_open(struct arena *arena)
@@ -51,22 +56,45 @@ static const char *file_of(const struct cache *cache, struct arena *arena, const
     return arena_printf(arena, "%s/%s.o", folder_of(cache, arena, key), key);
 }
 
-static uint64_t check_of(const void *file, size_t bytes, const char *key)
+static uint64_t check_of(const void *file, size_t bytes)
 {
-    size_t from = offsetof(struct head, scratch);
+    size_t from = offsetof(struct head, units);
 
-    return hash_bytes((const char *)file + from, bytes - from, hash_bytes(key, strlen(key), 0));
+    return hash_bytes((const char *)file + from, bytes - from, 0);
 }
 
 /* ---- reading ---- */
 
-static bool whole(const char *data, size_t bytes, const char *key)
+static bool whole(const char *data, size_t bytes)
 {
     const struct head *head = (const void *)data;
 
-    return bytes >= sizeof *head && !memcmp(head->magic, magic, sizeof magic) &&
-           head->check == check_of(data, bytes, key) && head->count >= 0 && head->count < 1000 &&
-           bytes == sizeof *head + (size_t)head->count * sizeof(struct unit_function) + (size_t)head->bytes;
+    return bytes >= sizeof *head && !memcmp(head->magic, magic, sizeof magic) && head->check == check_of(data, bytes) &&
+           head->units > 0 && head->units <= MOST_UNITS &&
+           bytes == sizeof *head + (size_t)head->units * sizeof(struct entry) +
+                        (size_t)head->functions * sizeof(struct unit_function) + (size_t)head->bytes;
+}
+
+/* What a file says of its units; false: that of the key is not among them. */
+static bool units_of(struct arena *arena, char *data, const char *key, unit_list *units)
+{
+    const struct head *head = (const void *)data;
+    const struct entry *entries = (const void *)(head + 1);
+    struct unit_function *functions = (void *)(data + sizeof *head + (size_t)head->units * sizeof *entries);
+    const char *object = (const char *)(functions + head->functions);
+    bool found = false;
+
+    for (int64_t i = 0; i < head->units; i++) {
+        struct unit *unit = NEW(arena, struct unit);
+
+        *unit = (struct unit){.key = arena_slice(arena, entries[i].key, KEY_BYTES), .object = object, .bytes = (size_t)head->bytes,
+                              .count = (int)entries[i].functions, .functions = functions, .scratch = entries[i].scratch,
+                              .kept = entries[i].kept};
+        functions += entries[i].functions;
+        found |= !strcmp(unit->key, key);
+        list_add(arena, *units, unit);
+    }
+    return found && (const char *)functions == object;
 }
 
 static char *contents(struct arena *arena, int file, size_t bytes)
@@ -85,9 +113,9 @@ static char *contents(struct arena *arena, int file, size_t bytes)
     return got == bytes ? data : NULL;
 }
 
-bool cache_read(const struct cache *cache, struct arena *arena, struct unit *unit)
+bool cache_read(const struct cache *cache, struct arena *arena, const char *key, unit_list *units)
 {
-    const char *path = file_of(cache, arena, unit->key);
+    const char *path = file_of(cache, arena, key);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     struct stat about;
     char *data;
@@ -95,22 +123,16 @@ bool cache_read(const struct cache *cache, struct arena *arena, struct unit *uni
     if (file < 0)
         return false;
     if (fstat(file, &about) || !(data = contents(arena, file, (size_t)about.st_size)) ||
-        !whole(data, (size_t)about.st_size, unit->key)) {
+        !whole(data, (size_t)about.st_size) || !units_of(arena, data, key, units)) {
         fprintf(stderr, "rnetc: note: %s is damaged; it is compiled anew\n", path);
         close(file);
         unlink(path);
+        units->count = 0;
         return false;
     }
     if (time(NULL) - about.st_mtime > USED_AGAIN_SECONDS)
         futimens(file, NULL);
     close(file);
-    const struct head *head = (const void *)data;
-    unit->scratch = head->scratch;
-    unit->kept = head->kept;
-    unit->count = (int)head->count;
-    unit->functions = (void *)(data + sizeof *head);
-    unit->bytes = (size_t)head->bytes;
-    unit->object = data + sizeof *head + (size_t)unit->count * sizeof *unit->functions;
     return true;
 }
 
@@ -148,41 +170,81 @@ static bool write_all(int file, const void *data, size_t bytes)
     return true;
 }
 
-/* What cannot be written is compiled again next time: no reason to stop. */
-void cache_write(const struct cache *cache, const struct unit *unit)
+static char *image_of(struct arena *arena, struct unit *const *units, int count, size_t *bytes)
 {
-    struct arena *arena = arena_new();
+    struct head head = {.units = count, .bytes = (int64_t)units[0]->bytes};
+    struct entry *entries;
+    struct unit_function *functions;
+    char *data;
 
-    size_t functions = (size_t)unit->count * sizeof *unit->functions, bytes;
-    struct head head = {
-        .scratch = unit->scratch, .kept = unit->kept, .count = unit->count, .bytes = (int64_t)unit->bytes};
-    const char *folder = folder_of(cache, arena, unit->key), *path = file_of(cache, arena, unit->key);
-    char *own = arena_printf(arena, "%s.XXXXXX", path), *data;
-    int file;
-
-    bytes = sizeof head + functions + unit->bytes;
-    data = arena_alloc(arena, bytes);
+    for (int i = 0; i < count; i++)
+        head.functions += units[i]->count;
+    *bytes = sizeof head + (size_t)count * sizeof *entries + (size_t)head.functions * sizeof *functions + units[0]->bytes;
+    data = arena_alloc(arena, *bytes);
+    entries = (void *)(data + sizeof head);
+    functions = (void *)(entries + count);
+    for (int i = 0; i < count; i++) {
+        entries[i] = (struct entry){.scratch = units[i]->scratch, .kept = units[i]->kept, .functions = units[i]->count};
+        memcpy(entries[i].key, units[i]->key, KEY_BYTES);
+        if (units[i]->count)
+            memcpy(functions, units[i]->functions, (size_t)units[i]->count * sizeof *functions);
+        functions += units[i]->count;
+    }
+    memcpy(functions, units[0]->object, units[0]->bytes);
     memcpy(head.magic, magic, sizeof magic);
     memcpy(data, &head, sizeof head);
-    if (functions)
-        memcpy(data + sizeof head, unit->functions, functions);
-    memcpy(data + sizeof head + functions, unit->object, unit->bytes);
-    head.check = check_of(data, bytes, unit->key);
+    head.check = check_of(data, *bytes);
     memcpy(data, &head, sizeof head);
+    return data;
+}
 
-    file = mkostemp(own, O_CLOEXEC);
+/* A file of its own in the folder: its name, or NULL. */
+static char *write_own(struct arena *arena, const char *folder, const char *path, const char *data, size_t bytes)
+{
+    char *own = arena_printf(arena, "%s.XXXXXX", path);
+    int file = mkostemp(own, O_CLOEXEC);
+
     if (file < 0 && make_folders(folder)) {
         memcpy(own + strlen(own) - 6, "XXXXXX", 6);
         file = mkostemp(own, O_CLOEXEC);
     }
-    if (file >= 0) {
-        bool written = write_all(file, data, bytes);
+    if (file < 0)
+        return NULL;
+    bool written = write_all(file, data, bytes);
+    if (!close(file) && written)
+        return own;
+    unlink(own);
+    return NULL;
+}
 
-        if (close(file) || !written || rename(own, path))
-            unlink(own);
-        else if (unit->key[strlen(unit->key) - 1] == '0') /* one time in sixteen: to look costs more than to write */
-            cache_trim(folder, FOLDER_BYTES);
+static bool link_to(const char *from, const char *folder, const char *path)
+{
+    return !link(from, path) || errno == EEXIST || (errno == ENOENT && make_folders(folder) && !link(from, path));
+}
+
+/* What cannot be written is compiled again next time: no reason to stop. */
+void cache_write(const struct cache *cache, struct unit *const *units, int count)
+{
+    struct arena *arena = arena_new();
+    size_t bytes;
+    char *data = image_of(arena, units, count, &bytes);
+    const char *folder = folder_of(cache, arena, units[0]->key), *path = file_of(cache, arena, units[0]->key);
+    char *first = write_own(arena, folder, path, data, bytes);
+
+    for (int i = 1; first && i < count; i++) {
+        folder = folder_of(cache, arena, units[i]->key);
+        const char *other = file_of(cache, arena, units[i]->key);
+        if (link_to(first, folder, other))
+            continue;
+        char *copy = write_own(arena, folder, other, data, bytes);
+        if (copy && rename(copy, other))
+            unlink(copy);
     }
+    if (first && rename(first, path))
+        unlink(first);
+    for (int i = 0; first && i < count; i++)
+        if (units[i]->key[KEY_BYTES - 1] == '0') /* one time in sixteen: to look costs more than to write */
+            cache_trim(folder_of(cache, arena, units[i]->key), FOLDER_BYTES);
     arena_free(arena);
 }
 
@@ -217,8 +279,8 @@ void cache_trim(const char *folder, int64_t most)
 
         if (entry->d_name[0] == '.' || lstat(path, &about) || !S_ISREG(about.st_mode))
             continue;
-        list_add(arena, files, (struct kept){path, about.st_size, about.st_mtim});
-        total += about.st_size;
+        list_add(arena, files, (struct kept){path, about.st_size / (int64_t)about.st_nlink, about.st_mtim});
+        total += files.at[files.count - 1].bytes;
     }
     if (open_folder)
         closedir(open_folder);

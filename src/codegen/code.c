@@ -1,6 +1,6 @@
 /* code.c: the module's interface: a program to functions that can be called. Each kernel is isolated from the program and
-   printed; what prints the same is one unit. Units that the cache has are read; the others are compiled, several at a
-   time, by the module that links LLVM, which is not opened before it is needed. All are then loaded together.
+   printed; what prints the same is one unit. Units that the cache has are read; the others are compiled in batches, several
+   at a time, by the module that links LLVM, which is not opened before it is needed. All are then loaded together.
 
    A unit's object depends on its text alone (and on processor, LLVM, this compiler), never on which thread made it, when,
    or what else there was to make: so neither threads nor cache can change a number. */
@@ -14,7 +14,7 @@
 #include "rnet_math.h"
 #include "unit.h"
 
-enum { MOST_THREADS = 16 };
+enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 4 };
 
 struct code {
     struct arena *arena;
@@ -60,6 +60,11 @@ static bool is_runtime_symbol(const char *name)
 
 /* ---- the units of a program ---- */
 
+/* Units that share a module: what LLVM does for a module is as much work as a small kernel. */
+struct batch {
+    struct unit *const *units;
+    int count;
+};
 struct building {
     struct code *code;
     struct arena *arena; /* until the code is loaded: isolated kernels, texts */
@@ -69,13 +74,14 @@ struct building {
     struct cache *cache;
     struct text identity; /* of all that a unit's object depends on besides its text */
     struct map *by_key;
+    struct map *read; /* key -> unit that was in a file of the cache */
     const struct unit **of_kernel;
     ir_tensor_list *places;
     LIST(struct arena *) isolated;
     const char *error;
 
     /* What is to be compiled; from here on under the lock once threads run. */
-    LIST(struct unit *) queue;
+    LIST(struct batch) queue;
     int next, busy;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -94,19 +100,62 @@ static const char *key_of(struct building *b, const char *text, size_t size)
 
 static void need_all(struct building *b, const struct unit *unit);
 
-/* Lists a unit that is new: from the cache, or to be compiled. */
-static void list_unit(struct building *b, struct unit *unit)
+static void queue_batch(struct building *b, struct unit *const *units, int count)
 {
-    list_add(b->code->arena, b->code->units, unit);
-    if (b->cache && cache_read(b->cache, b->code->arena, unit)) {
-        b->timing->cached++;
-        need_all(b, unit);
-    } else {
-        list_add(b->arena, b->queue, unit);
-    }
+    struct unit *const *own = arena_copy(b->arena, units, sizeof *units * (size_t)count);
+
+    list_add(b->arena, b->queue, (struct batch){own, count});
 }
 
-/* The functions that the unit calls and no runtime has are units too. */
+/* Units that were compiled together lie in one file, which is read once. */
+static bool read_unit(struct building *b, struct unit *unit)
+{
+    const struct unit *found = map_get(b->read, unit->key);
+    unit_list units = {0};
+
+    if (!found && b->cache && cache_read(b->cache, b->code->arena, unit->key, &units)) {
+        for (int i = 0; i < units.count; i++)
+            if (!map_get(b->read, units.at[i]->key))
+                map_put(b->read, units.at[i]->key, units.at[i]);
+        found = map_get(b->read, unit->key);
+    }
+    if (!found)
+        return false;
+    unit->object = found->object;
+    unit->bytes = found->bytes;
+    unit->count = found->count;
+    unit->functions = found->functions;
+    unit->scratch = found->scratch;
+    unit->kept = found->kept;
+    return true;
+}
+
+/* Lists a unit that is new; false: it is to be compiled. */
+static bool list_unit(struct building *b, struct unit *unit)
+{
+    list_add(b->code->arena, b->code->units, unit);
+    if (!read_unit(b, unit))
+        return false;
+    b->timing->cached++;
+    need_all(b, unit);
+    return true;
+}
+
+/* A function that no runtime has is a unit too. */
+static void need(struct building *b, const char *name)
+{
+    struct unit *shared;
+
+    if (is_runtime_symbol(name) || map_get(b->by_key, name))
+        return;
+    shared = NEW(b->code->arena, struct unit);
+    shared->symbol = arena_string(b->code->arena, name);
+    shared->key = key_of(b, name, strlen(name));
+    map_put(b->by_key, shared->symbol, shared);
+    if (!list_unit(b, shared))
+        queue_batch(b, &shared, 1);
+}
+
 static void need_all(struct building *b, const struct unit *unit)
 {
     name_list names = {0};
@@ -114,14 +163,29 @@ static void need_all(struct building *b, const struct unit *unit)
 
     if (wrong)
         b->error = wrong;
-    for (int i = 0; i < names.count; i++) {
-        if (is_runtime_symbol(names.at[i]) || map_get(b->by_key, names.at[i]))
-            continue;
-        struct unit *shared = NEW(b->code->arena, struct unit);
-        shared->symbol = arena_string(b->code->arena, names.at[i]);
-        shared->key = key_of(b, names.at[i], strlen(names.at[i]));
-        map_put(b->by_key, shared->symbol, shared);
-        list_unit(b, shared);
+    for (int i = 0; i < names.count; i++)
+        need(b, names.at[i]);
+}
+
+static int processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+/* In batches that become smaller towards the end and leave every processor some, whatever the number of threads: what is in an
+   object does not depend on that. */
+static void queue_kernels(struct building *b, struct unit *const *units, int count)
+{
+    bool alone = b->options->dump_llvm || b->options->dump_assembly;
+    int most = BATCHES_A_PROCESSOR * processors(), size;
+
+    for (int i = 0; i < count; i += size) {
+        size = alone || count - i < most ? 1 : (count - i) / most;
+        if (size > BATCH)
+            size = BATCH;
+        queue_batch(b, units + i, size);
     }
 }
 
@@ -144,6 +208,7 @@ static void name_kernels(struct building *b)
     int count = b->program->kernels.count;
     struct sized *found = NEW_ARRAY(b->arena, struct sized, count + 1);
     struct text text = {0};
+    unit_list missing = {0};
     int distinct = 0;
     double start = rnet_seconds();
 
@@ -178,7 +243,9 @@ static void name_kernels(struct building *b)
     b->timing->keys = rnet_seconds() - start;
     start = rnet_seconds();
     for (int i = 0; i < distinct; i++)
-        list_unit(b, found[i].unit);
+        if (!list_unit(b, found[i].unit))
+            list_add(b->arena, missing, found[i].unit);
+    queue_kernels(b, missing.at, missing.count);
     b->timing->cache = rnet_seconds() - start;
     b->timing->kernels = count;
 }
@@ -192,7 +259,17 @@ struct thread {
     pthread_t id;
 };
 
-static void *compile_units(void *context)
+static void need_now(void *context, const char *name)
+{
+    struct building *b = context;
+
+    pthread_mutex_lock(&b->lock);
+    need(b, name);
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void *compile_batches(void *context)
 {
     struct thread *thread = context;
     struct building *b = thread->b;
@@ -204,30 +281,21 @@ static void *compile_units(void *context)
             pthread_cond_wait(&b->changed, &b->lock);
             continue;
         }
-        struct unit *unit = b->queue.at[b->next++];
+        struct batch batch = b->queue.at[b->next++];
         b->busy++;
         pthread_mutex_unlock(&b->lock);
-        const char *wrong = b->llvm->compile(worker, thread->objects, unit, &thread->timing);
+        const char *wrong = b->llvm->compile(worker, thread->objects, batch.units, batch.count, need_now, b, &thread->timing);
         if (!wrong && b->cache)
-            cache_write(b->cache, unit);
+            cache_write(b->cache, batch.units, batch.count);
         pthread_mutex_lock(&b->lock);
         b->busy--;
         if (wrong)
             b->error = arena_string(b->arena, wrong);
-        else
-            need_all(b, unit);
         pthread_cond_broadcast(&b->changed);
     }
     pthread_mutex_unlock(&b->lock);
     b->llvm->worker_close(worker);
     return NULL;
-}
-
-static int processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
 static void compile_queue(struct building *b)
@@ -247,9 +315,9 @@ static void compile_queue(struct building *b)
     pthread_cond_init(&b->changed, NULL);
     /* The caller is a thread too. One that cannot be had is done without. */
     for (int i = 1; i < wanted; i++)
-        if (!pthread_create(&threads[made + 1].id, NULL, compile_units, &threads[made + 1]))
+        if (!pthread_create(&threads[made + 1].id, NULL, compile_batches, &threads[made + 1]))
             made++;
-    compile_units(&threads[0]);
+    compile_batches(&threads[0]);
     for (int i = 1; i <= made; i++)
         pthread_join(threads[i].id, NULL);
     pthread_mutex_destroy(&b->lock);
@@ -402,6 +470,7 @@ static struct code *compile(const struct ir_program *p, const struct code_option
     b.timing = timing ? timing : &unused;
     *b.timing = (struct code_timing){0};
     b.by_key = map_new(b.arena);
+    b.read = map_new(b.arena);
     *error = NULL;
     text_addf(&b.identity, "quick %d", b.options->quick);
     b.cache = dumps ? NULL : cache_open(own);
@@ -441,12 +510,22 @@ static int64_t scratch(const struct code *code)
     return code->run.behind;
 }
 
+static bool is_first_of_object(const struct code *code, int unit)
+{
+    for (int i = 0; i < unit; i++)
+        if (code->units.at[i]->object == code->units.at[unit]->object)
+            return false;
+    return true;
+}
+
 static const void *object(const struct code *code, int number, size_t *bytes)
 {
-    if (number >= code->units.count)
-        return NULL;
-    *bytes = code->units.at[number]->bytes;
-    return code->units.at[number]->object;
+    for (int i = 0; i < code->units.count; i++)
+        if (is_first_of_object(code, i) && !number--) {
+            *bytes = code->units.at[i]->bytes;
+            return code->units.at[i]->object;
+        }
+    return NULL;
 }
 
 static const char *host(void)

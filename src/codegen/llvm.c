@@ -1,4 +1,4 @@
-/* llvm.c: the interface of the module that links LLVM: a unit to a relocatable object in memory. The object is position
+/* llvm.c: the interface of the module that links LLVM: units to a relocatable object in memory. The object is position
    independent, without addresses or globals of its own. Threads share the machine's description and nothing else: each
    worker has a context, so that what it makes is the same whatever the others do. */
 #include <llvm-c/Analysis.h>
@@ -128,19 +128,26 @@ static void close_worker(struct llvm_worker *worker)
 
 /* ---- compiling ---- */
 
-static void emitter_open(struct emitter *e, struct arena *arena, const struct llvm_worker *worker,
+static LLVMModuleRef new_module(const struct llvm_worker *worker, const char *name)
+{
+    LLVMModuleRef module = LLVMModuleCreateWithNameInContext(name, worker->context);
+
+    LLVMSetTarget(module, worker->session->triple);
+    LLVMSetModuleDataLayout(module, worker->layout);
+    return module;
+}
+
+static void emitter_open(struct emitter *e, struct arena *arena, const struct llvm_worker *worker, LLVMModuleRef module,
                          const struct unit *unit)
 {
     *e = (struct emitter){.arena = arena, .lanes = LANES, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
     e->context = worker->context;
-    e->module = LLVMModuleCreateWithNameInContext(unit->symbol, e->context);
+    e->module = module;
     e->machine = worker->machine;
     e->builder = LLVMCreateBuilderInContext(e->context);
     e->entry_builder = LLVMCreateBuilderInContext(e->context);
     e->cpu = worker->session->cpu;
     e->features = worker->session->features;
-    LLVMSetTarget(e->module, worker->session->triple);
-    LLVMSetModuleDataLayout(e->module, worker->layout);
     e->i1 = LLVMInt1TypeInContext(e->context);
     e->i8 = LLVMInt8TypeInContext(e->context);
     e->i16 = LLVMInt16TypeInContext(e->context);
@@ -158,7 +165,6 @@ static void emitter_close(struct emitter *e)
 {
     LLVMDisposeBuilder(e->entry_builder);
     LLVMDisposeBuilder(e->builder);
-    LLVMDisposeModule(e->module);
 }
 
 /* The kernel's functions under the names by which they are found. */
@@ -179,12 +185,37 @@ static void emit_functions(struct emitter *e, struct arena *arena, struct unit *
     unit->kept = e->kept;
 }
 
-static const char *optimize(struct emitter *e, bool quick, struct arena *arena)
+/* Each unit is emitted by itself; they share the module, whose passes and object file would cost as much again as a small
+   kernel. Nothing is moved from one function to another. */
+static void emit_unit(const struct llvm_worker *worker, LLVMModuleRef module, struct arena *arena, struct unit *unit)
+{
+    struct arena *own = arena_new();
+    struct emitter e;
+
+    emitter_open(&e, own, worker, module, unit);
+    if (unit->kernel)
+        emit_functions(&e, arena, unit);
+    else if (!emit_shared(&e, unit->symbol))
+        bug("codegen: a kernel calls %s, which nobody makes", unit->symbol);
+    emitter_close(&e);
+    arena_free(own);
+}
+
+static void say_needs(LLVMModuleRef module, void (*needs)(void *context, const char *name), void *context)
+{
+    size_t size;
+
+    for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f))
+        if (LLVMIsDeclaration(f) && !LLVMGetIntrinsicID(f))
+            needs(context, LLVMGetValueName2(f, &size));
+}
+
+static const char *optimize(const struct llvm_worker *worker, LLVMModuleRef module, struct arena *arena)
 {
     const char *passes =
-        quick ? "function(instsimplify)" : "function(sroa,early-cse,instcombine<no-verify-fixpoint>,early-cse)";
+        worker->session->options->quick ? "function(instsimplify)" : "function(sroa,early-cse,instcombine<no-verify-fixpoint>)";
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(e->module, passes, e->machine, options);
+    LLVMErrorRef error = LLVMRunPasses(module, passes, worker->machine, options);
     const char *text = NULL;
 
     LLVMDisposePassBuilderOptions(options);
@@ -197,15 +228,15 @@ static const char *optimize(struct emitter *e, bool quick, struct arena *arena)
     return text;
 }
 
-static const char *generate(struct emitter *e, struct arena *arena, LLVMCodeGenFileType type, const char **data,
-                            size_t *bytes)
+static const char *generate(const struct llvm_worker *worker, LLVMModuleRef module, struct arena *arena,
+                            LLVMCodeGenFileType type, const char **data, size_t *bytes)
 {
     LLVMMemoryBufferRef buffer;
-    LLVMModuleRef copy = type == LLVMAssemblyFile ? LLVMCloneModule(e->module) : NULL;
+    LLVMModuleRef copy = type == LLVMAssemblyFile ? LLVMCloneModule(module) : NULL;
     char *message = NULL;
     const char *error = NULL;
 
-    if (LLVMTargetMachineEmitToMemoryBuffer(e->machine, copy ? copy : e->module, type, &message, &buffer)) {
+    if (LLVMTargetMachineEmitToMemoryBuffer(worker->machine, copy ? copy : module, type, &message, &buffer)) {
         error = arena_printf(arena, "LLVM cannot make an object: %s", message);
         LLVMDisposeMessage(message);
     } else {
@@ -218,9 +249,9 @@ static const char *generate(struct emitter *e, struct arena *arena, LLVMCodeGenF
     return error;
 }
 
-static void keep_llvm(struct emitter *e, struct arena *arena, struct unit *unit)
+static void keep_llvm(LLVMModuleRef module, struct arena *arena, struct unit *unit)
 {
-    char *text = LLVMPrintModuleToString(e->module);
+    char *text = LLVMPrintModuleToString(module);
 
     unit->llvm = arena_string(arena, text);
     LLVMDisposeMessage(text);
@@ -235,52 +266,55 @@ static double worked(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static const char *build(struct emitter *e, const struct llvm_session *session, struct arena *arena, struct unit *unit,
-                         struct code_timing *timing)
+/* The module's functions to an object; texts, if they are asked for, go to the first unit. */
+static const char *translate(const struct llvm_worker *worker, LLVMModuleRef module, struct arena *arena, struct unit *unit,
+                             struct code_timing *timing)
 {
+    const struct code_options *options = worker->session->options;
     double start = worked(), now;
     const char *error;
     size_t bytes;
 
-    if (unit->kernel)
-        emit_functions(e, arena, unit);
-    else if (!emit_shared(e, unit->symbol))
-        bug("codegen: a kernel calls %s, which nobody makes", unit->symbol);
-    now = worked();
-    timing->emit += now - start;
-    start = now;
 #ifdef RNET_VERIFY
     char *message = NULL;
-    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        LLVMDumpModule(e->module);
+    if (LLVMVerifyModule(module, LLVMReturnStatusAction, &message)) {
+        LLVMDumpModule(module);
         bug("codegen: the module is not valid: %s", message);
     }
     LLVMDisposeMessage(message);
 #endif
-    if ((error = optimize(e, session->options->quick, arena)))
+    if ((error = optimize(worker, module, arena)))
         return error;
-    if (session->options->dump_llvm)
-        keep_llvm(e, arena, unit);
-    if (session->options->dump_assembly && (error = generate(e, arena, LLVMAssemblyFile, &unit->assembly, &bytes)))
+    if (options->dump_llvm)
+        keep_llvm(module, arena, unit);
+    if (options->dump_assembly &&
+        (error = generate(worker, module, arena, LLVMAssemblyFile, &unit->assembly, &bytes)))
         return error;
     now = worked();
     timing->optimize += now - start;
     start = now;
-    error = generate(e, arena, LLVMObjectFile, &unit->object, &unit->bytes);
+    error = generate(worker, module, arena, LLVMObjectFile, &unit->object, &unit->bytes);
     timing->codegen += worked() - start;
     return error;
 }
 
-static const char *compile(struct llvm_worker *worker, struct arena *arena, struct unit *unit, struct code_timing *timing)
+static const char *compile(struct llvm_worker *worker, struct arena *arena, struct unit *const *units, int count,
+                           void (*needs)(void *context, const char *name), void *context, struct code_timing *timing)
 {
-    struct arena *own = arena_new();
-    struct emitter e;
+    double start = worked();
+    LLVMModuleRef module = new_module(worker, units[0]->symbol);
     const char *error;
 
-    emitter_open(&e, own, worker, unit);
-    error = build(&e, worker->session, arena, unit, timing);
-    emitter_close(&e);
-    arena_free(own);
+    for (int i = 0; i < count; i++)
+        emit_unit(worker, module, arena, units[i]);
+    say_needs(module, needs, context);
+    timing->emit += worked() - start;
+    error = translate(worker, module, arena, units[0], timing);
+    for (int i = 1; i < count; i++) {
+        units[i]->object = units[0]->object;
+        units[i]->bytes = units[0]->bytes;
+    }
+    LLVMDisposeModule(module);
     return error;
 }
 

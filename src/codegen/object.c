@@ -258,16 +258,26 @@ static const char *link_objects(struct image *image, struct arena *arena, const 
                                 const struct image_symbol *given, int given_count)
 {
     struct object *objects = NEW_ARRAY(arena, struct object, count + 1);
+    int object_count = 0;
     struct linking l = {.arena = arena, .image = image, .given = given, .given_count = given_count};
     int64_t at = 0, symbols = 0, page = sysconf(_SC_PAGESIZE);
     const char *error;
 
     for (int i = 0; i < count; i++) {
-        if (!object_open(&objects[i], units[i]))
+        struct object *o = &objects[object_count];
+        int same = 0;
+
+        while (same < object_count && objects[same].data != units[i]->object)
+            same++;
+        if (same < object_count)
+            continue;
+        if (!object_open(o, units[i]))
             return arena_printf(arena, "unit %s: not a relocatable object for x86-64", units[i]->symbol);
-        at = lay_out(arena, &objects[i], at);
-        symbols += objects[i].symbol_count;
+        at = lay_out(arena, o, at);
+        symbols += o->symbol_count;
+        object_count++;
     }
+    count = object_count;
     l.outside = (struct outside){.arena = arena, .numbers = map_new(arena), .at = round_up(at, 64)};
     image->bytes = (size_t)round_up(address_place(&l.outside, (int)symbols) + 64, page);
     image->memory = mmap(NULL, image->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

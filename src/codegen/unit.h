@@ -1,6 +1,7 @@
 /* unit.h: what the two halves of the code generator share: code.c and its neighbours, which know no LLVM, and the module
    that does (llvm.c and the emitters). A unit is what is compiled, kept in the cache and loaded as one: the functions of a
-   kernel, or one function that several kernels call. What it holds is a function of its text alone. */
+   kernel, or one function that several kernels call. What it holds is a function of its text alone. Units that are compiled
+   together share an object file. */
 #ifndef RNET_UNIT_H
 #define RNET_UNIT_H
 
@@ -25,7 +26,7 @@ struct unit {
     const char *symbol;              /* of a kernel: its functions are void symbol_0(call, part), symbol_1, ... */
     const struct ir_program *kernel; /* ir_isolate's; NULL: the shared function that `symbol` names */
     /* Made by the compiler or read from the cache: */
-    const char *object;              /* a relocatable object file; NULL: not made yet */
+    const char *object;              /* a relocatable object file; may hold other units too; NULL: not made yet */
     size_t bytes;
     int count;                       /* of a kernel's functions, in the order in which they run */
     struct unit_function *functions;
@@ -36,13 +37,16 @@ struct unit {
 
 /* ---- the module that links LLVM, opened when something has to be compiled ---- */
 
+typedef LIST(struct unit *) unit_list;
 struct llvm_session; /* the machine; shared by all threads */
 struct llvm_worker;  /* a thread's own context */
 struct llvm_api {
     struct llvm_session *(*open)(struct arena *arena, const struct code_options *options, const char **error);
     struct llvm_worker *(*worker)(struct llvm_session *session);
-    /* Fills the unit from the arena; adds to timing. NULL, or what went wrong. */
-    const char *(*compile)(struct llvm_worker *worker, struct arena *arena, struct unit *unit, struct code_timing *timing);
+    /* Fills the units from the arena, all with one object; adds to timing. Says what they call that none of them is as soon
+       as that is known. NULL, or what went wrong. */
+    const char *(*compile)(struct llvm_worker *worker, struct arena *arena, struct unit *const *units, int count,
+                           void (*needs)(void *context, const char *name), void *context, struct code_timing *timing);
     void (*worker_close)(struct llvm_worker *worker);
     void (*close)(struct llvm_session *session);
     const char *(*version)(void); /* "19.1.7" */
@@ -64,10 +68,12 @@ const char *llvm_module_path(struct arena *arena);
 struct cache;
 /* NULL: none is wanted, or there is no place for it. All of these may be called by several threads and processes at a time. */
 struct cache *cache_open(struct arena *arena);
-/* Fills the unit and returns true if the cache has it whole. */
-bool cache_read(const struct cache *cache, struct arena *arena, struct unit *unit);
-void cache_write(const struct cache *cache, const struct unit *unit);
-/* Removes the oldest files of a folder until it holds at most three quarters of `most` bytes, if it holds more than that. */
+/* The unit of that key and those that were compiled with it, without symbols, if the cache has them whole. */
+bool cache_read(const struct cache *cache, struct arena *arena, const char *key, unit_list *units);
+/* Units with one object. */
+void cache_write(const struct cache *cache, struct unit *const *units, int count);
+/* Removes the oldest files of a folder until it holds at most three quarters of `most` bytes, if it holds more than that. A
+   file of several names counts a part for each. */
 void cache_trim(const char *folder, int64_t most);
 
 /* ---- object.c: relocatable objects to code in memory ---- */
@@ -77,10 +83,10 @@ struct image_symbol {
     const char *name;
     void *address;
 };
-/* Names that the object needs and does not define. */
+/* Names that the unit's object needs and does not define. */
 typedef LIST(const char *) name_list;
 const char *object_needs(struct arena *arena, const struct unit *unit, name_list *names);
-/* Loads them together. NULL, *error in the arena. What they need is defined by one of them or is among `given`. */
+/* Loads their objects together, each of them once. NULL, *error in the arena. What they need is defined by one of them or is among `given`. */
 struct image *image_new(struct arena *arena, const struct unit *const *units, int count, const struct image_symbol *given,
                         int given_count, const char **error);
 void *image_find(const struct image *image, const char *name);

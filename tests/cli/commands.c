@@ -179,6 +179,7 @@ static void explain_lists_kernels(void **state)
     outcome = run_expecting(RNET_DONE, "rnetc explain net.rnet");
     assert_contains(outcome.out, "flop");
     assert_contains(outcome.out, "std/dense.rnet");
+    assert_contains(run_expecting(RNET_DONE, "rnetc explain net.rnet --time").error, "source to a callable step");
     run_expecting(RNET_DONE, "rnetc explain net.rnet --json | python3 -c 'import json, sys; json.load(sys.stdin)' 2>/dev/null || "
                              "rnetc explain net.rnet --json | grep -q '^[[{]'");
     leave_folder();

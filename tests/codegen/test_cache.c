@@ -31,9 +31,9 @@ struct made {
     double loss, *numbers;
 };
 
-static struct made run_once(struct arena *arena, int threads)
+static struct made run_program(struct arena *arena, const char *text, int threads)
 {
-    struct ir_program *p = parse_program(arena, source);
+    struct ir_program *p = parse_program(arena, text);
     struct code_options options = {.threads = threads};
     struct machine_run run;
     struct made made;
@@ -52,6 +52,11 @@ static struct made run_once(struct arena *arena, int threads)
     made.loss = machine_numbers(arena, &run, ir_find(p, "loss"))[0];
     machine_close(&run);
     return made;
+}
+
+static struct made run_once(struct arena *arena, int threads)
+{
+    return run_program(arena, source, threads);
 }
 
 static void assert_same(const struct made *a, const struct made *b)
@@ -205,6 +210,46 @@ static void what_is_damaged_is_made_anew(void **state)
     assert_int_equal(again.timing.cached, first.timing.distinct);
 }
 
+/* So many small kernels that several are compiled together, where processors are few. */
+static const char *many_kernels(struct arena *arena)
+{
+    struct text text = {0};
+
+    text_add(&text, "program many f32\ninput x[n*: 32, i: 48]\n");
+    for (int i = 1; i <= 40; i++)
+        text_addf(&text, "c%d[n*: 32, i: 48] = %s[n, i] * %d / %d\n", i, i > 1 ? arena_printf(arena, "c%d", i - 1) : "x", i + 1, i);
+    text_add(&text, "d[n*: 32, i: 48] = c40[n, i]\nloss = sum[n*: 32, i: 48] d[n, i] ^ 2\noutput d\noutput loss guard\n");
+    const char *copy = arena_string(arena, text.data);
+    text_free(&text);
+    return copy;
+}
+
+static void keep_one_name(const char *path)
+{
+    struct stat about;
+
+    assert_int_equal(lstat(path, &about), 0);
+    if (about.st_nlink > 1)
+        unlink(path);
+}
+
+static void units_of_one_file_can_lose_their_names(void **state)
+{
+    struct fixture *f = *state;
+    const char *text = many_kernels(f->arena);
+    struct made first = run_program(f->arena, text, 2), again;
+
+    assert_int_equal(first.timing.cached, 0);
+    assert_true(first.timing.distinct > 40);
+    assert_int_equal(each_file(f->folder, keep_one_name), first.timing.distinct);
+    again = run_program(f->arena, text, 2);
+    assert_true(again.timing.cached > 0);
+    assert_same(&first, &again);
+    again = run_program(f->arena, text, 2);
+    assert_int_equal(again.timing.cached, first.timing.distinct);
+    assert_same(&first, &again);
+}
+
 static void runs_at_the_same_time_share_it(void **state)
 {
     struct fixture *f = *state;
@@ -288,6 +333,7 @@ int main(void)
         cmocka_unit_test(equal_kernels_are_one),
         cmocka_unit_test_setup_teardown(threads_and_cache_change_no_bit, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(what_is_damaged_is_made_anew, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(units_of_one_file_can_lose_their_names, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(runs_at_the_same_time_share_it, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(without_a_place_all_is_compiled, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(the_oldest_goes_first, open_cache, close_cache),
