@@ -62,9 +62,10 @@ enum { STEPS_A_TURN = 4 };
 enum { TILE_ARGUMENTS = 11 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
-/* void tile(k, segments, p, p_k, p_segment, q, q_k, c, c_row, add, scale): the same over `segments` runs of k, of which each
-   begins p_segment behind the one before in P, and where that ended in Q. Rows of P are p_row bytes apart. With taps a run of Q is
+/* void tile(k, segments, p, p_k, p_segment, q, q_k, q_segment, c, c_row, add, scale): the same over `segments` runs of k, of which
+   each begins p_segment and q_segment behind the one before. Rows of P are p_row bytes apart. With taps a run of Q is
    as many runs of k numbers, of which the t-th goes with the rows of P t further on. */
+enum { WINDOW_TILE_ARGUMENTS = 12 };
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`

@@ -302,10 +302,10 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
 
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type)
 {
-    LLVMTypeRef types[] = {e->i64, e->i64,     e->pointer, e->i64, e->i64, e->pointer,
-                           e->i64, e->pointer, e->i64,     e->i64, type};
+    LLVMTypeRef types[] = {e->i64, e->i64, e->pointer, e->i64, e->i64, e->pointer,
+                           e->i64, e->i64, e->pointer, e->i64, e->i64, type};
 
-    return LLVMFunctionType(e->nothing, types, 11, false);
+    return LLVMFunctionType(e->nothing, types, WINDOW_TILE_ARGUMENTS, false);
 }
 
 V window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps)
@@ -367,9 +367,7 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
     LLVMAddIncoming(q, (V[]){q_segment, q_next}, steps, 2);
     LLVMPositionBuilderAtEnd(e->builder, ended);
     V fewer = LLVMBuildSub(e->builder, segments, one, "");
-    V p_after = offset_pointer(e, p_segment, argument(e, 4)), q_after = q_next;
-    for (int t = 1; t < taps; t++)
-        q_after = offset_pointer(e, q_after, q_run);
+    V p_after = offset_pointer(e, p_segment, argument(e, 4)), q_after = offset_pointer(e, q_segment, argument(e, 7));
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, fewer, none, ""), segment, done);
     LLVMAddIncoming(segments, (V[]){argument(e, 1), fewer}, begins, 2);
     LLVMAddIncoming(p_segment, (V[]){argument(e, 2), p_after}, begins, 2);
@@ -379,7 +377,7 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
         LLVMAddIncoming(outer[i], (V[]){zero, next[i]}, begins, 2);
     }
     LLVMPositionBuilderAtEnd(e->builder, done);
-    store_or_add(e, type, vector, height, vectors, next, 7);
+    store_or_add(e, type, vector, height, vectors, next, 8);
 }
 
 /* ---- turning a square about ---- */

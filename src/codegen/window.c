@@ -79,12 +79,8 @@ static void place_item(struct emitter *e, const struct window_plan *plan, V numb
                                     plan->blocks);
 }
 
-struct k_block {
-    V p, q, number, run, segments, again;
-};
-
-/* The block of rows with a number: its first row, and how far that is in P. */
-static V row_of_block(struct emitter *e, const struct window_plan *plan, V block, V *p)
+/* The block of rows with a number: its first row, how far that is in P, and where each loop of rows is. */
+static V row_of_block(struct emitter *e, const struct window_plan *plan, V block, V *p, V *digits)
 {
     const struct window_axis *last = &plan->rows[plan->row_count - 1];
     V slow = plan->blocks > 1 ? LLVMBuildUDiv(e->builder, block, count_of(e, plan->blocks), "") : block;
@@ -94,8 +90,8 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
     *p = further(e, *p, row, last->p * plan->tile.bytes);
     for (int i = plan->row_count - 2; i >= 0; i--) {
         V extent = count_of(e, plan->rows[i].extent);
-        V at = i ? LLVMBuildURem(e->builder, number, extent, "") : number;
-        *p = further(e, *p, at, plan->rows[i].p * plan->tile.bytes);
+        digits[i] = i ? LLVMBuildURem(e->builder, number, extent, "") : number;
+        *p = further(e, *p, digits[i], plan->rows[i].p * plan->tile.bytes);
         if (i)
             number = LLVMBuildUDiv(e->builder, number, extent, "");
     }
@@ -103,15 +99,17 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
 }
 
 static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, const struct item *item,
-                            const struct k_block *k, V panel, V q, V q_k)
+                            const struct k_block *k, V panel, V q, V q_k, V q_segment)
 {
     const struct tile_plan *tile = &plan->tile;
     int64_t bytes = tile->bytes, p_row = plan->rows[plan->row_count - 1].p * bytes;
     bool whole = !plan->cut.sums && !plan->gathered;
     int64_t c_row = whole ? plan->row_elements * bytes : plan->gathered_row;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
-    V block = loop_open(e, item->first_block, item->end_block, 1), p = k->p;
-    V row = row_of_block(e, plan, block, &p), function = window_tile_function(e, tile, tile->height, p_row, plan->taps);
+    V block = loop_open(e, item->first_block, item->end_block, 1), digits[MOST_WINDOW_LOOPS];
+    struct k_block here = *k;
+    V row = row_of_block(e, plan, block, &here.p, digits);
+    V function = window_tile_function(e, tile, tile->height, p_row, plan->taps);
 
     if (tile->tall < plan->blocks) {
         V within = LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "");
@@ -119,20 +117,27 @@ static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, c
         function = LLVMBuildSelect(e->builder, is_tall, function,
                                    window_tile_function(e, tile, tile->height - 1, p_row, plan->taps), "");
     }
+    here.q = q;
+    V any = clip_block(e, plan, digits, q_k, q_segment, &here);
     V c = further(e, further(e, item->c, row, c_row), panel, tile->panel_bytes);
-    V arguments[] = {k->run,
-                     k->segments,
-                     p,
+    V arguments[] = {here.left[plan->sum_count - 1],
+                     plan->sum_count > 1 ? here.left[plan->sum_count - 2] : count_of(e, 1),
+                     here.p,
                      count_of(e, last->p * bytes),
                      count_of(e, plan->sum_count > 1 ? last[-1].p * bytes : 0),
-                     q,
+                     here.q,
                      q_k,
+                     q_segment,
                      c,
                      count_of(e, c_row),
-                     k->again,
+                     here.again,
                      number_like(tile->type, plan->product->scale)};
     emit_ahead(e, &item->ahead);
-    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), function, arguments, 11, "");
+    if (any)
+        if_open(e, any);
+    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), function, arguments, WINDOW_TILE_ARGUMENTS, "");
+    if (any)
+        if_close(e);
     loop_close(e);
 }
 
@@ -140,18 +145,22 @@ static void emit_panels(struct emitter *e, const struct window_plan *plan, const
                         const struct k_block *k)
 {
     const struct tile_plan *tile = &plan->tile;
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     V panel = loop_open(e, count_of(e, 0), count_of(e, tile->panels), 1), q, q_k = count_of(e, tile->panel_bytes);
+    V run = k->left[plan->sum_count - 1], segments = plan->sum_count > 1 ? k->left[plan->sum_count - 2] : count_of(e, 1);
+    V q_segment = times(e, run, plan->taps * tile->panel_bytes);
 
     if (!plan->cut.sums) {
         q = further(e, further(e, item->q, panel, tile->depth * tile->panel_bytes), k->number, tile->panel_bytes);
     } else if (plan->q_in_place) {
         q = further(e, k->q, panel, tile->panel_bytes);
-        q_k = count_of(e, plan->sums[plan->sum_count - 1].q * tile->bytes);
+        q_k = count_of(e, last->q * tile->bytes);
+        q_segment = count_of(e, plan->sum_count > 1 ? last[-1].q * tile->bytes : 0);
     } else {
         q = item->panel_room;
-        emit_window_panel(e, plan, k->q, q, panel, k->segments, k->run);
+        emit_window_panel(e, plan, k->q, q, panel, segments, run);
     }
-    emit_row_blocks(e, plan, item, k, panel, q, q_k);
+    emit_row_blocks(e, plan, item, k, panel, q, q_k, q_segment);
     loop_close(e);
 }
 
@@ -159,7 +168,7 @@ static void emit_panels(struct emitter *e, const struct window_plan *plan, const
 static void emit_sums(struct emitter *e, const struct window_plan *plan, const struct item *item)
 {
     const struct tile_plan *tile = &plan->tile;
-    struct k_block k = {item->p, item->q, count_of(e, 0), NULL, count_of(e, 1), item->again};
+    struct k_block k = {item->p, item->q, count_of(e, 0), item->again, {NULL}, {NULL}};
     int loops = 0;
 
     if (!k.again)
@@ -168,25 +177,23 @@ static void emit_sums(struct emitter *e, const struct window_plan *plan, const s
         const struct window_axis *axis = &plan->sums[i];
         bool run = i == plan->sum_count - 1, segments = i == plan->sum_count - 2;
         int64_t by = run ? plan->run : segments ? plan->segments : 1;
-        V extent = axis_extent(e, plan, axis, item->band_first), at, left;
+        V extent = axis_extent(e, plan, axis, item->band_first);
 
         k.number = times(e, k.number, axis->extent * (run ? plan->taps : 1));
+        k.at[i] = count_of(e, 0);
+        k.left[i] = extent;
         if (by < axis->extent) {
-            at = loop_open(e, count_of(e, 0), extent, by);
+            V at = k.at[i] = loop_open(e, count_of(e, 0), extent, by);
             loops++;
-            left = LLVMBuildNSWSub(e->builder, extent, at, "");
-            left = axis->extent % by == 0 && !axis->banded ? count_of(e, by) : lesser(e, left, count_of(e, by));
+            k.left[i] = LLVMBuildNSWSub(e->builder, extent, at, "");
+            k.left[i] = axis->extent % by == 0 && !axis->banded ? count_of(e, by)
+                                                                : lesser(e, k.left[i], count_of(e, by));
             k.p = further(e, k.p, at, axis->p * tile->bytes);
             k.q = further(e, k.q, at, axis->q * tile->bytes);
             k.number = plus(e, k.number, at);
-            k.again = LLVMBuildOr(e->builder, k.again, at, "");
-        } else {
-            left = extent;
+            if (!is_clipped(plan, i))
+                k.again = LLVMBuildOr(e->builder, k.again, at, "");
         }
-        if (run)
-            k.run = left;
-        if (segments)
-            k.segments = left;
     }
     emit_panels(e, plan, item, &k);
     while (loops--)

@@ -12,7 +12,16 @@
 struct window_axis {
     int64_t extent, p, q;
     bool banded; /* of the last band less */
+    int loop;    /* its number in the product, or -1: several */
 };
+/* Numbers of a frame that are 0 wherever they are read: of a loop of rows and one of the sum, i and j, a term is anything else
+   only if first <= by_row * i + by_sum * j < end. Each i has such a j, and they are neighbours. */
+struct window_clip {
+    int row_loop, sum_loop; /* numbers in the product */
+    int row, sum;           /* in the plan's rows and sums, or -1: it is none of them */
+    int64_t by_row, by_sum, first, end;
+};
+enum { MOST_CLIPS = 3 };
 struct window_plan {
     struct tile_plan tile; /* what functions shared with tiles want: formats, width, heights and panels */
     const struct window_product *product;
@@ -22,6 +31,8 @@ struct window_plan {
     int outer[MOST_WINDOW_LOOPS];
     int row_count, sum_count;
     struct window_axis rows[MOST_WINDOW_LOOPS], sums[MOST_WINDOW_LOOPS]; /* innermost last */
+    int clip_count;
+    struct window_clip clips[MOST_CLIPS];
     int64_t blocks;                    /* of rows, along their innermost loop */
     int tap, taps;                     /* number of the loop whose steps are rows too and that tiles have inside a run, or -1; 1 */
     int64_t run, segments;             /* of k, at most, that a tile goes through */
@@ -53,10 +64,32 @@ struct item {
     struct window_ahead ahead;
 };
 
+/* A block of the sum: where operands are, how much of each loop it has from where on, and whether it is not the first. Of a loop
+   that is clipped the latter says nothing: that depends on the row. */
+struct k_block {
+    LLVMValueRef p, q, number, again;
+    LLVMValueRef at[MOST_WINDOW_LOOPS], left[MOST_WINDOW_LOOPS];
+};
+
 void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
                   struct window_plan *plan);
 /* How many of a loop there are in the band that begins at `first` (NULL: there are no bands). */
 LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis, LLVMValueRef band_first);
+
+/* ---- window_clip.c ---- */
+
+/* Which terms of the product are 0 because the frame is: clips of loops that lie inside an item. */
+void find_clips(struct window_plan *plan);
+/* The clips whose loops tiles have as loops of their own. */
+void place_clips(struct window_plan *plan);
+/* Is there a clip of that loop of the sum? */
+bool is_clipped(const struct window_plan *plan, int sum);
+/* Of the sum's terms, the share that is not 0 along a loop of rows. */
+double clipped_share(const struct window_plan *plan, int row_loop);
+/* What is left of a block for the rows at hand: makes it so, and returns whether anything is (NULL: always). digits: of the loops of rows.
+   q_k, q_segment: bytes from one to the next of the two innermost loops in Q. */
+LLVMValueRef clip_block(struct emitter *e, const struct window_plan *plan, LLVMValueRef *digits, LLVMValueRef q_k,
+                        LLVMValueRef q_segment, struct k_block *k);
 
 /* ---- window_pack.c ---- */
 

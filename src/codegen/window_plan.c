@@ -47,6 +47,11 @@ static int best_vectors(const struct emitter *e, int64_t length, int64_t columns
     return best;
 }
 
+static double row_cycles(const struct emitter *e, int64_t length, int64_t columns, int lanes, int taps)
+{
+    return cycles_of(e, length, columns, lanes, best_vectors(e, length, columns, lanes, taps), taps);
+}
+
 static bool is_outer(const struct window_plan *plan, int loop)
 {
     for (int i = 0; i < plan->outer_count; i++)
@@ -68,8 +73,23 @@ static void find_outer(struct window_plan *plan)
         plan->outer[plan->outer_count++] = cut->band;
 }
 
+/* Rows of a clipped loop make tiles of their own if these have so many fewer terms that it pays. */
+static bool is_own_row(const struct emitter *e, const struct window_plan *plan, int loop, int64_t inside)
+{
+    const struct window_product *product = plan->product;
+    int lanes = vector_bytes(e) / (e->program->precision == IR_SINGLE ? 4 : 8);
+    int64_t extent = product->loops[loop].extent;
+    double share = clipped_share(plan, loop), apart = 0, together = 0;
+
+    if (share == 1)
+        return false;
+    apart = (double)extent * row_cycles(e, inside, product->columns, lanes, plan->taps);
+    together = row_cycles(e, extent * inside, product->columns, lanes, plan->taps);
+    return share * apart < together;
+}
+
 /* The loops of a role that go round inside an item, neighbours joined. */
-static int inner_axes(const struct window_plan *plan, enum window_role role, struct window_axis *axes)
+static int inner_axes(const struct emitter *e, const struct window_plan *plan, enum window_role role, struct window_axis *axes)
 {
     const struct window_product *product = plan->product;
     int count = 0;
@@ -77,14 +97,16 @@ static int inner_axes(const struct window_plan *plan, enum window_role role, str
     for (int i = 0; i < product->count; i++) {
         const struct window_loop *l = &product->loops[i];
         bool banded = plan->cut.bands > 1 && i == plan->cut.band, tap = i == plan->tap || (count && i - 1 == plan->tap);
-        struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, banded};
+        struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, banded, i};
         struct window_axis *last = &axes[count - 1];
 
         if (l->role != role || (is_outer(plan, i) && !banded))
             continue;
         if (count && !last->banded && !banded && !tap && last->p == axis.p * axis.extent &&
-            (role == WINDOW_ROW || !plan->cut.sums || last->q == axis.q * axis.extent)) {
+            (role == WINDOW_ROW ? !is_own_row(e, plan, i - 1, axis.extent)
+                                : !plan->cut.sums || last->q == axis.q * axis.extent)) {
             last->extent *= axis.extent;
+            last->loop = -1;
             last->p = axis.p;
             last->q = axis.q;
         } else {
@@ -92,7 +114,7 @@ static int inner_axes(const struct window_plan *plan, enum window_role role, str
         }
     }
     if (!count)
-        axes[count++] = (struct window_axis){.extent = 1, .p = 1, .q = 1};
+        axes[count++] = (struct window_axis){.extent = 1, .p = 1, .q = 1, .loop = -1};
     return count;
 }
 
@@ -217,10 +239,13 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
         bug("codegen: kernel %s: %s cannot be cut into images", e->kernel->name, t->name);
     find_outer(plan);
     plan->tap = -1;
-    plan->row_count = inner_axes(plan, WINDOW_ROW, plan->rows);
+    plan->taps = 1;
+    find_clips(plan);
+    plan->row_count = inner_axes(e, plan, WINDOW_ROW, plan->rows);
     find_taps(plan);
-    plan->sum_count = inner_axes(plan, WINDOW_SUM, plan->sums);
+    plan->sum_count = inner_axes(e, plan, WINDOW_SUM, plan->sums);
     take_taps(plan);
+    place_clips(plan);
     for (int i = 0; i < product->count; i++)
         if (product->loops[i].role == WINDOW_ROW)
             plan->row_elements = product->loops[i].c;

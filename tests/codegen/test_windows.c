@@ -60,6 +60,17 @@ static void halos_on_every_side(void **state)
     check_shape((struct shape){2, 12, 12, 20, 33, 5, 1, 1, 4});
 }
 
+/* Terms at the edge that are not added up: in blocks of the sum, in runs, behind strides, in rows that have none. */
+static void halos_are_left_out(void **state)
+{
+    (void)state;
+    check_shape((struct shape){3, 8, 8, 32, 32, 5, 1, 1, 2});
+    check_shape((struct shape){2, 70, 6, 20, 16, 5, 1, 1, 2});
+    check_shape((struct shape){2, 6, 70, 130, 16, 5, 1, 1, 2});
+    check_shape((struct shape){3, 13, 12, 32, 32, 5, 2, 1, 3});
+    check_shape((struct shape){3, 4, 3, 40, 80, 5, 1, 1, 3});
+}
+
 static void no_halo(void **state)
 {
     (void)state;
@@ -192,7 +203,7 @@ static void frames_of_maps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(halos_on_every_side),
+        cmocka_unit_test(halos_on_every_side), cmocka_unit_test(halos_are_left_out),
         cmocka_unit_test(no_halo),
         cmocka_unit_test(strides_and_dilation),
         cmocka_unit_test(strided_to_the_data),
