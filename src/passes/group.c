@@ -8,9 +8,9 @@
 #include "internal.h"
 
 /* Below this many points a kernel is not worth sharing among threads, so its parallel loops may be short. */
-enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 8192 };
+enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 16384 };
 /* Joining saves a launch and a few bytes: of so many points, so many times the other kernel's, that is nothing. */
-enum { LARGE_WORK = 1 << 20, LARGE_SHARE = 256 };
+enum { LARGE_WORK = 1 << 20, LARGE_SHARE = 256, LONG_COLUMNS = 512, LONG_WORK = 1 << 19 };
 
 struct pairing {
     int count;
@@ -45,6 +45,33 @@ static bool is_tall(const struct ir_tensor *e)
     return outputs < FEWEST_PARTS * LANES && reduced >= 64 * outputs && outputs * reduced > SMALL_WORK / 4;
 }
 
+struct largest_read {
+    const struct ir_expr *read;
+    int64_t elements;
+};
+
+static void find_largest(const struct ir_expr *read, void *context)
+{
+    struct largest_read *largest = context;
+    int64_t elements = read->tensor->kind == IR_DRAW ? 0 : ir_elements(read->tensor);
+
+    if (read->tensor->rank && elements > largest->elements)
+        *largest = (struct largest_read){read, elements};
+}
+
+/* Sums down many long columns: their rows lie far apart, a line or two of each is no stream. Rather whole rows, some to each
+   thread. */
+static bool has_long_columns(const struct ir_tensor *e)
+{
+    int64_t reduced = ir_extent_product(e->reduced, e->reduced_count);
+    struct largest_read largest = {0};
+
+    if (!e->rank || reduced < LONG_COLUMNS || reduced * ir_elements(e) < LONG_WORK)
+        return false;
+    ir_reads(e->value, find_largest, &largest);
+    return largest.read && ir_form_bare(largest.read->subscripts[largest.read->tensor->rank - 1]) == e->axes[e->rank - 1];
+}
+
 void choose_loops(const struct ir_tensor *e, bool product, struct member *member, int *depth)
 {
     if (e->kind == IR_OPAQUE || e->targets) {
@@ -58,8 +85,9 @@ void choose_loops(const struct ir_tensor *e, bool product, struct member *member
         --*depth;
         return;
     }
-    set_loops(e, e->reduction != IR_MAP && may_be_in_parts(e) && (e->rank == 0 || (is_tall(e) && !product)), member,
-              depth);
+    bool rather = e->rank == 0 || (!product && (is_tall(e) || has_long_columns(e)));
+
+    set_loops(e, rather && e->reduction != IR_MAP && may_be_in_parts(e), member, depth);
 }
 
 static int slot_of(const struct fusion *f, const struct ir_tensor *e, int depth, const struct ir_index *index)
@@ -535,6 +563,11 @@ static void take_alternative(struct fusion *f, int g, int alternative)
         set_loops(e, alternative == 1, &f->members[e->number], &f->groups[g].depth);
 }
 
+static bool rather_in_parts(const struct fusion *f, int g, int alternative)
+{
+    return alternative == 0 && alternatives(f, g) == 2 && has_long_columns(f->groups[g].equations.at[0]);
+}
+
 struct choice {
     int a, b;
     struct pairing pairs;
@@ -552,6 +585,8 @@ static struct choice choose(struct fusion *f, int a, int b, enum shrink shrink, 
             struct choice c = {.a = i, .b = j, .points = 1, .found = true};
             const struct ir_tensor *first = f->groups[a].equations.at[0];
 
+            if (rather_in_parts(f, a, i) || rather_in_parts(f, b, j))
+                continue;
             take_alternative(f, a, i);
             take_alternative(f, b, j);
             if (!legal(f, a, b, shrink, &c.pairs, why))
