@@ -10,6 +10,8 @@
      pack        operands of products that neither tiles nor BLAS read as they lie (pack.c)
      turn        operands of small products that lie across (turn.c)
 
+     mask        signs of what is stored in place of masks made again (mask.c)
+
      repeat      cheap maps into what reads them (inline.c)
 
      chains      equations over the same loops, one reading the other
@@ -452,6 +454,7 @@ void fuse(struct ir_program *p, enum fusing how)
         pack_operands(p);
         if (small)
             turn_operands(p);
+        mask_by_signs(p, small);
         inline_producers(p, small);
     }
     before = order_updates(p, f.arena);

@@ -72,7 +72,7 @@ int64_t iteration_points(const struct ir_tensor *equation);
 /* Of a recurrence those of one step. */
 int64_t points_at_once(const struct ir_tensor *equation);
 
-/* ---- fuse.c, order.c, keep.c, hoist.c, inline.c, group.c, sequence.c, stage.c: the parts of fuse ---- */
+/* ---- fuse.c, order.c, keep.c, hoist.c, mask.c, inline.c, group.c, sequence.c, stage.c: the parts of fuse ---- */
 
 /* A product that is worth tiles, or a call into BLAS; one that loops over sums in registers do as well. */
 bool is_product(const struct ir_program *p, const struct ir_tensor *equation);
@@ -109,6 +109,9 @@ void keep_parts(struct ir_program *p);
 
 /* hoist.c: makes equations of the parts of equations that vary along few of their loops. */
 void hoist_parts(struct ir_program *p);
+
+/* mask.c: where gradients pass, read off what is stored anyway, not made again. */
+void mask_by_signs(struct ir_program *p, bool small);
 
 /* inline.c: repeats producers that are cheaper to compute again than to store. small: those of contractions stay. */
 void inline_producers(struct ir_program *p, bool small);
