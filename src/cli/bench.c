@@ -165,9 +165,11 @@ static int bench_step(struct bench *bench)
     if (!bench->pool)
         return complain(RNET_FAILED, "%d threads could not be made", bench->options->threads);
     status = bench_prepare(bench, &bench->fused, data);
-    if (status == RNET_DONE)
+    if (status == RNET_DONE && bench->options->try)
+        status = bench_try(bench);
+    if (status == RNET_DONE && !bench->options->try)
         status = bench_prepare(bench, &bench->unfused, data);
-    if (status == RNET_DONE)
+    if (status == RNET_DONE && !bench->options->try)
         status = measure(bench);
     bench_release(&bench->fused);
     bench_release(&bench->unfused);
@@ -207,6 +209,8 @@ static int bench_training(struct bench *common, int number, bool *first, struct 
         status = bench_step(&bench);
         if (status != RNET_DONE)
             break;
+        if (options->try)
+            continue;
         if (options->json) {
             printf("%s", *first ? "[" : ",\n");
             bench_print_json(&bench);
@@ -229,6 +233,8 @@ int run_bench(struct options *options)
     bool first = true;
     int status = RNET_DONE;
 
+    if (options->try && options->json)
+        return complain(RNET_USAGE, "bench --try says what it finds to a person only; see rnetc bench --help");
     if (!options->passes)
         options->passes = PASSES;
     rnet_resident(&resident);

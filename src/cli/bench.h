@@ -53,6 +53,11 @@ int bench_prepare(struct bench *bench, struct bench_side *side, const struct dat
 int bench_run(const struct bench *bench, struct bench_side *side, double seconds, bool kernels);
 void bench_release(struct bench_side *side);
 
+/* ---- bench_try.c ---- */
+
+/* Times the fused step's products cut in every way, and keeps the fastest of each. requires: prepared. */
+int bench_try(struct bench *bench);
+
 /* ---- bench_print.c ---- */
 
 void bench_print(const struct bench *bench);

@@ -47,6 +47,7 @@ struct options {
     int64_t at, batches;               /* probe: which step; 0: the next one; how many batches */
     int64_t seeds;                     /* lab: 0: as experiments say */
     int64_t passes;                    /* bench; 0: as the command likes */
+    bool try;
     bool kernels;
     bool fresh, quick, csv;
     const char *report, *board;        /* lab: file of a page; report: folder of event files */

@@ -59,7 +59,9 @@ const struct command commands[] = {
      "the best of the passes counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
      "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
      "larger of operations at the machine's best rate and bytes at its best rate of copying so many; first the one that loses most. These\n"
-     "limits are measured once for a machine and a number of threads and kept beside the compiled kernels. Nothing is trained.",
+     "limits are measured once for a machine and a number of threads and kept beside the compiled kernels. --try times the products of\n"
+     "each kernel cut into parts in several ways, and keeps the fastest beside the compiled kernels: training then uses it, with the same\n"
+     "bits. Nothing is trained.",
      run_bench},
     {REPORT, "report", "FOLDER", "make a page of a run, of a sweep, or of the experiments that lab keeps",
      "FOLDER: where `rnetc train` left a run's log, or those of a sweep, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes\n"

@@ -54,6 +54,7 @@ static const struct option_row {
     {"no-cache", NULL, "compile everything, keep nothing on disk (RNET_CACHE=off does the same)", RUNS | GRADCHECK | LAB | REPLAY},
     {"passes", "N", "measure so many times, interleaved (default: 5)", BENCH},
     {"kernels", NULL, "each kernel by itself too", BENCH},
+    {"try", NULL, "cut the products in several ways and keep the fastest of each kernel; changes no number", BENCH},
     {"dump", "PASS", "print the program after this pass (lower simplify share schedule fuse plan), or after all", TRAIN | EXPLAIN},
     {"dump-llvm", "FILE", "write the LLVM IR of the step", TRAIN},
     {"dump-assembly", "FILE", "write the assembly of the step", TRAIN},
@@ -262,6 +263,7 @@ static int take(struct options *o, const char *name, const char *value)
                      : !strcmp(name, "bound")      ? &o->bound
                      : !strcmp(name, "curvature")  ? &o->curvature
                      : !strcmp(name, "kernels")    ? &o->kernels
+                     : !strcmp(name, "try")        ? &o->try
                      : !strcmp(name, "invariances") ? &o->invariances
                      : !strcmp(name, "in-place")   ? &o->in_place
                                                    : &o->compare;

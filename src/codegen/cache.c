@@ -248,6 +248,45 @@ void cache_write(const struct cache *cache, struct unit *const *units, int count
     arena_free(arena);
 }
 
+/* ---- chosen ways ---- */
+
+static const char *way_file(const struct cache *cache, struct arena *arena, const char *plain)
+{
+    return arena_printf(arena, "%s/%s.way", folder_of(cache, arena, plain), plain);
+}
+
+int cache_way(const struct cache *cache, const char *plain)
+{
+    struct arena *arena = arena_new();
+    FILE *file = fopen(way_file(cache, arena, plain), "re");
+    int way = 0;
+
+    if (file && fscanf(file, "%d", &way) != 1)
+        way = 0;
+    if (file)
+        fclose(file);
+    arena_free(arena);
+    return way >= 1 && way <= PRODUCT_WAYS ? way : 1;
+}
+
+bool cache_choose(const struct cache *cache, const char *plain, int way)
+{
+    struct arena *arena = arena_new();
+    const char *path = way_file(cache, arena, plain), *own = arena_printf(arena, "%s.%d", path, (int)getpid());
+    bool kept = way == 1 && (!unlink(path) || errno == ENOENT);
+
+    if (!kept && make_folders(folder_of(cache, arena, plain))) {
+        FILE *file = fopen(own, "we");
+        bool written = file && fprintf(file, "%d\n", way) > 0;
+
+        kept = file && !fclose(file) && written && !rename(own, path);
+        if (!kept)
+            unlink(own);
+    }
+    arena_free(arena);
+    return kept;
+}
+
 /* ---- keeping within bounds ---- */
 
 struct kept {

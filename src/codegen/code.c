@@ -18,6 +18,7 @@ enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 4 };
 
 struct code {
     struct arena *arena;
+    struct cache *cache; /* NULL: nothing is kept */
     LIST(struct arena *) objects; /* of the threads that made them */
     LIST(struct unit *) units;
     struct image *image;
@@ -202,6 +203,14 @@ static int larger_first(const void *left, const void *right)
     return a->size != b->size ? (a->size < b->size ? 1 : -1) : a->number - b->number;
 }
 
+/* Only products are cut in ways. */
+static int way_of(const struct building *b, const struct ir_kernel *kernel, const char *plain)
+{
+    if (kernel->kind != IR_TILE_KERNEL)
+        return 1;
+    return b->options->way > 0 ? b->options->way : b->cache ? cache_way(b->cache, plain) : 1;
+}
+
 /* Long texts first: so no thread is left with a large kernel at the end. */
 static void name_kernels(struct building *b)
 {
@@ -221,11 +230,18 @@ static void name_kernels(struct building *b)
 
         text.size = 0;
         ir_print(&text, kernel);
-        const char *key = key_of(b, text.data, text.size);
+        const char *plain = key_of(b, text.data, text.size), *key = plain;
+        int way = way_of(b, b->program->kernels.at[i], plain);
+        if (way > 1) {
+            text_addf(&text, "\nway %d", way);
+            key = key_of(b, text.data, text.size);
+        }
         struct unit *unit = map_get(b->by_key, key);
         if (!unit) {
             unit = NEW(b->code->arena, struct unit);
             unit->key = key;
+            unit->plain = plain;
+            unit->way = way;
             unit->symbol = arena_printf(b->code->arena, "kernel_%s", key);
             unit->kernel = kernel;
             list_add(b->arena, b->isolated, own);
@@ -473,10 +489,11 @@ static struct code *compile(const struct ir_program *p, const struct code_option
     b.read = map_new(b.arena);
     *error = NULL;
     text_addf(&b.identity, "quick %d", b.options->quick);
-    b.cache = dumps ? NULL : cache_open(own);
+    code->cache = cache_open(own);
+    b.cache = dumps ? NULL : code->cache;
     if (!host_identity(&b.identity) && b.cache) {
         fprintf(stderr, "rnetc: note: " LLVM_MODULE " has no build id: nothing is kept in the cache\n");
-        b.cache = NULL;
+        b.cache = code->cache = NULL;
     }
     if (!open_libraries(p, &library))
         *error = arena_string(p->arena, library.message);
@@ -508,6 +525,11 @@ static int run_timed(const struct code *code, const struct rnet_step *step, doub
 static int64_t scratch(const struct code *code)
 {
     return code->run.behind;
+}
+
+static bool choose(const struct code *code, int kernel, int way)
+{
+    return code->cache && cache_choose(code->cache, code->run.kernels[kernel].unit->plain, way);
 }
 
 static bool is_first_of_object(const struct code *code, int unit)
@@ -543,6 +565,6 @@ static const char *host(void)
 __attribute__((visibility("default"))) const struct code_api *rnet_code_api(void)
 {
     static const struct code_api api = {
-        .compile = compile, .run = run, .run_timed = run_timed, .scratch = scratch, .object = object, .release = release, .host = host};
+        .compile = compile, .run = run, .run_timed = run_timed, .scratch = scratch, .object = object, .choose = choose, .ways = PRODUCT_WAYS, .release = release, .host = host};
     return &api;
 }

@@ -19,6 +19,7 @@ struct code_options {
     const char *dump_assembly; /* file, or NULL */
     int threads;               /* to compile with; 0: one a processor */
     bool quick;                /* less time for slower code with the same numbers: for tests of many small programs */
+    int way;                   /* of cutting products into parts, 1 to `ways`; 0: of each kernel the chosen one, else the first */
 };
 struct code_api {
     /* requires: p fused and planned. NULL on failure, *error in p's arena. */
@@ -33,6 +34,10 @@ struct code_api {
     int64_t (*scratch)(const struct code *code);
     /* The object files that were loaded, one a number from 0; NULL after the last. */
     const void *(*object)(const struct code *code, int number, size_t *bytes);
+    /* Programs that are compiled from now on cut the products of this kernel, the program's so-manieth, in this way. No way changes a
+       number. Kept beside the kernel's object; false: nothing is kept. */
+    bool (*choose)(const struct code *code, int kernel, int way);
+    int ways;
     void (*release)(struct code *code);
     const char *(*host)(void); /* "sapphirerapids, 16 lanes of f32" */
 };

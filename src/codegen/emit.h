@@ -72,6 +72,7 @@ struct emitter {
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, pointer, nothing;
     LLVMTypeRef part_type; /* void (call, part) */
     int lanes;             /* of vectors: those of the nest being emitted, else LANES */
+    int way;               /* of cutting products: see unit.h */
     const char *cpu, *features;
     int64_t scratch, kept; /* bytes of the kernel's scratch given out so far, and of what it keeps through a recurrence */
     const char *error;

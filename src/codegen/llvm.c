@@ -140,7 +140,7 @@ static LLVMModuleRef new_module(const struct llvm_worker *worker, const char *na
 static void emitter_open(struct emitter *e, struct arena *arena, const struct llvm_worker *worker, LLVMModuleRef module,
                          const struct unit *unit)
 {
-    *e = (struct emitter){.arena = arena, .lanes = LANES, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
+    *e = (struct emitter){.arena = arena, .lanes = LANES, .way = unit->way, .program = (struct ir_program *)unit->kernel}; /* forms are made in its tables */
     e->context = worker->context;
     e->module = module;
     e->machine = worker->machine;

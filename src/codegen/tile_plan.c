@@ -14,6 +14,7 @@
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
 #include "tile.h"
+#include "unit.h"
 
 /* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made
    of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one block, C is
@@ -34,6 +35,26 @@ enum {
 static const double part_flops = 5e5;
 /* Cycles: of turning a number about, of copying one, of a multiplication and addition on a vector. */
 static const double turn_cycles = 0.6, copy_cycles = 0.2, vector_cycles = 0.5;
+
+/* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
+static const struct way {
+    double rows, panels, parts;
+} ways[PRODUCT_WAYS] = {{1, 1, 1}, {0.5, 1, 1}, {2, 1, 1}, {1, 0.5, 1}, {1, 2, 1}, {1, 4, 1}, {1, 1, 0.25}, {1, 1, 4}};
+
+/* Sums of what the product makes are made part by part, in the order that the usual way has. */
+static struct way way_of(const struct emitter *e)
+{
+    for (int i = 0; i < e->kernel->stages.count; i++)
+        for (int k = 0; i && k < e->kernel->stages.at[i]->equations.count; k++)
+            if (e->kernel->stages.at[i]->equations.at[k]->reduction != IR_MAP)
+                return ways[0];
+    return ways[e->way > 1 ? e->way - 1 : 0];
+}
+
+static int64_t scaled(int64_t count, double by)
+{
+    return count * by > 1 ? (int64_t)((double)count * by) : 1;
+}
 
 static int64_t round_up(int64_t a, int64_t by)
 {
@@ -138,6 +159,7 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
 {
     double waste, flops = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
     int64_t batches = plan->product->batches, wanted;
+    struct way way = way_of(e);
 
     plan->vectors = best_vectors(plan->columns, plan->lanes, &waste);
     plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
@@ -147,18 +169,20 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
     bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= BLOCK_K;
-    plan->panels_each = whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME;
+    plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
-    plan->blocks_each = (plan->turned             ? ROWS_TURNED
-                         : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
-                                                  : ROWS_AT_A_TIME) /
-                        plan->height;
+    plan->blocks_each = scaled((plan->turned             ? ROWS_TURNED
+                                : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
+                                                         : ROWS_AT_A_TIME) /
+                                   plan->height,
+                               way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
         wanted = PARTS_WANTED;
+    wanted = scaled(wanted, way.parts);
     /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first. */
     bool few_rows = plan->q.k != plan->bytes && !plan->q.kept && plan->blocks_each == plan->blocks;
     /* Each group of rows reads its panels anew, from the third cache if they do not fit the second: 28 rows at a time did so at

@@ -21,8 +21,11 @@ struct unit_function {
     int64_t parts;
     int64_t when; /* enum when */
 };
+enum { PRODUCT_WAYS = 8 };
 struct unit {
     const char *key;                 /* what it is known by in the cache: 32 hexadecimal digits */
+    const char *plain;               /* of a kernel: the key without its way */
+    int way;                         /* of cutting its products: 1 to PRODUCT_WAYS */
     const char *symbol;              /* of a kernel: its functions are void symbol_0(call, part), symbol_1, ... */
     const struct ir_program *kernel; /* ir_isolate's; NULL: the shared function that `symbol` names */
     /* Made by the compiler or read from the cache: */
@@ -72,6 +75,9 @@ struct cache *cache_open(struct arena *arena);
 bool cache_read(const struct cache *cache, struct arena *arena, const char *key, unit_list *units);
 /* Units with one object. */
 void cache_write(const struct cache *cache, struct unit *const *units, int count);
+/* The way that was chosen for the kernel of that plain key; 1, which is the usual one, if none was. */
+int cache_way(const struct cache *cache, const char *plain);
+bool cache_choose(const struct cache *cache, const char *plain, int way);
 /* Removes the oldest files of a folder until it holds at most three quarters of `most` bytes, if it holds more than that. A
    file of several names counts a part for each. */
 void cache_trim(const char *folder, int64_t most);

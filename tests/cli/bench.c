@@ -121,6 +121,22 @@ static void limits_of_the_machine_are_kept(void **state)
     run_expecting(0, "HOME=$PWD/home RNET_CACHE=off rnetc bench net.rnet --json --passes 1 && ! ls home");
 }
 
+/* What is found depends on the machine; what is trained does not depend on what was found. */
+static void ways_that_are_tried_change_no_bit(void **state)
+{
+    struct outcome outcome;
+
+    run_expecting(0, "RNET_CACHE=off rnetc train net.rnet --steps 3 --out before");
+    outcome = run_expecting(0, "RNET_CACHE=$PWD/kept rnetc bench net.rnet --try --threads 2");
+    assert_contains(outcome.out, "with products, each cut in 8 ways, ");
+    assert_contains(outcome.out, "kept for all that is compiled from now on\n");
+    run_expecting(0, "RNET_CACHE=$PWD/kept rnetc train net.rnet --steps 3 --out after");
+    assert_files_equal("before/checkpoint.safetensors", "after/checkpoint.safetensors");
+    outcome = run_expecting(0, "RNET_CACHE=off rnetc bench net.rnet --try --threads 1");
+    assert_contains(outcome.out, "nothing is kept: there is no cache (RNET_CACHE)\n");
+    run_expecting(2, "rnetc bench net.rnet --try --json");
+}
+
 /* Each kernel has its line, what is beside them one; together they do what the step does. */
 static void kernels_by_what_they_lose(void **state)
 {
@@ -228,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_table_for_a_person, enter, leave),
         cmocka_unit_test_setup_teardown(a_table_for_a_program, enter, leave),
         cmocka_unit_test_setup_teardown(limits_of_the_machine_are_kept, enter, leave),
+        cmocka_unit_test_setup_teardown(ways_that_are_tried_change_no_bit, enter, leave),
         cmocka_unit_test_setup_teardown(kernels_by_what_they_lose, enter, leave),
         cmocka_unit_test_setup_teardown(nothing_is_left_behind, enter, leave),
         cmocka_unit_test_setup_teardown(files_that_are_not_there_are_made_up, enter, leave),

@@ -326,6 +326,63 @@ static void the_oldest_goes_first(void **state)
     assert_true(has(f->folder, "new"));
 }
 
+/* ---- ways of cutting products ---- */
+
+static const char product[] = "program p f32\ninput a[m: 300, k: 280]\ninput b[k: 280, n: 420]\n"
+                              "c[m: 300, n: 420] = sum[k: 280] a[m, k] * b[k, n]\n"
+                              "d[m: 300, n: 420] = tanh(c[m, n])\noutput c\noutput d\n";
+enum { PRODUCT_NUMBERS = 300 * 420 };
+
+/* d, made with products cut in that way; `choose` > 0: then that way is chosen for every kernel. */
+static const double *made_in_way(struct arena *arena, int way, int choose, struct code_timing *timing)
+{
+    struct ir_program *p = parse_program(arena, product);
+    struct machine_run run;
+    const double *numbers;
+
+    fuse(p, true);
+    plan_memory(p, layout_new(arena), false);
+    struct ir_values values = ir_values_new(arena, p);
+    for (int i = 0; i < 2; i++)
+        for (int64_t k = 0; k < ir_elements(p->tensors.at[i]); k++)
+            values.at[i][k] = (double)((k * 7919 + i) % 1000) / 500 - 1;
+    machine_open(&run, p, &values, (struct ir_run){.step = 1}, &(struct code_options){.way = way});
+    machine_step(&run, 2);
+    numbers = machine_numbers(arena, &run, ir_find(p, "d"));
+    *timing = run.timing;
+    for (int i = 0; i < p->kernels.count && choose; i++)
+        assert_true(code_module()->choose(run.code, i, choose));
+    machine_close(&run);
+    return numbers;
+}
+
+static void no_way_changes_a_bit(void **state)
+{
+    struct arena *arena = arena_new();
+    struct code_timing timing;
+    const double *first = made_in_way(arena, 1, 0, &timing);
+
+    assert_true(code_module()->ways > 1);
+    for (int way = 2; way <= code_module()->ways; way++)
+        assert_memory_equal(made_in_way(arena, way, 0, &timing), first, PRODUCT_NUMBERS * sizeof *first);
+    arena_free(arena);
+}
+
+/* That of the way alone is found in the cache, with the first way's taken away. */
+static void what_is_chosen_is_compiled(void **state)
+{
+    struct arena *arena = arena_new();
+    struct code_timing timing;
+
+    made_in_way(arena, 3, 3, &timing);
+    assert_true(timing.cached == 0);
+    made_in_way(arena, 0, 1, &timing);
+    assert_true(timing.cached == timing.distinct && timing.distinct > 0);
+    made_in_way(arena, 0, 0, &timing);
+    assert_true(timing.cached < timing.distinct);
+    arena_free(arena);
+}
+
 int main(void)
 {
     setenv("RNET_CACHE", "off", 1);
@@ -337,6 +394,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_at_the_same_time_share_it, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(without_a_place_all_is_compiled, open_cache, close_cache),
         cmocka_unit_test_setup_teardown(the_oldest_goes_first, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(no_way_changes_a_bit, open_cache, close_cache),
+        cmocka_unit_test_setup_teardown(what_is_chosen_is_compiled, open_cache, close_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
