@@ -17,38 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-ENV_KEYS = ("XLA_FLAGS", "LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
-            "MALLOC_TOP_PAD_", "MALLOC_CONF", "JAX_COMPILATION_CACHE_DIR", "OMP_NUM_THREADS", "PEER_NOTE", "PEER_FMA_GFS")
-
-
-def status_mb(key):
-    for line in open("/proc/self/status"):
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-def reset_peak():
-    try:
-        with open("/proc/self/clear_refs", "w") as f:
-            f.write("5")
-    except OSError:
-        pass
-
-
-def cpu_seconds():
-    """CPU time of the whole machine, time stolen from it by its host, and CPU time of this process."""
-    hz = os.sysconf("SC_CLK_TCK")
-    v = [int(s) / hz for s in open("/proc/stat").readline().split()[1:9]]
-    t = os.times()
-    return v[0] + v[1] + v[2] + v[5] + v[6], v[7], t.user + t.system
-
-
-def contention(before, wall):
-    """Cores used by other processes, and cores stolen, on average over the timed part: a run with more than 0.05 is void."""
-    a, s, p = (x - y for x, y in zip(cpu_seconds(), before))
-    return {"other_cores": round(max(0.0, a - p) / wall, 3), "stolen_cores": round(s / wall, 3), "unix_time": int(time.time())}
-
+from peer_clock import contention, cpu_seconds, environment, reset_peak, status_mb
 
 rng = np.random.default_rng(1)
 BITS = 16
@@ -432,7 +401,7 @@ def main():
         "first_step_s": round(first_s, 3), "import_s": round(import_s, 2),
         "peak_rss_mb": round(status_mb("VmHWM") - rss0, 1), "rss_imports_mb": round(rss0, 1), "gflop": round(gflop, 6),
         "loss_first": round(first, 4), "loss_last": round(last, 4), "steps": n * per_call, "chunk": chunk, **quiet,
-        "env": {k: os.environ[k] for k in ENV_KEYS if k in os.environ}}), flush=True)
+        "env": environment()}), flush=True)
 
 
 if __name__ == "__main__":

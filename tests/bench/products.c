@@ -9,8 +9,9 @@
    status 1 if results differ.
 
    A turn: all threads asleep, one call that is not timed (of short ones), then calls for 1.5 ms. Operands are the same
-   memory for all. The table says for each shape the least and the median time of all turns, the worst ratio to a peer
-   first. */
+   memory for all. The table says for each shape the least time of all turns, and how many times as fast as the best
+   peer rnet is: by the least times, and by the median of what the turns say, each side beside the one of the same
+   moment; the worst first. */
 #include "products_peer.h"
 
 #include "driver.h"
@@ -144,13 +145,13 @@ struct run {
     struct rnet_step step;
     struct peer_product *prepared;
     const float *c;
-    double estimate; /* seconds of a call */
-    LIST(double) samples;
-    double least, median;
+    double estimate;    /* seconds of a call */
+    LIST(double) turns; /* the least time of each */
 };
 struct result {
     const struct shape *shape;
-    double least[MOST_SIDES], median[MOST_SIDES]; /* 0: the side refused */
+    double least[MOST_SIDES],
+        beside[MOST_SIDES]; /* seconds; of the turns' times by rnet's the median. 0: the side refused */
 };
 
 static const struct code_api *open_module(const char *path)
@@ -226,7 +227,7 @@ static double call(struct run *r, int count)
 
 static void take_turn(struct arena *arena, struct run *r)
 {
-    double begin = rnet_seconds();
+    double begin = rnet_seconds(), least = INFINITY;
 
     while (rnet_seconds() - begin < sleep_seconds)
         ;
@@ -238,8 +239,9 @@ static void take_turn(struct arena *arena, struct run *r)
         double each = call(r, count);
 
         r->estimate = each < r->estimate ? each : r->estimate;
-        list_add(arena, r->samples, each);
+        least = each < least ? each : least;
     } while (rnet_seconds() - begin < turn_seconds);
+    list_add(arena, r->turns, least);
 }
 
 static int ascending(const void *a, const void *b)
@@ -333,6 +335,19 @@ static void release(const struct bench *bench, struct run *runs)
     }
 }
 
+static void note_turns(struct run *r, const struct run *own, double *least, double *beside)
+{
+    int count = r->turns.count;
+
+    *least = INFINITY;
+    for (int i = 0; i < count; i++) {
+        *least = fmin(*least, r->turns.at[i]);
+        r->turns.at[i] /= own->turns.at[i];
+    }
+    qsort(r->turns.at, (size_t)count, sizeof *r->turns.at, ascending);
+    *beside = r->turns.at[count / 2];
+}
+
 static struct result measure(struct bench *bench, const struct shape *s)
 {
     struct arena *arena = arena_new();
@@ -362,15 +377,9 @@ static struct result measure(struct bench *bench, const struct shape *s)
             if (runs[which].prepared || runs[which].code)
                 take_turn(arena, &runs[which]);
         }
-    for (int i = 0; i < bench->side_count; i++) {
-        int count = runs[i].samples.count;
-
-        if (!count)
-            continue;
-        qsort(runs[i].samples.at, (size_t)count, sizeof *runs[i].samples.at, ascending);
-        result.least[i] = runs[i].samples.at[0];
-        result.median[i] = runs[i].samples.at[count / 2];
-    }
+    for (int i = bench->side_count - 1; i >= 0; i--) /* rnet's own last: the others are seen beside it */
+        if (runs[i].turns.count)
+            note_turns(&runs[i], &runs[0], &result.least[i], &result.beside[i]);
     release(bench, runs);
     instance_free(&in);
     memory_free(&memory);
@@ -382,7 +391,7 @@ static struct result measure(struct bench *bench, const struct shape *s)
 
 /* ---- the table ---- */
 
-/* rnet's speed by the best of the peers'; by the other builds' where there is no peer. */
+/* The best peer's time by rnet's; the other builds' where there is no peer. */
 static double ahead(const struct bench *bench, const double *seconds)
 {
     double best = INFINITY;
@@ -409,7 +418,7 @@ static void print_head(const struct bench *bench)
     printf("%-18s %7s %9s ", "m x k x n", "threads", "us");
     for (int i = 0; i < bench->side_count; i++)
         printf(" %9.9s", bench->sides[i].name);
-    printf("   ratio  median  nets\n");
+    printf("   least  beside  nets\n");
 }
 
 static void print_result(const struct bench *bench, const struct result *r)
@@ -423,7 +432,7 @@ static void print_result(const struct bench *bench, const struct result *r)
             printf(" %9.1f", flops / r->least[i] / giga);
         else
             printf(" %9s", "-");
-    printf("  %6.2f  %6.2f  %s\n", ahead(bench, r->least), ahead(bench, r->median), s->nets);
+    printf("  %6.2f  %6.2f  %s\n", ahead(bench, r->least), ahead(bench, r->beside), s->nets);
     fflush(stdout);
 }
 
@@ -433,8 +442,8 @@ static void print_counts(const struct bench *bench, const struct result *results
         int behind = 0, faster = 0;
 
         for (int k = 0; k < count; k++) {
-            behind += results[k].least[i] > 0 && results[k].least[i] < 0.97 * results[k].least[0];
-            faster += results[k].least[i] > 1.03 * results[k].least[0];
+            behind += results[k].least[i] > 0 && results[k].beside[i] < 0.97;
+            faster += results[k].beside[i] > 1.03;
         }
         printf("%s: rnet is more than 3 %% slower at %d of %d shapes, more than 3 %% faster at %d\n",
                bench->sides[i].name, behind, count, faster);
@@ -523,8 +532,8 @@ int main(int count, char **words)
     rnet_pool_free(pool);
     sorted = &bench;
     qsort(results, (size_t)chosen.count, sizeof *results, worst_first);
-    puts("\nthe worst first; GFLOP/s by the least time; ratio: the best peer's time by rnet's, of the least times and "
-         "of the medians");
+    puts("\nthe worst first; GFLOP/s by the least time; the best peer's time by rnet's: of the least times, and in the "
+         "same moments");
     print_head(&bench);
     for (int i = 0; i < chosen.count; i++)
         print_result(&bench, &results[i]);

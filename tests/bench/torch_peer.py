@@ -7,7 +7,6 @@ Everything is fp32 unless --amp says otherwise. The environment decides the allo
 """
 import argparse
 import json
-import os
 import sys
 import time
 import warnings
@@ -18,38 +17,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-ENV_KEYS = ("OMP_NUM_THREADS", "LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
-            "MALLOC_TOP_PAD_", "KMP_BLOCKTIME", "KMP_AFFINITY", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "MALLOC_CONF",
-            "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "PEER_NOTE", "PEER_FMA_GFS")
-
-
-def status_mb(key):
-    for line in open("/proc/self/status"):
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-def reset_peak():
-    try:
-        with open("/proc/self/clear_refs", "w") as f:
-            f.write("5")
-    except OSError:
-        pass
-
-
-def cpu_seconds():
-    """CPU time of the whole machine, time stolen from it by its host, and CPU time of this process."""
-    hz = os.sysconf("SC_CLK_TCK")
-    v = [int(s) / hz for s in open("/proc/stat").readline().split()[1:9]]
-    t = os.times()
-    return v[0] + v[1] + v[2] + v[5] + v[6], v[7], t.user + t.system
-
-
-def contention(before, wall):
-    """Cores used by other processes, and cores stolen, on average over the timed part: a run with more than 0.05 is void."""
-    a, s, p = (x - y for x, y in zip(cpu_seconds(), before))
-    return {"other_cores": round(max(0.0, a - p) / wall, 3), "stolen_cores": round(s / wall, 3), "unix_time": int(time.time())}
+from peer_clock import contention, cpu_seconds, environment, reset_peak, status_mb
 
 
 # ---- data: random inputs, labels from a noisy linear teacher, so the loss falls but does not reach zero at once
@@ -359,7 +327,7 @@ def main():
         "p10_ms": round(ts[len(ts) // 10] * 1e3, 5), "first_step_s": round(first_s, 3), "import_s": round(import_s, 2),
         "peak_rss_mb": round(status_mb("VmHWM") - rss0, 1), "rss_imports_mb": round(rss0, 1), "gflop": round(gflop, 6),
         "loss_first": round(first, 4), "loss_last": round(last, 4), "steps": n, "chunk": chunk, **quiet,
-        "env": {k: os.environ[k] for k in ENV_KEYS if k in os.environ}}), flush=True)
+        "env": environment()}), flush=True)
 
 
 if __name__ == "__main__":
