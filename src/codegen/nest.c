@@ -739,6 +739,8 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
     plan_kernel(e, kernel, &plan);
     e->lanes = plan.lanes;
     part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
+    if (plan.parts == 1)
+        e->part = whole_like(e->i64, 0); /* so the loop over items has known ends: often it is none */
     V function = e->function;
     for (int i = 0; i < kernel->stages.count; i++)
         for (int k = 0; k < kernel->stages.at[i]->equations.count; k++) {
