@@ -44,10 +44,10 @@ static bool machine_open(struct llvm_session *session, struct arena *arena, cons
     char *message = NULL;
 
     pthread_once(&once, set_options);
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
+    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter()) {
+        *error = "LLVM was built without a code generator for its host";
+        return false;
+    }
     session->triple = LLVMGetDefaultTargetTriple();
     session->cpu = LLVMGetHostCPUName();
     session->features = LLVMGetHostCPUFeatures();
@@ -81,7 +81,7 @@ static const char *processor(void)
 {
     static char name[200];
     struct arena *arena = arena_new();
-    struct llvm_session session;
+    struct llvm_session session = {0};
     const char *error;
 
     if (machine_open(&session, arena, &error))
