@@ -14,7 +14,7 @@
 #include "rnet_math.h"
 #include "unit.h"
 
-enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 4 };
+enum { MOST_THREADS = 16, BATCH = 4, BATCHES_A_PROCESSOR = 8 };
 
 struct code {
     struct arena *arena;
