@@ -182,6 +182,39 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
         }
 }
 
+/* Does the group sum along rows, over what e has an output for? */
+static bool sums_rows(const struct fusion *f, const struct group *g, const struct ir_tensor *e)
+{
+    for (int i = 0; i < g->equations.count; i++) {
+        const struct ir_tensor *q = g->equations.at[i];
+        bool same = q->reduction != IR_MAP && !f->members[q->number].in_parts && q->rank == e->reduced_count &&
+                    q->reduced_count == e->rank;
+
+        for (int k = 0; same && k < e->rank; k++)
+            same = q->reduced[k]->extent == e->axes[k]->extent;
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+/* Sums down columns by themselves (a gain's gradient, a bias's) go, in parts, with a kernel that sums along the rows that
+   they read too: behind a normaliser along rows both run over the same samples. */
+static void join_rows(struct fusion *f, const struct ir_tensor *e)
+{
+    const char *why;
+
+    for (int i = 0; e->rank && i < f->p->tensors.count; i++) {
+        int end = f->members[e->number].group;
+
+        if (end == i || f->groups[end].equations.count != 1 || f->groups[end].alone || f->groups[i].alone ||
+            !sums_rows(f, &f->groups[i], e))
+            continue;
+        if (2 * shared_bytes(f, end, i) >= read_bytes(f, end))
+            join_groups(f, i, end, KEEP_LOOPS, &why);
+    }
+}
+
 static void explain_stops(struct fusion *f)
 {
     for (int g = 0; g < f->p->tensors.count; g++) {
@@ -466,8 +499,10 @@ void fuse(struct ir_program *p, enum fusing how)
         join_chains(&f, KEEP_LOOPS, ends);
         join_chains(&f, SHRINK_LOOPS, ends);
         for (int i = 0; i < p->tensors.count; i++)
-            if (ends[i])
+            if (ends[i]) {
                 join_end(&f, p->tensors.at[i]);
+                join_rows(&f, p->tensors.at[i]);
+            }
         join_neighbours(&f, SHRINK_LOOPS, ends);
         join_chains(&f, KEEP_LOOPS, NULL);
         join_neighbours(&f, KEEP_LOOPS, NULL);
