@@ -6,6 +6,8 @@
 
 typedef LLVMValueRef V;
 
+enum { QUARTERS = 4 };
+
 /* One stage: halves of `size` lanes are exchanged between rows `size` apart. */
 static void exchange(struct emitter *e, V *rows, int lanes, int size)
 {
@@ -32,13 +34,23 @@ void turn_square(struct emitter *e, V *rows, int lanes)
         exchange(e, rows, lanes, size);
 }
 
+static V side_by_side(struct emitter *e, V a, V b)
+{
+    unsigned lanes = 2 * LLVMGetVectorSize(LLVMTypeOf(a));
+    V from[LANES];
+
+    for (unsigned i = 0; i < lanes; i++)
+        from[i] = whole_like(e->i32, (int64_t)i);
+    return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(from, lanes), "");
+}
+
 /* Where the loops of the stage are: `across` is the index along which is read, the vector index the one along which is
    written. */
 struct turn {
     struct emitter *e;
     struct stage_plan *stage;
     V first[2]; /* across, vector */
-    int count[2];
+    int level[2], count[2];
 };
 
 static void begin_lanes(struct emitter *e, int count)
@@ -55,19 +67,53 @@ static void end_lanes(struct emitter *e)
     e->mask_level = 0;
 }
 
-static void emit_square(struct turn *t)
+/* A whole square, read in quarters of its rows: what is read joins quarters that lie LANES / 4 rows apart, so that only numbers
+   within a quarter are left to be turned. Joining while reading costs less than shuffling. */
+static void read_square(struct turn *t, V *rows)
 {
     struct emitter *e = t->e;
     const struct ir_tensor *equation = t->stage->equations[0].tensor;
     const struct ir_index *across = t->stage->inner[t->stage->across], *along = t->stage->inner[t->stage->vector];
-    V rows[LANES];
+    V quarters[LANES][QUARTERS];
+
+    e->lanes = LANES / QUARTERS;
+    for (int i = 0; i < LANES; i++)
+        for (int q = 0; q < QUARTERS; q++) {
+            if_open(e, NULL);
+            bind_behind(e, across, t->first[0], t->level[0], q * e->lanes, true);
+            bind_behind(e, along, t->first[1], t->level[1], i, false);
+            operate_as(e, equation);
+            struct value v = emit_expr(e, equation->value);
+            at_level(e, e->depth);
+            quarters[i][q] = to_real(e, v, real_type(e)).at;
+            if_close(e);
+        }
+    e->lanes = LANES;
+    at_level(e, e->depth);
+    for (int q = 0; q < QUARTERS; q++)
+        for (int i = 0; i < LANES / QUARTERS; i++) {
+            V *half = NEW_ARRAY(e->arena, V, 2);
+            for (int k = 0; k < 2; k++)
+                half[k] = side_by_side(e, quarters[i + (2 * k) * (LANES / QUARTERS)][q],
+                                       quarters[i + (2 * k + 1) * (LANES / QUARTERS)][q]);
+            rows[q * (LANES / QUARTERS) + i] = side_by_side(e, half[0], half[1]);
+        }
+    for (int size = LANES / QUARTERS / 2; size >= 1; size /= 2)
+        exchange(e, rows, LANES, size);
+}
+
+/* The rows of a square, each along `across`; those that are not there are anything. */
+static void read_rows(struct turn *t, V *rows)
+{
+    struct emitter *e = t->e;
+    const struct ir_tensor *equation = t->stage->equations[0].tensor;
+    const struct ir_index *across = t->stage->inner[t->stage->across], *along = t->stage->inner[t->stage->vector];
 
     for (int i = 0; i < t->count[1]; i++) {
         if_open(e, NULL);
         bind(e, across, t->first[0], true);
         begin_lanes(e, t->count[0]);
-        at_level(e, e->depth);
-        bind(e, along, LLVMBuildNSWAdd(e->builder, t->first[1], whole_like(e->i64, i), ""), false);
+        bind_behind(e, along, t->first[1], t->level[1], i, false);
         operate_as(e, equation);
         struct value v = emit_expr(e, equation->value);
         at_level(e, e->depth);
@@ -79,12 +125,24 @@ static void emit_square(struct turn *t)
         rows[i] = LLVMGetPoison(LLVMTypeOf(rows[0]));
     at_level(e, e->depth);
     turn_square(e, rows, LANES);
+}
+
+static void emit_square(struct turn *t)
+{
+    struct emitter *e = t->e;
+    const struct ir_tensor *equation = t->stage->equations[0].tensor;
+    const struct ir_index *across = t->stage->inner[t->stage->across], *along = t->stage->inner[t->stage->vector];
+    V rows[LANES];
+
+    if (t->count[0] == LANES && t->count[1] == LANES)
+        read_square(t, rows);
+    else
+        read_rows(t, rows);
     for (int i = 0; i < t->count[0]; i++) {
         if_open(e, NULL);
         bind(e, along, t->first[1], true);
         begin_lanes(e, t->count[1]);
-        at_level(e, e->depth);
-        bind(e, across, LLVMBuildNSWAdd(e->builder, t->first[0], whole_like(e->i64, i), ""), false);
+        bind_behind(e, across, t->first[0], t->level[0], i, false);
         emit_store(e, equation, (struct value){rows[i], REAL, e->depth});
         end_lanes(e);
         if_close(e);
@@ -104,12 +162,14 @@ static void emit_squares(struct turn *t, int which)
     if (full) {
         t->count[which] = LANES;
         t->first[which] = loop_open(e, whole_like(e->i64, 0), whole_like(e->i64, full), LANES);
+        t->level[which] = e->depth;
         emit_squares(t, which + 1);
         loop_close(e);
     }
     if (full < extent) {
         t->count[which] = (int)(extent - full);
         t->first[which] = whole_like(e->i64, full);
+        t->level[which] = 0;
         if_open(e, NULL);
         emit_squares(t, which + 1);
         if_close(e);
