@@ -137,7 +137,8 @@ static bool worth_repeating(const struct inlining *in, const struct ir_tensor *t
         if (draws(in, t) && runs_down_columns(in, readers->at[i], t))
             return false;
     }
-    if (flops > CHEAP)
+    /* What a small program stores is in the first cache when it is read. */
+    if (flops > CHEAP || (in->small && readers->count > 1 && (flops > TRIFLING || draws(in, t))))
         return false;
     for (int i = 0; i < in->uses.reads[t->number].count; i++) {
         const struct ir_tensor *x = in->uses.reads[t->number].at[i]->tensor;
