@@ -134,6 +134,44 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
                           chosen(e, mine, count_of(e, a_turn * k_bytes), none)};
 }
 
+/* Of panels that are copied as they come: lines of the next run of panels, row by row of Q, for at each k they lie side by
+   side, which the machine's own prefetcher sees; behind the last block of k those of the group behind this one. */
+static struct ahead run_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V panel,
+                              V k, V nothing)
+{
+    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K, turns = depth / STEPS_A_TURN;
+    V here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), run = count_of(e, plan->run), zero = count_of(e, 0);
+    V within = LLVMBuildURem(e->builder, here, run, "");
+    V tile = plus(e, times(e, within, plan->blocks_each), LLVMBuildNSWSub(e->builder, block, g->first_block, ""));
+    V next = plus(e, LLVMBuildNSWSub(e->builder, panel, within, ""), run), next_k = plus(e, k, count_of(e, BLOCK_K));
+    V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
+    V deeper = LLVMBuildICmp(e->builder, LLVMIntSLT, next_k, count_of(e, plan->depth), "");
+    V row = times(e, tile, plan->run_rows);
+    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, row, count_of(e, depth), "");
+    V from_k = chosen(e, more, k, chosen(e, deeper, next_k, zero));
+    V from = further(e, g->q, plus(e, from_k, row), plan->q.k);
+
+    from = further(e, from, chosen(e, more, next, chosen(e, deeper, g->first_panel, g->end_panel)), plan->panel_bytes);
+    return (struct ahead){chosen(e, mine, from, nothing),
+                          plan->run_rows > 1 ? chosen(e, mine, count_of(e, plan->q.k), zero) : zero,
+                          chosen(e, mine, count_of(e, (plan->run * plan->panel_bytes + turns - 1) / turns), zero)};
+}
+
+/* The tile's own place in C, which its sums are added to: asked for before they are made. */
+static void fetch_tile(struct emitter *e, const struct tile_plan *plan, V c, V c_row)
+{
+    V hints[] = {whole_like(e->i32, 1), whole_like(e->i32, 3), whole_like(e->i32, 1)};
+
+    for (int i = 0; i < plan->height; i++) {
+        for (int64_t at = 0; at < plan->panel_bytes + LINE; at += LINE) {
+            V line = offset_constant(e, c, at < plan->panel_bytes ? at : plan->panel_bytes - 1);
+            V prefetch[] = {line, hints[0], hints[1], hints[2]};
+            intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
+        }
+        c = offset_pointer(e, c, c_row);
+    }
+}
+
 /* Where k is one block, C is only written, and to memory: its lines are asked for while the sums are made, those of the
    block's own rows and of as many behind them as the tile has turns, but none behind the group. */
 static struct ahead lines_of_c(struct emitter *e, const struct tile_plan *plan, const struct group *g, V row, V panel)
@@ -197,7 +235,11 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
     bool writes = plan->depth <= BLOCK_K && !g->all_gathered;
     struct ahead ahead =
-        writes ? lines_of_c(e, plan, g, row, panel) : lines_ahead(e, plan, g, block, panel, k, q);
+        writes      ? lines_of_c(e, plan, g, row, panel)
+        : plan->run ? run_ahead(e, plan, g, block, panel, k, q)
+                    : lines_ahead(e, plan, g, block, panel, k, q);
+    if (plan->depth > BLOCK_K)
+        fetch_tile(e, plan, c, c_row);
     V arguments[] = {depth, p,   p_step, q, c, c_row, add, number_like(plan->type, plan->product->scale),
                      ahead.from, ahead.on, ahead.within};
     LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, TILE_ARGUMENTS, "");

@@ -19,16 +19,18 @@
 /* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made
    of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one block, C is
    written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple share their places in the
-   first cache. LARGE_Q: bytes. */
+   first cache. LARGE_Q: bytes. COPIES_AGAIN: blocks of rows that a panel may be copied for anew. */
 enum {
-    ROWS_AT_A_TIME = 448,
+    ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
     ROWS_TURNED = 112,
     ROWS_OF_LARGE_Q = 64,
     LARGE_Q = 1 << 20,
-    PANELS_AT_A_TIME = 8,
+    PANELS_AT_A_TIME = 10,
     PANELS_OF_ROWS = 96,
-    PARTS_WANTED = 16,
+    PANELS_OF_A_RUN = 10,
+    COPIES_AGAIN = 24,
+    PARTS_WANTED = 8,
     INSIDE_BYTES = 1 << 16,
     PAGE = 4096
 };
@@ -231,7 +233,8 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
     p->access = copied_by_rows(plan) && (!long_rows || is_apart(p->outer, PAGE)) ? IN_PLACE : PACKED_BEFORE;
-    q->access = q->k != plan->bytes && plan->row_groups == 1 && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
+    bool once = plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN;
+    q->access = q->k != plan->bytes && once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
     if (inside && q->packed <= INSIDE_BYTES && !q->kept)
@@ -240,6 +243,18 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
         p->copies = (p->kept ? take_kept : take_scratch)(e, batches * p->packed);
     if (q->access == PACKED_BEFORE)
         q->copies = (q->kept ? take_kept : take_scratch)(e, batches * q->packed);
+}
+
+/* Runs of panels as equal as they can be; the tiles of the shortest have to ask for all of the next. */
+static void plan_runs(struct tile_plan *plan)
+{
+    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K, each = plan->panels_each;
+    int64_t run = parts_of(each, parts_of(each, PANELS_OF_A_RUN)), last = each - (parts_of(each, run) - 1) * run;
+
+    if (plan->q.access != PACKED_PANELS || depth < STEPS_A_TURN)
+        return;
+    plan->run_rows = parts_of(depth, last * plan->blocks_each);
+    plan->run = plan->run_rows <= STEPS_A_TURN ? run : 0;
 }
 
 void plan_tiles(struct emitter *e, const struct product *product, enum when when, struct tile_plan *plan)
@@ -253,4 +268,5 @@ void plan_tiles(struct emitter *e, const struct product *product, enum when when
     set_operands(product, plan, cost_of(product, plan, true) < cost_of(product, plan, false));
     cut(e, plan);
     choose_access(e, plan);
+    plan_runs(plan);
 }
