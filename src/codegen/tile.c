@@ -185,6 +185,15 @@ static struct ahead lines_of_c(struct emitter *e, const struct tile_plan *plan, 
     return (struct ahead){from, count_of(e, LINE), count_of(e, plan->c_stride)};
 }
 
+/* The function for tiles with so many vectors, for the height that the block of rows has. */
+static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, int vectors)
+{
+    V function = tile_function(e, plan, plan->height, vectors);
+
+    return plan->tall < plan->blocks ? chosen(e, is_tall, function, tile_function(e, plan, plan->height - 1, vectors))
+                                     : function;
+}
+
 /* The tiles of one panel for one block of k. */
 static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
 {
@@ -202,10 +211,10 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     V block = loop_open(e, g->first_block, g->end_block, 1);
     V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, block, count_of(e, plan->tall), "");
     V row = first_row(e, plan, block), row_here = LLVMBuildNSWSub(e->builder, row, g->row, "");
-    V function = tile_function(e, plan, plan->height);
     bool two = plan->tall < plan->blocks;
-    if (two)
-        function = chosen(e, is_tall, function, tile_function(e, plan, plan->height - 1));
+    V function = tile_of(e, plan, is_tall, plan->vectors);
+    if (plan->last_vectors < plan->vectors)
+        function = chosen(e, is_last, tile_of(e, plan, is_tall, plan->last_vectors), function);
     V p, p_step;
     if (!copied) {
         p = further(e, further(e, g->p, row, plan->p.outer), k, plan->p.k);

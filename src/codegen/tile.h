@@ -43,6 +43,7 @@ struct tile_plan {
     bool turned; /* C lies with its columns far apart: tiles are gathered and turned about */
     int64_t c_stride; /* between rows of C, or if turned between columns */
     int64_t blocks, tall, panels, full_panels;
+    int last_vectors; /* that tiles of the last panel have */
     int64_t panel_bytes;
     int64_t blocks_each, panels_each, row_groups, panel_groups; /* what is made at a time: a group of blocks and panels */
     int64_t run, run_rows; /* of PACKED_PANELS: lines of so many panels are asked for together, of so many k with each tile; or 0 */
@@ -57,12 +58,12 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 /* ---- tile_kernel.c ---- */
 
 /* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, ahead_k): C = scale * sum, or C += it if add is not 0. Q is packed.
-   p_step: of P's two distances the one that is not a number's size. Brings lines that
+   vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's size. Brings lines that
    are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes on by so much. */
 enum { STEPS_A_TURN = 4 };
 enum { TILE_ARGUMENTS = 11 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
-LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height);
+LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors);
 /* void tile(k, segments, p, p_k, p_segment, q, q_k, q_segment, c, c_row, add, scale): the same over `segments` runs of k, of which
    each begins p_segment and q_segment behind the one before. Rows of P are p_row bytes apart. With taps a run of Q is
    as many runs of k numbers, of which the t-th goes with the rows of P t further on. */

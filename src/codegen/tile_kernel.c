@@ -46,10 +46,10 @@ static char suffix_of(const struct emitter *e, LLVMTypeRef type)
     return type == e->f32 ? 's' : 'd';
 }
 
-V tile_function(struct emitter *e, const struct tile_plan *plan, int height)
+V tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors)
 {
-    const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%c", suffix_of(e, plan->type), height, plan->vectors,
-                                    copied_by_rows(plan) ? 'r' : 'n');
+    const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%d_%c", suffix_of(e, plan->type), height, vectors,
+                                    plan->vectors, copied_by_rows(plan) ? 'r' : 'n');
 
     return runtime_function(e, name, tile_type(e, plan->type));
 }
@@ -157,7 +157,7 @@ struct steps {
 };
 struct tile_shape {
     LLVMTypeRef type, vector;
-    int height, vectors, pointers, sums;
+    int height, vectors, of, pointers, sums; /* vectors of the `of` that a panel is wide */
     int64_t bytes, wide; /* of a number, of a vector */
     bool neighbours;     /* P's rows at one k lie side by side, else a row's k */
     V twice;             /* the distance between rows, doubled */
@@ -185,7 +185,7 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
         if (step)
             hold_loads(e);
         for (int j = 0; j < t->vectors; j++)
-            bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, (step * t->vectors + j) * t->wide), t->bytes);
+            bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, (step * t->of + j) * t->wide), t->bytes);
         for (int i = 0; i < t->height; i++) {
             V at = t->neighbours ? offset_constant(e, s->rows[0], i * t->bytes) : s->rows[i / ROWS_A_POINTER];
             if (!t->neighbours) {
@@ -211,7 +211,7 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
         s->rows[i] = offset_constant(e, s->rows[i], count * t->bytes);
     if (count > 1)
         s->ahead = offset_pointer(e, s->ahead, argument(e, 9));
-    s->q = offset_constant(e, s->q, count * t->vectors * t->wide);
+    s->q = offset_constant(e, s->q, count * t->of * t->wide);
     s->left = LLVMBuildSub(e->builder, s->left, whole_like(e->i64, count), "");
 }
 
@@ -271,12 +271,13 @@ static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struc
     e->block = after;
 }
 
-static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, bool neighbours)
+static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int of,
+                      bool neighbours)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
     int lanes = vector_bytes(e) / (int)bytes;
     struct tile_shape t = {.type = type, .vector = LLVMVectorType(type, (unsigned)lanes), .height = height,
-                           .vectors = vectors, .sums = height * vectors, .bytes = bytes, .wide = lanes * bytes,
+                           .vectors = vectors, .of = of, .sums = height * vectors, .bytes = bytes, .wide = lanes * bytes,
                            .neighbours = neighbours,
                            .pointers = neighbours ? 1 : (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER};
     struct steps s;
@@ -427,7 +428,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, order = 'r', rest;
-    int height, vectors, taps = 1;
+    int height, vectors, of, taps = 1;
     long long p_row;
 
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
@@ -435,7 +436,7 @@ bool emit_tile_function(struct emitter *e, const char *name)
         return true;
     }
     bool windows = sscanf(name, "window_%c_%d_%d_%lld_%d%c", &suffix, &height, &vectors, &p_row, &taps, &rest) == 5;
-    if ((!windows && sscanf(name, "tile_%c_%d_%d_%c%c", &suffix, &height, &vectors, &order, &rest) != 4) ||
+    if ((!windows && sscanf(name, "tile_%c_%d_%d_%d_%c%c", &suffix, &height, &vectors, &of, &order, &rest) != 5) ||
         height > MOST_HEIGHT || vectors > MOST_VECTORS || taps > MOST_TAPS)
         return false;
     if (windows) {
@@ -445,6 +446,6 @@ bool emit_tile_function(struct emitter *e, const char *name)
         return true;
     }
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
-    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, order == 'n');
+    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, of, order == 'n');
     return true;
 }

@@ -35,6 +35,8 @@ enum {
     PAGE = 4096
 };
 static const double part_flops = 5e5;
+/* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
+static const double least_idle = 0.015;
 /* Cycles: of turning a number about, of copying one, of a multiplication and addition on a vector. */
 static const double turn_cycles = 0.6, copy_cycles = 0.2, vector_cycles = 0.5;
 
@@ -170,6 +172,11 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->tall = plan->rows - (plan->height - 1) * plan->blocks;
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
+    plan->last_vectors = plan->vectors;
+    int64_t last = plan->columns - plan->full_panels * plan->vectors * plan->lanes;
+    int64_t idle = plan->vectors - parts_of(last, plan->lanes);
+    if (last && (double)idle > least_idle * (double)(plan->panels * plan->vectors))
+        plan->last_vectors -= (int)idle;
     bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= BLOCK_K;
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
