@@ -216,9 +216,12 @@ static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, cons
 
     for (int i = 0; i < stage->equations.count; i++) {
         const struct ir_tensor *t = stage->equations.at[i];
-        bool stored = t->region != IR_LOCAL || !kernel->parallel.count; /* all of it is kept where nothing is parallel */
-        if (stored && !list_has(t->reduced, t->reduced_count, index))
-            cost += access_cost(own_address(e, t), index);
+        if (list_has(t->reduced, t->reduced_count, index))
+            continue;
+        double store = access_cost(own_address(e, t), index);
+        /* All of a local one is kept where nothing is parallel: what is written far apart costs. */
+        if (t->region != IR_LOCAL || (!kernel->parallel.count && store > 1))
+            cost += store;
     }
     for (int i = 0; i < reads.count; i++) {
         const struct ir_expr *read = reads.at[i];
