@@ -482,7 +482,7 @@ void fuse(struct ir_program *p, enum fusing how)
 
     copy_leaves(p);
     if (enabled) {
-        keep_parts(p, small);
+        keep_parts(p);
         hoist_parts(p);
         pack_operands(p);
         if (small)

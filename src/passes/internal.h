@@ -104,8 +104,8 @@ void turn_operands(struct ir_program *p);
 typedef LIST(int) number_list;
 number_list *order_updates(struct ir_program *p, struct arena *arena);
 
-/* keep.c: makes equations of what a recurrence (or a small program) works out with effort and others have again. */
-void keep_parts(struct ir_program *p, bool small);
+/* keep.c: makes equations of what a recurrence works out with effort and others have again. */
+void keep_parts(struct ir_program *p);
 
 /* hoist.c: makes equations of the parts of equations that vary along few of their loops. */
 void hoist_parts(struct ir_program *p);

@@ -1,12 +1,10 @@
-/* keep.c: what a step of a recurrence has worked out with effort, and others work out again, becomes an equation. Of a small
-   program so does what any equation has worked out, for all of it stays in the first cache: softmax's exp, in its sum and in its
-   derivative.
+/* keep.c: what a step of a recurrence has worked out with effort, and others work out again, becomes an equation.
 
-   requires: no kernels yet. maintains: every value, bit for bit. breaks: adds equations.
+   requires: no kernels yet. maintains: every value, bit for bit. breaks: adds equations to recurrences.
    The gates of a cell are parts of equations: sigmoid(z[t, 1, u]) * c[t - 1, u] + ... Their derivatives have them again, a
    step at a time, where each costs as much as ten reads. As tensors they take the place of z, which then is nobody's but
-   their own. Only functions that are approximated (ops.def: POLYNOMIAL) are kept, of a recurrence only those whose reader stands
-   outside of it; within one kernel equal parts are one in any case. */
+   their own. Only functions that are approximated (ops.def: POLYNOMIAL) are kept, only those whose reader stands outside of
+   the recurrence; within one kernel equal parts are one in any case. */
 #include "internal.h"
 
 struct kept {
@@ -76,7 +74,7 @@ static void add_own(const struct ir_expr *read, void *context)
         kept->tensor = read->tensor;
 }
 
-/* Notes the parts of an equation that could be kept: what is made at some of its points, and has the time of its recurrence. */
+/* Notes the parts of a recurrence's equation that could be kept: what has its time, and is made at some of its points. */
 static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_expr *e)
 {
     struct kept kept = {.equation = t, .part = e};
@@ -91,14 +89,10 @@ static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_e
     for (int i = 0; i < t->rank; i++)
         if (contains(&kept.order, t->axes[i]))
             list_add(k->arena, kept.loops, t->axes[i]);
-    for (int i = 0; !t->recurrence && i < t->reduced_count; i++)
-        if (contains(&kept.order, t->reduced[i]))
-            list_add(k->arena, kept.loops, t->reduced[i]);
-    if (!kept.order.count || kept.loops.count != kept.order.count ||
-        (t->recurrence && !contains(&kept.order, t->axes[t->time])))
+    if (kept.loops.count != kept.order.count || !contains(&kept.order, t->axes[t->time]))
         return;
     ir_reads(e, add_own, &kept);
-    if (t->recurrence && !kept.tensor) /* what depends on nothing that the step has made is no part of it */
+    if (!kept.tensor) /* what depends on nothing that the step has made is no part of it */
         return;
     kept.tensor = NULL;
     kept.value = comparable(k, e, &kept.order, NULL, 0);
@@ -115,14 +109,10 @@ static struct ir_tensor *tensor_of(struct keeping *k, struct kept *kept)
 
     if (kept->tensor)
         return kept->tensor;
-    while (t->recurrence && kept->loops.at[time] != t->axes[t->time])
+    while (kept->loops.at[time] != t->axes[t->time])
         time++;
-    const char *name = arena_printf(k->p->arena, "%s.part", t->name);
-    struct ir_index **loops = kept->loops.at;
-    int count = kept->loops.count;
-    kept->tensor = t->recurrence ? ir_equation_in(k->p, name, loops, count, t->recurrence, time, IR_MAP, NULL, 0, kept->part, false,
-                                                  t->origin)
-                                 : ir_equation(k->p, name, loops, count, IR_MAP, NULL, 0, kept->part, false, t->origin);
+    kept->tensor = ir_equation_in(k->p, arena_printf(k->p->arena, "%s.part", t->name), kept->loops.at, kept->loops.count,
+                                  t->recurrence, time, IR_MAP, NULL, 0, kept->part, false, t->origin);
     insert_before(k->p, kept->equation, kept->tensor);
     return kept->tensor;
 }
@@ -168,7 +158,7 @@ static const struct ir_expr *find_kept(struct keeping *k, const struct ir_tensor
         for (int i = 0; i < k->kept.count && (!by || otherwise); i++) {
             struct kept *kept = &k->kept.at[i];
 
-            if (kept->value == value && kept->equation != t && (!t->recurrence || kept->equation->recurrence != t->recurrence) &&
+            if (kept->value == value && kept->equation->recurrence != t->recurrence &&
                 kept->equation->number < t->number)
                 return read_kept(k, kept, &indices, time, by, otherwise);
         }
@@ -217,14 +207,14 @@ static const struct ir_expr *without_part(struct keeping *k, const struct ir_exp
     return result;
 }
 
-void keep_parts(struct ir_program *p, bool small)
+void keep_parts(struct ir_program *p)
 {
     struct keeping k = {.p = p, .arena = arena_new()};
 
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind == IR_EQUATION && (t->recurrence || (small && !t->targets)) && !t->single && !t->whole)
+        if (t->kind == IR_EQUATION && t->recurrence && !t->single && !t->whole)
             note_parts(&k, t, t->value);
     }
     for (int i = 0; k.kept.count && i < p->tensors.count; i++) {
