@@ -105,15 +105,19 @@ static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_e
 static struct ir_tensor *tensor_of(struct keeping *k, struct kept *kept)
 {
     const struct ir_tensor *t = kept->equation;
+    struct ir_tensor *before = kept->equation;
     int time = 0;
 
     if (kept->tensor)
         return kept->tensor;
+    for (const struct kept *outer = kept + 1; outer < k->kept.at + k->kept.count; outer++)
+        if (outer->equation == t && outer->tensor && outer->tensor->number < before->number)
+            before = outer->tensor;
     while (kept->loops.at[time] != t->axes[t->time])
         time++;
     kept->tensor = ir_equation_in(k->p, arena_printf(k->p->arena, "%s.part", t->name), kept->loops.at, kept->loops.count,
                                   t->recurrence, time, IR_MAP, NULL, 0, kept->part, false, t->origin);
-    insert_before(k->p, kept->equation, kept->tensor);
+    insert_before(k->p, before, kept->tensor);
     return kept->tensor;
 }
 
@@ -207,6 +211,12 @@ static const struct ir_expr *without_part(struct keeping *k, const struct ir_exp
     return result;
 }
 
+static void read_instead(struct keeping *k, struct kept *kept, struct ir_tensor *of)
+{
+    k->from.count = k->to.count = 0;
+    of->value = without_part(k, of->value, kept);
+}
+
 void keep_parts(struct ir_program *p)
 {
     struct keeping k = {.p = p, .arena = arena_new()};
@@ -214,25 +224,25 @@ void keep_parts(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
 
-        if (t->kind == IR_EQUATION && t->recurrence && !t->single && !t->whole)
-            note_parts(&k, t, t->value);
-    }
-    for (int i = 0; k.kept.count && i < p->tensors.count; i++) {
-        struct ir_tensor *t = p->tensors.at[i];
-
-        if (t->kind != IR_EQUATION || t->targets || t->single)
+        if (t->kind != IR_EQUATION || t->single)
             continue;
         k.from.count = k.to.count = 0;
-        t->value = with_kept(&k, t, t->value);
+        if (k.kept.count && !t->targets)
+            t->value = with_kept(&k, t, t->value);
+        if (t->recurrence && !t->whole)
+            note_parts(&k, t, t->value);
         i = t->number; /* what is kept was put before it */
     }
-    /* A part may hold another, which was noted before it: the outer ones go first. */
+    /* Outer parts first: then what they hold is found in their own equations too, and each stands once. */
     for (int i = k.kept.count - 1; i >= 0; i--) {
         struct kept *kept = &k.kept.at[i];
 
-        k.from.count = k.to.count = 0;
-        if (kept->tensor)
-            kept->equation->value = without_part(&k, kept->equation->value, kept);
+        if (!kept->tensor)
+            continue;
+        read_instead(&k, kept, kept->equation);
+        for (int j = i + 1; j < k.kept.count; j++)
+            if (k.kept.at[j].equation == kept->equation && k.kept.at[j].tensor)
+                read_instead(&k, kept, k.kept.at[j].tensor);
     }
     arena_free(k.arena);
 }
