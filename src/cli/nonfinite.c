@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From guards, if the step stopped at them, and the norm that a bound may guard in the place of; else from the elements of parameters and states that the step made so. */
+/* From guards, if the step stopped at them, and the norm that a bound may guard in the place of; else from the elements of
+   parameters and states that the step made so. */
 static void trace_step(struct again *again, int result)
 {
     const struct ir_program *p = again->compiled.program;

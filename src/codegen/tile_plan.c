@@ -5,7 +5,8 @@
    its numbers are made part by part.
 
    Tiles do every product that is fused, BLAS only those of unfused programs: on one core of a Sapphire Rapids (170
-   GFLOP/s), tests/bench/products against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, least of several passes:
+   GFLOP/s), before panels were copied as they come, against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, least of several passes
+   (tests/bench/products measures anew):
 
        128 x 2500 x 2500  139 : 130     its data gradient     148 : 132    its weight gradient   170 : 128
        128 x 512 x 784    150 : 126     20 x 2600 x 650       104 : 77     20 x 650 x 2600        78 : 56
