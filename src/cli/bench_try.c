@@ -100,6 +100,10 @@ static void keep_best(const struct bench *bench, const struct candidate *candida
         gained += usual - found;
         printf("%-60.60s  %9.3f us, in way %d %9.3f us\n", kernel->name, 1e6 * usual, way, 1e6 * found);
     }
+    if (!products) {
+        printf("%s: no kernel of this step has a product that is cut into parts: there is nothing to choose\n", bench->training->model);
+        return;
+    }
     printf("%s: of %d kernels with products, each cut in %d ways, %d %s faster in another than the usual: %.3f us of a step; %s\n",
            bench->training->model, products, ways, changed, changed == 1 ? "is" : "are", 1e6 * gained,
            kept ? "kept for all that is compiled from now on" : "nothing is kept: there is no cache (RNET_CACHE)");
