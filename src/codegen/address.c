@@ -439,6 +439,8 @@ struct value emit_read(struct emitter *e, const struct ir_expr *read)
 
 /* ---- stores ---- */
 
+enum { MOST_PIECES = 2 };
+
 /* One vector or scalar at a pointer, as the tensor stores its numbers. */
 static LLVMValueRef as_stored(struct emitter *e, const struct ir_tensor *tensor, struct value value)
 {
@@ -452,9 +454,42 @@ static LLVMValueRef as_stored(struct emitter *e, const struct ir_tensor *tensor,
     return value.at;
 }
 
+/* How many lanes a mask has if it is that of the first ones and known; else -1. */
+static int first_lanes(LLVMValueRef mask)
+{
+    int count = 0, lanes = (int)LLVMGetVectorSize(LLVMTypeOf(mask));
+
+    if (!LLVMIsConstant(mask) || LLVMIsUndef(mask))
+        return -1;
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef lane = LLVMGetAggregateElement(mask, (unsigned)i);
+        bool set = LLVMIsAConstantInt(lane) && LLVMConstIntGetZExtValue(lane);
+        if (set && count < i)
+            return -1;
+        count += set;
+    }
+    return count;
+}
+
+/* The first lanes, in pieces of 8, 4, 2, 1: a load of what lies behind them need not wait, as it would for a masked store, of
+   which a processor knows that it is as long as a vector. */
+static void store_pieces(struct emitter *e, LLVMValueRef number, LLVMValueRef pointer, int64_t bytes, int count)
+{
+    for (int size = LANES, at = 0; size; size /= 2)
+        for (; count - at >= size; at += size) {
+            LLVMValueRef piece = size == 1 ? LLVMBuildExtractElement(e->builder, number, whole_like(e->i32, at), "")
+                                           : lanes_slice(e, number, at, size);
+            LLVMSetAlignment(LLVMBuildStore(e->builder, piece, offset_constant(e, pointer, at * bytes)), (unsigned)bytes);
+        }
+}
+
 static void store_contiguous(struct emitter *e, LLVMValueRef number, LLVMValueRef pointer, int64_t bytes)
 {
-    if (e->mask && is_vector(number)) {
+    int count = e->mask && is_vector(number) ? first_lanes(e->mask) : -1;
+
+    if (count > 0 && __builtin_popcount((unsigned)count % LANES) <= MOST_PIECES) {
+        store_pieces(e, number, pointer, bytes, count);
+    } else if (e->mask && is_vector(number)) {
         LLVMTypeRef types[] = {LLVMTypeOf(number), e->pointer};
         LLVMValueRef arguments[] = {number, pointer, whole_like(e->i32, bytes), e->mask};
         intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);

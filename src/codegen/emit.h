@@ -11,7 +11,7 @@
 
 /* Logical lanes of a vector: on every processor the same, so that numbers are too. A nest may have a power of two more of them
    (layout.c), at most WIDEST. */
-enum { LANES = 16, WIDEST = 64, MAX_LEVELS = 40, MAX_PARTS = 64 };
+enum { LANES = 16, WIDEST = 128, MAX_LEVELS = 40, MAX_PARTS = 64 };
 
 /* ---- values ---- */
 

@@ -13,8 +13,9 @@
    requires: a kernel as ir.h describes. maintains: the IR; forms are made in its tables. */
 #include "emit.h"
 
-/* MOST_TIMES, MOST_UNROLLED: an unrolled loop's points, and the operations of all of them. */
-enum { PART_WORK = 32768, FLOPS_AT_ONCE = 8, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
+/* MOST_TIMES, MOST_UNROLLED: an unrolled loop's points, and the operations of all of them. FINE_PARTS: shares of a few threads
+   differ little. */
+enum { PART_WORK = 32768, FINE_PARTS = 16, FLOPS_AT_ONCE = 8, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
 
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
 {
@@ -383,7 +384,7 @@ static double flops_per_point(struct emitter *e, const struct ir_kernel *kernel)
 /* The most lanes that leave registers for what a point computes: long expressions have many numbers alive. */
 static int most_lanes(struct emitter *e, const struct ir_kernel *kernel)
 {
-    int most = e->program->precision == IR_DOUBLE ? WIDEST / 2 : WIDEST;
+    int most = e->program->precision == IR_DOUBLE ? WIDEST / 4 : WIDEST / 2;
     double flops = flops_per_point(e, kernel);
 
     return flops <= 16 ? most : flops <= 32 ? most / 2 : LANES;
@@ -432,6 +433,8 @@ static void lengthen_rows(struct emitter *e, struct kernel_plan *plan)
     int64_t row = row_of_one_vector(plan);
     int lanes = LANES, most = most_lanes(e, plan->kernel);
 
+    if (flops_per_point(e, plan->kernel) <= 4) /* little more than the sums themselves */
+        most *= 2;
     while (lanes < row)
         lanes *= 2;
     if (!row || lanes > most || lanes - row >= LANES)
@@ -617,12 +620,21 @@ static double work_of(const struct emitter *e, const struct ir_kernel *kernel)
     return work > flops / FLOPS_AT_ONCE ? work : flops / FLOPS_AT_ONCE;
 }
 
+static bool anything_in_parts(const struct ir_kernel *kernel)
+{
+    for (int i = 0; i < kernel->stages.count; i++)
+        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
+            if (is_in_parts(kernel, kernel->stages.at[i]->equations.at[k]))
+                return true;
+    return false;
+}
+
 void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kernel_plan *plan)
 {
     int parallel = kernel->parallel.count;
     int64_t *extents = NEW_ARRAY(e->arena, int64_t, parallel + 1);
     double work = work_of(e, kernel);
-    bool pointwise = true;
+    bool pointwise = true, fine = !anything_in_parts(kernel); /* then no number depends on how many parts there are */
 
     *plan = (struct kernel_plan){.kernel = kernel, .blocks = 1, .items = 1};
     for (int i = 0; i < parallel; i++)
@@ -644,6 +656,10 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
             plan->block = BLOCK;
         if (plan->block < 128)
             plan->block = 128;
+        if (fine && plan->block < plan->along_extent) {
+            int64_t block = (plan->along_extent / FINE_PARTS + 127) / 128 * 128;
+            plan->block = block < plan->block ? block : plan->block;
+        }
         plan->blocks = (plan->along_extent + plan->block - 1) / plan->block;
         plan->items = plan->blocks;
         work *= plan->along_extent < plan->block ? (double)plan->along_extent : (double)plan->block;
@@ -654,6 +670,9 @@ void plan_kernel(struct emitter *e, const struct ir_kernel *kernel, struct kerne
     if (per_part < (plan->items + MAX_PARTS - 1) / MAX_PARTS)
         per_part = (plan->items + MAX_PARTS - 1) / MAX_PARTS;
     plan->items_per_part = per_part < 1 ? 1 : per_part;
+    plan->parts = (plan->items + plan->items_per_part - 1) / plan->items_per_part;
+    int64_t even = plan->parts > 1 && fine && plan->parts < FINE_PARTS ? FINE_PARTS : plan->parts;
+    plan->items_per_part = (plan->items + even - 1) / even;
     plan->parts = (plan->items + plan->items_per_part - 1) / plan->items_per_part;
 
     plan->count = kernel->stages.count;

@@ -10,7 +10,7 @@
 /* Below this many points a kernel is not worth sharing among threads, so its parallel loops may be short. */
 enum { SMALL_WORK = 32768, FEWEST_PARTS = 8, LANES = 16, MOST_PARTIAL = 16384 };
 /* Joining saves a launch and a few bytes: of so many points, so many times the other kernel's, that is nothing. */
-enum { LARGE_WORK = 1 << 20, LARGE_SHARE = 256, LONG_COLUMNS = 512, LONG_WORK = 1 << 19 };
+enum { LARGE_WORK = 1 << 20, LARGE_SHARE = 256, LONG_COLUMNS = 512, LONG_WORK = 1 << 19, OWN_WORK = 1 << 16 };
 
 struct pairing {
     int count;
@@ -60,16 +60,17 @@ static void find_largest(const struct ir_expr *read, void *context)
 }
 
 /* Sums down many long columns: their rows lie far apart, a line or two of each is no stream. Rather whole rows, some to each
-   thread. */
+   thread. A parameter's rows too, if there are fewer of them: its update is shared by rows, so each stay in one core's cache. */
 static bool has_long_columns(const struct ir_tensor *e)
 {
     int64_t reduced = ir_extent_product(e->reduced, e->reduced_count);
     struct largest_read largest = {0};
 
-    if (!e->rank || reduced < LONG_COLUMNS || reduced * ir_elements(e) < LONG_WORK)
+    if (!e->rank || reduced < LONG_COLUMNS)
         return false;
     ir_reads(e->value, find_largest, &largest);
-    return largest.read && ir_form_bare(largest.read->subscripts[largest.read->tensor->rank - 1]) == e->axes[e->rank - 1];
+    return largest.read && reduced * ir_elements(e) >= (largest.read->tensor->kind == IR_PARAMETER ? OWN_WORK : LONG_WORK) &&
+           ir_form_bare(largest.read->subscripts[largest.read->tensor->rank - 1]) == e->axes[e->rank - 1];
 }
 
 void choose_loops(const struct ir_tensor *e, bool product, struct member *member, int *depth)
