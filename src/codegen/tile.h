@@ -64,12 +64,19 @@ enum { STEPS_A_TURN = 4 };
 enum { TILE_ARGUMENTS = 11 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors);
-/* void tile(k, segments, p, p_k, p_segment, q, q_k, q_segment, c, c_row, add, scale): the same over `segments` runs of k, of which
-   each begins p_segment and q_segment behind the one before. Rows of P are p_row bytes apart. With taps a run of Q is
-   as many runs of k numbers, of which the t-th goes with the rows of P t further on. */
-enum { WINDOW_TILE_ARGUMENTS = 12 };
+/* void tile(k, segments, p, p_k, p_segment, q, q_k, q_segment, c, c_row, add, scale, ahead): the same over `segments`
+   runs of k, of which each begins p_segment and q_segment behind the one before. Rows of P are p_row bytes apart. With
+   taps each k of Q is as many panels' rows, of which the t-th goes with the rows of P t further on. Of the rows of P
+   thus read those before `first` and from `end` on are 0: nothing is added for them. With each k it brings `lines`
+   lines into the second cache, from `ahead` on. */
+struct window_shape {
+    int height;
+    int64_t p_row;
+    int taps, first, end, lines;
+};
+enum { WINDOW_TILE_ARGUMENTS = 13 };
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type);
-LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps);
+LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, const struct window_shape *shape);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
    numbers; lanes behind rows are not written. Distances in bytes. */
 void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,

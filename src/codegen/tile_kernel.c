@@ -9,7 +9,7 @@
 typedef LLVMValueRef V;
 
 /* Rows whose addresses come from one pointer: with the distance between rows as an index, doubled or not. */
-enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5 };
+enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5, LINE = 64 };
 
 static bool has_feature(const struct emitter *e, const char *feature)
 {
@@ -303,69 +303,77 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
 
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type)
 {
-    LLVMTypeRef types[] = {e->i64, e->i64, e->pointer, e->i64, e->i64, e->pointer,
-                           e->i64, e->i64, e->pointer, e->i64, e->i64, type};
+    LLVMTypeRef types[] = {e->i64, e->i64,     e->pointer, e->i64, e->i64, e->pointer, e->i64,
+                           e->i64, e->pointer, e->i64,     e->i64, type,   e->pointer};
 
     return LLVMFunctionType(e->nothing, types, WINDOW_TILE_ARGUMENTS, false);
 }
 
-V window_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int64_t p_row, int taps)
+V window_tile_function(struct emitter *e, const struct tile_plan *plan, const struct window_shape *shape)
 {
-    const char *name = arena_printf(e->arena, "window_%c_%d_%d_%lld_%d", suffix_of(e, plan->type), height,
-                                    plan->vectors, (long long)p_row, taps);
+    const char *name =
+        arena_printf(e->arena, "window_%c_%d_%d_%lld_%d_%d_%d_%d", suffix_of(e, plan->type), shape->height,
+                     plan->vectors, (long long)shape->p_row, shape->taps, shape->first, shape->end, shape->lines);
 
     return runtime_function(e, name, window_tile_type(e, plan->type));
 }
 
-/* Two loops, segments of k; all rows from one pointer. */
-static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int64_t p_row,
-                             int taps)
+/* The products of one k. */
+static void emit_window_step(struct emitter *e, const struct window_shape *w, LLVMTypeRef vector, int vectors, V p, V q,
+                             V *sums)
 {
-    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), count = height * vectors;
+    LLVMTypeRef type = LLVMGetElementType(vector);
+    int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
+    V bs[MOST_TAPS * MOST_VECTORS];
+
+    for (int i = 0; i < w->taps * vectors; i++)
+        bs[i] = load_vector(e, vector, offset_constant(e, q, i * wide), bytes);
+    for (int i = w->first; i < w->end; i++) {
+        V a = LLVMBuildLoad2(e->builder, type, offset_constant(e, p, i * w->p_row), "");
+        LLVMSetAlignment(a, (unsigned)bytes);
+        a = spread(e, vector, a);
+        for (int t = i < w->taps ? i : w->taps - 1; t >= 0; t--)
+            for (int j = 0; i - t < w->height && j < vectors; j++)
+                sums[(i - t) * vectors + j] = multiply_add(e, a, bs[t * vectors + j], sums[(i - t) * vectors + j]);
+    }
+}
+
+/* Two loops, segments of k; all rows from one pointer. */
+static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, int vectors, const struct window_shape *w)
+{
+    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), count = w->height * vectors;
     LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
-    int64_t bytes = type == e->f32 ? 4 : 8;
     V outer[MOST_HEIGHT * MOST_VECTORS], sums[MOST_HEIGHT * MOST_VECTORS], next[MOST_HEIGHT * MOST_VECTORS];
-    V bs[MOST_TAPS * MOST_VECTORS], zero = LLVMConstNull(vector), one = whole_like(e->i64, 1);
-    V none = whole_like(e->i64, 0);
+    V zero = LLVMConstNull(vector), one = whole_like(e->i64, 1), none = whole_like(e->i64, 0);
 
     body_open(e, function);
-    V q_run = taps > 1 ? LLVMBuildMul(e->builder, argument(e, 0), argument(e, 6), "") : none;
     LLVMBasicBlockRef segment = block_of(e), loop = block_of(e), ended = block_of(e), done = block_of(e);
     LLVMBasicBlockRef before = e->block, begins[] = {before, ended}, steps[] = {segment, loop};
     LLVMBuildBr(e->builder, segment);
     LLVMPositionBuilderAtEnd(e->builder, segment);
     V segments = LLVMBuildPhi(e->builder, e->i64, ""), p_segment = LLVMBuildPhi(e->builder, e->pointer, "");
-    V q_segment = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q_segment = LLVMBuildPhi(e->builder, e->pointer, ""), ahead_segment = LLVMBuildPhi(e->builder, e->pointer, "");
     for (int i = 0; i < count; i++)
         outer[i] = LLVMBuildPhi(e->builder, vector, "");
     LLVMBuildBr(e->builder, loop);
     LLVMPositionBuilderAtEnd(e->builder, loop);
     V left = LLVMBuildPhi(e->builder, e->i64, ""), p = LLVMBuildPhi(e->builder, e->pointer, "");
-    V q = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q = LLVMBuildPhi(e->builder, e->pointer, ""), ahead = LLVMBuildPhi(e->builder, e->pointer, "");
     for (int i = 0; i < count; i++)
-        sums[i] = LLVMBuildPhi(e->builder, vector, "");
-    V q_tap = q;
-    for (int t = 0; t < taps; t++) {
-        for (int j = 0; j < vectors; j++)
-            bs[t * vectors + j] = load_vector(e, vector, offset_constant(e, q_tap, j * lanes * bytes), bytes);
-        q_tap = t + 1 < taps ? offset_pointer(e, q_tap, q_run) : q_tap;
+        next[i] = sums[i] = LLVMBuildPhi(e->builder, vector, "");
+    emit_window_step(e, w, vector, vectors, p, q, next);
+    for (int i = 0; i < w->lines; i++) {
+        V prefetch[] = {offset_constant(e, ahead, i * LINE), whole_like(e->i32, 0), whole_like(e->i32, 2),
+                        whole_like(e->i32, 1)};
+        intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
     }
-    for (int i = 0; i < count; i++)
-        next[i] = sums[i];
-    for (int i = 0; i < height + taps - 1; i++) {
-        V a = LLVMBuildLoad2(e->builder, type, offset_constant(e, p, i * p_row), "");
-        LLVMSetAlignment(a, (unsigned)bytes);
-        a = spread(e, vector, a);
-        for (int t = i < taps ? i : taps - 1; t >= 0; t--)
-            for (int j = 0; i - t < height && j < vectors; j++)
-                next[(i - t) * vectors + j] = multiply_add(e, a, bs[t * vectors + j], next[(i - t) * vectors + j]);
-    }
-    V less = LLVMBuildSub(e->builder, left, one, "");
+    V less = LLVMBuildSub(e->builder, left, one, ""), ahead_next = offset_constant(e, ahead, w->lines * LINE);
     V p_next = offset_pointer(e, p, argument(e, 3)), q_next = offset_pointer(e, q, argument(e, 6));
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, none, ""), loop, ended);
     LLVMAddIncoming(left, (V[]){argument(e, 0), less}, steps, 2);
     LLVMAddIncoming(p, (V[]){p_segment, p_next}, steps, 2);
     LLVMAddIncoming(q, (V[]){q_segment, q_next}, steps, 2);
+    LLVMAddIncoming(ahead, (V[]){ahead_segment, ahead_next}, steps, 2);
     LLVMPositionBuilderAtEnd(e->builder, ended);
     V fewer = LLVMBuildSub(e->builder, segments, one, "");
     V p_after = offset_pointer(e, p_segment, argument(e, 4)), q_after = offset_pointer(e, q_segment, argument(e, 7));
@@ -373,12 +381,13 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
     LLVMAddIncoming(segments, (V[]){argument(e, 1), fewer}, begins, 2);
     LLVMAddIncoming(p_segment, (V[]){argument(e, 2), p_after}, begins, 2);
     LLVMAddIncoming(q_segment, (V[]){argument(e, 5), q_after}, begins, 2);
+    LLVMAddIncoming(ahead_segment, (V[]){argument(e, 12), ahead_next}, begins, 2);
     for (int i = 0; i < count; i++) {
         LLVMAddIncoming(sums[i], (V[]){outer[i], next[i]}, steps, 2);
         LLVMAddIncoming(outer[i], (V[]){zero, next[i]}, begins, 2);
     }
     LLVMPositionBuilderAtEnd(e->builder, done);
-    store_or_add(e, type, vector, height, vectors, next, 8);
+    store_or_add(e, type, vector, w->height, vectors, next, 8);
 }
 
 /* ---- turning a square about ---- */
@@ -428,23 +437,25 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, order = 'r', rest;
-    int height, vectors, of, taps = 1;
+    int height, vectors, of;
     long long p_row;
+    struct window_shape w;
 
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
         emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
         return true;
     }
-    bool windows = sscanf(name, "window_%c_%d_%d_%lld_%d%c", &suffix, &height, &vectors, &p_row, &taps, &rest) == 5;
-    if ((!windows && sscanf(name, "tile_%c_%d_%d_%d_%c%c", &suffix, &height, &vectors, &of, &order, &rest) != 5) ||
-        height > MOST_HEIGHT || vectors > MOST_VECTORS || taps > MOST_TAPS)
-        return false;
-    if (windows) {
+    if (sscanf(name, "window_%c_%d_%d_%lld_%d_%d_%d_%d%c", &suffix, &w.height, &vectors, &p_row, &w.taps, &w.first,
+               &w.end, &w.lines, &rest) == 8 &&
+        w.height <= MOST_HEIGHT && vectors <= MOST_VECTORS && w.taps <= MOST_TAPS) {
         LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
-        emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, height, vectors, p_row,
-                         taps);
+        w.p_row = p_row;
+        emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, vectors, &w);
         return true;
     }
+    if (sscanf(name, "tile_%c_%d_%d_%d_%c%c", &suffix, &height, &vectors, &of, &order, &rest) != 5 ||
+        height > MOST_HEIGHT || vectors > MOST_VECTORS)
+        return false;
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
     emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, of, order == 'n');
     return true;

@@ -98,26 +98,41 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
     return plus(e, times(e, slow, last->extent), row);
 }
 
+/* The function for a block of rows: neighbours mostly want the same. */
+static V tile_of_block(struct emitter *e, const struct window_plan *plan, V block)
+{
+    struct window_shape shape = shape_of_block(plan, 0);
+    V function = window_tile_function(e, &plan->tile, &shape);
+    V within = plan->blocks > 1 ? LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "") : NULL;
+
+    for (int64_t i = 1; i < plan->blocks; i++) {
+        struct window_shape next = shape_of_block(plan, i);
+
+        if (next.height == shape.height && next.first == shape.first && next.end == shape.end)
+            continue;
+        shape = next;
+        V behind = LLVMBuildICmp(e->builder, LLVMIntSGE, within, count_of(e, i), "");
+        function = LLVMBuildSelect(e->builder, behind, window_tile_function(e, &plan->tile, &shape), function, "");
+    }
+    return function;
+}
+
 static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, const struct item *item,
                             const struct k_block *k, V panel, V q, V q_k, V q_segment)
 {
     const struct tile_plan *tile = &plan->tile;
-    int64_t bytes = tile->bytes, p_row = plan->rows[plan->row_count - 1].p * bytes;
+    int64_t bytes = tile->bytes;
     bool whole = !plan->cut.sums && !plan->gathered;
     int64_t c_row = whole ? plan->row_elements * bytes : plan->gathered_row;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     V block = loop_open(e, item->first_block, item->end_block, 1), digits[MOST_WINDOW_LOOPS];
     struct k_block here = *k;
     V row = row_of_block(e, plan, block, &here.p, digits);
-    V function = window_tile_function(e, tile, tile->height, p_row, plan->taps);
+    V function = tile_of_block(e, plan, block), length = count_of(e, plan->taps);
 
-    if (tile->tall < plan->blocks) {
-        V within = LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "");
-        V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, within, count_of(e, tile->tall), "");
-        function = LLVMBuildSelect(e->builder, is_tall, function,
-                                   window_tile_function(e, tile, tile->height - 1, p_row, plan->taps), "");
-    }
     here.q = q;
+    for (int i = plan->sum_count - 1; i >= 0 && i >= plan->sum_count - 2; i--)
+        length = LLVMBuildNSWMul(e->builder, length, k->left[i], "");
     V any = clip_block(e, plan, digits, q_k, q_segment, &here);
     V c = further(e, further(e, item->c, row, c_row), panel, tile->panel_bytes);
     V arguments[] = {here.left[plan->sum_count - 1],
@@ -131,7 +146,8 @@ static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, c
                      c,
                      count_of(e, c_row),
                      here.again,
-                     number_like(tile->type, plan->product->scale)};
+                     number_like(tile->type, plan->product->scale),
+                     plan->lines ? next_lines(e, plan, item, k, panel, block, length) : here.q};
     emit_ahead(e, &item->ahead);
     if (any)
         if_open(e, any);
@@ -146,7 +162,8 @@ static void emit_panels(struct emitter *e, const struct window_plan *plan, const
 {
     const struct tile_plan *tile = &plan->tile;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
-    V panel = loop_open(e, count_of(e, 0), count_of(e, tile->panels), 1), q, q_k = count_of(e, tile->panel_bytes);
+    V panel = loop_open(e, count_of(e, 0), count_of(e, tile->panels), 1), q,
+      q_k = count_of(e, plan->taps * tile->panel_bytes);
     V run = k->left[plan->sum_count - 1], segments = plan->sum_count > 1 ? k->left[plan->sum_count - 2] : count_of(e, 1);
     V q_segment = times(e, run, plan->taps * tile->panel_bytes);
 
@@ -179,7 +196,7 @@ static void emit_sums(struct emitter *e, const struct window_plan *plan, const s
         int64_t by = run ? plan->run : segments ? plan->segments : 1;
         V extent = axis_extent(e, plan, axis, item->band_first);
 
-        k.number = times(e, k.number, axis->extent * (run ? plan->taps : 1));
+        k.number = times(e, k.number, axis->extent);
         k.at[i] = count_of(e, 0);
         k.left[i] = extent;
         if (by < axis->extent) {
@@ -195,6 +212,7 @@ static void emit_sums(struct emitter *e, const struct window_plan *plan, const s
                 k.again = LLVMBuildOr(e->builder, k.again, at, "");
         }
     }
+    k.number = times(e, k.number, plan->taps);
     emit_panels(e, plan, item, &k);
     while (loops--)
         loop_close(e);

@@ -34,7 +34,9 @@ struct window_plan {
     int clip_count;
     struct window_clip clips[MOST_CLIPS];
     int64_t blocks;                    /* of rows, along their innermost loop */
-    int tap, taps;                     /* number of the loop whose steps are rows too and that tiles have inside a run, or -1; 1 */
+    int tap, taps; /* number of the loop whose steps are rows too and that tiles have inside each k, or -1; 1 */
+    const struct window_clip *edge; /* of the innermost loop of rows and the taps, or NULL */
+    struct window_clip edges;
     int64_t run, segments;             /* of k, at most, that a tile goes through */
     int64_t row_elements;              /* between rows of C */
     int64_t items_per_part, parts;
@@ -42,6 +44,7 @@ struct window_plan {
     int64_t gathered_row;              /* bytes between its rows, as of partial sums */
     bool q_in_place;                   /* of sums: else a panel's block of k is copied */
     int64_t q_batch, q_scratch;        /* else: bytes of a copy of Q, and where copies are */
+    int lines;                         /* of the next panel's block of k that a tile asks for with each k */
     int64_t partial, partial_bytes;    /* of sums: where the parts' sums are, and their bytes */
 };
 enum { MOST_AHEAD = 6 };
@@ -73,6 +76,8 @@ struct k_block {
 
 void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
                   struct window_plan *plan);
+/* The tile of the block of rows with that number, of those along their innermost loop. */
+struct window_shape shape_of_block(const struct window_plan *plan, int64_t block);
 /* How many of a loop there are in the band that begins at `first` (NULL: there are no bands). */
 LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis, LLVMValueRef band_first);
 
@@ -80,10 +85,12 @@ LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, cons
 
 /* Which terms of the product are 0 because the frame is: clips of loops that lie inside an item. */
 void find_clips(struct window_plan *plan);
-/* The clips whose loops tiles have as loops of their own. */
+/* The clips whose loops tiles have as loops of their own, and that of rows and taps, which tiles are made for. */
 void place_clips(struct window_plan *plan);
 /* Is there a clip of that loop of the sum? */
 bool is_clipped(const struct window_plan *plan, int sum);
+/* Of the rows of P that a tile of so many rows reads from `row` on, taps and all: which may be anything else than 0. */
+void clip_tile(const struct window_plan *plan, int64_t row, struct window_shape *shape);
 /* Of the sum's terms, the share that is not 0 along a loop of rows. */
 double clipped_share(const struct window_plan *plan, int row_loop);
 /* What is left of a block for the rows at hand: makes it so, and returns whether anything is (NULL: always). digits: of the loops of rows.
@@ -107,5 +114,9 @@ void emit_frame(struct emitter *e, const struct window_plan *plan, LLVMValueRef 
 /* When an item has been placed; and at each of its tiles. */
 void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct item *item, struct window_ahead *ahead);
 void emit_ahead(struct emitter *e, const struct window_ahead *ahead);
+/* Where a tile's share begins of Q's lines that are wanted after its panel's block of k (plan->lines), which is at q,
+ * `length` of k. */
+LLVMValueRef next_lines(struct emitter *e, const struct window_plan *plan, const struct item *item,
+                        const struct k_block *k, LLVMValueRef panel, LLVMValueRef block, LLVMValueRef length);
 
 #endif

@@ -118,6 +118,24 @@ void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct
     LLVMBuildStore(e->builder, count_of(e, 0), ahead->counter);
 }
 
+V next_lines(struct emitter *e, const struct window_plan *plan, const struct item *item, const struct k_block *k,
+             V panel, V block, V length)
+{
+    const struct tile_plan *tile = &plan->tile;
+    V next_panel = plus(e, panel, count_of(e, 1)), after = plus(e, k->number, length), zero = count_of(e, 0);
+    V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next_panel, count_of(e, tile->panels), "");
+    V deeper = LLVMBuildICmp(e->builder, LLVMIntSLT, after, count_of(e, tile->depth), "");
+    V next_k = LLVMBuildSelect(e->builder, more, k->number, LLVMBuildSelect(e->builder, deeper, after, zero, ""), "");
+    V bytes = times(e, length, tile->panel_bytes);
+    V mine = times(e, LLVMBuildUDiv(e->builder, length, count_of(e, plan->taps), ""), plan->lines * LINE);
+    V from, at = LLVMBuildNSWMul(e->builder, LLVMBuildNSWSub(e->builder, block, item->first_block, ""), mine, "");
+
+    next_panel = LLVMBuildSelect(e->builder, more, next_panel, zero, "");
+    at = lesser(e, at, LLVMBuildNSWSub(e->builder, bytes, mine, ""));
+    from = further(e, further(e, item->q, next_panel, tile->depth * tile->panel_bytes), next_k, tile->panel_bytes);
+    return offset_pointer(e, from, at);
+}
+
 void emit_ahead(struct emitter *e, const struct window_ahead *ahead)
 {
     if (!ahead->count)

@@ -168,6 +168,7 @@ double clipped_share(const struct window_plan *plan, int row_loop)
 
 void place_clips(struct window_plan *plan)
 {
+    const struct window_axis *last = &plan->rows[plan->row_count - 1];
     int count = 0;
 
     for (int i = 0; i < plan->clip_count; i++) {
@@ -179,10 +180,27 @@ void place_clips(struct window_plan *plan)
         for (int k = 0; k < plan->sum_count; k++)
             if (plan->sums[k].loop == clip->sum_loop)
                 clip->sum = k;
-        if (clip->row >= 0 && clip->sum >= 0)
+        if (plan->tap >= 0 && clip->sum_loop == plan->tap && clip->row_loop == last->loop && !last->banded &&
+            clip->by_row == clip->by_sum) {
+            plan->edges = *clip;
+            plan->edge = &plan->edges;
+        } else if (clip->row >= 0 && clip->sum >= 0) {
             plan->clips[count++] = *clip;
+        }
     }
     plan->clip_count = count;
+}
+
+void clip_tile(const struct window_plan *plan, int64_t row, struct window_shape *shape)
+{
+    shape->first = 0;
+    shape->end = shape->height + shape->taps - 1;
+    if (!plan->edge)
+        return;
+    int64_t first, end;
+    terms_of(plan->edge, row, shape->end, &first, &end);
+    shape->first = (int)first;
+    shape->end = (int)end;
 }
 
 bool is_clipped(const struct window_plan *plan, int sum)

@@ -1,4 +1,5 @@
-/* window_pack.c: frames, and copies of Q as tiles over windows read them: [panel][k][numbers], k in the order of the plan's sums.
+/* window_pack.c: frames, and copies of Q as tiles over windows read them: [panel][k][numbers], k in the order of the
+   plan's sums, the taps innermost.
 
    requires: a plan of window_plan.c. */
 #include "window.h"
@@ -99,7 +100,8 @@ static int64_t column_stride(const struct window_plan *plan)
 }
 
 /* A run of k that lies side by side, columns apart: squares are turned about. */
-static void copy_turned(struct emitter *e, const struct window_plan *plan, V from, V to, int64_t run, int64_t column_bytes)
+static void copy_turned(struct emitter *e, const struct window_plan *plan, V from, V to, int64_t run, int64_t k_bytes,
+                        int64_t column_bytes)
 {
     const struct tile_plan *tile = &plan->tile;
     V lanes = count_of(e, tile->lanes), vectors = count_of(e, tile->vectors);
@@ -111,8 +113,8 @@ static void copy_turned(struct emitter *e, const struct window_plan *plan, V fro
     V source = further(e, from, column, column_bytes);
     V k = loop_open(e, count_of(e, 0), count_of(e, run), tile->lanes);
 
-    call_turn(e, tile, further(e, source, k, tile->bytes), count_of(e, column_bytes),
-              further(e, goal, k, tile->panel_bytes), count_of(e, tile->panel_bytes), lesser(e, left, lanes),
+    call_turn(e, tile, further(e, source, k, tile->bytes), count_of(e, column_bytes), further(e, goal, k, k_bytes),
+              count_of(e, k_bytes), lesser(e, left, lanes),
               lesser(e, LLVMBuildNSWSub(e->builder, count_of(e, run), k, ""), lanes));
     loop_close(e);
     loop_close(e);
@@ -149,13 +151,29 @@ static int slow_loops(const struct window_plan *plan, struct window_axis *loops)
     return count - 1;
 }
 
+/* Bytes of the copy from one to the next of each such loop (by), and of the innermost. */
+static int64_t place_loops(const struct window_plan *plan, const struct window_axis *loops, int count, int64_t *by)
+{
+    int64_t k = plan->taps * plan->tile.panel_bytes, next = k * loops[count].extent, batch = plan->q_batch;
+
+    for (int i = count - 1; i >= 0; i--) {
+        bool batched = plan->product->loops[loops[i].loop].role == WINDOW_BATCH, tap = loops[i].loop == plan->tap;
+
+        by[i] = batched ? batch : tap ? plan->tile.panel_bytes : next;
+        batch *= batched ? loops[i].extent : 1;
+        next *= batched || tap ? 1 : loops[i].extent;
+    }
+    return k;
+}
+
 void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_functions *functions)
 {
     const struct tile_plan *tile = &plan->tile;
     struct window_axis loops[MOST_WINDOW_LOOPS];
     int count = slow_loops(plan, loops);
     const struct window_axis *last = &loops[count];
-    int64_t items = 1, runs = tile->depth / last->extent, column_bytes = column_stride(plan) * tile->bytes;
+    int64_t items = 1, column_bytes = column_stride(plan) * tile->bytes, by[MOST_WINDOW_LOOPS];
+    int64_t k_bytes = place_loops(plan, loops, count, by);
 
     for (int i = 0; i < count; i++)
         items *= loops[i].extent;
@@ -165,18 +183,18 @@ void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_fu
     V first = times(e, e->part, each);
     V item = loop_open(e, first, lesser(e, plus(e, first, count_of(e, each)), count_of(e, items)), 1), number = item;
     V to = scratch_base(e, plan->q_scratch);
-    to = further(e, to, LLVMBuildUDiv(e->builder, item, count_of(e, runs), ""), plan->q_batch);
-    to = further(e, to, LLVMBuildURem(e->builder, item, count_of(e, runs), ""), last->extent * tile->panel_bytes);
     for (int i = count - 1; i >= 0; i--) {
         V extent = count_of(e, loops[i].extent);
-        from = further(e, from, i ? LLVMBuildURem(e->builder, number, extent, "") : number, loops[i].q * tile->bytes);
+        V at = i ? LLVMBuildURem(e->builder, number, extent, "") : number;
+        from = further(e, from, at, loops[i].q * tile->bytes);
+        to = further(e, to, at, by[i]);
         number = LLVMBuildUDiv(e->builder, number, extent, "");
     }
     if (column_bytes != tile->bytes && last->q == 1) {
-        copy_turned(e, plan, from, to, last->extent, column_bytes);
+        copy_turned(e, plan, from, to, last->extent, k_bytes, column_bytes);
     } else {
         V k = loop_open(e, count_of(e, 0), count_of(e, last->extent), 1);
-        V source = further(e, from, k, last->q * tile->bytes), goal = further(e, to, k, tile->panel_bytes);
+        V source = further(e, from, k, last->q * tile->bytes), goal = further(e, to, k, k_bytes);
         if (column_bytes == tile->bytes)
             copy_columns(e, &plan->tile, source, goal);
         else

@@ -5,7 +5,15 @@
 #include "window.h"
 
 /* RUN: terms that a tile adds up before they go to C. IN_PLACE_BYTES: rows of Q farther apart share places in the first cache. */
-enum { RUN = 288, IN_PLACE_BYTES = 256, MOST_ITEMS_WANTED = 64, FEW_COLUMNS = 64, MOST_TAPS = 5 };
+enum {
+    RUN = 288,
+    IN_PLACE_BYTES = 256,
+    LARGE_Q = 1 << 19,
+    LINE = 64,
+    MOST_LINES = 4,
+    MOST_ITEMS_WANTED = 64,
+    MOST_TAPS = 5
+};
 static const double part_flops = 1e6;
 /* As measured on a Sapphire Rapids beside as many multiply-adds: two are promised. */
 static const double loads_a_cycle = 1.6;
@@ -41,7 +49,8 @@ static int best_vectors(const struct emitter *e, int64_t length, int64_t columns
     int best = 2;
 
     for (int i = 1; i < 4; i++)
-        if (cycles_of(e, length, columns, lanes, order[i], taps) <
+        if ((taps == 1 || (vector_registers(e) - 2) / order[i] - taps > 1) &&
+            cycles_of(e, length, columns, lanes, order[i], taps) <
             0.99 * cycles_of(e, length, columns, lanes, best, taps))
             best = order[i];
     return best;
@@ -118,8 +127,8 @@ static int inner_axes(const struct emitter *e, const struct window_plan *plan, e
     return count;
 }
 
-/* A loop of the sum that moves P by as much as a row does, just outside of the innermost: one number of P is then wanted by
-   several rows. Where columns are few, so that numbers of P are most of what is loaded, they share it. */
+/* A loop of the sum that moves P by as much as a row does, just outside of the innermost: one number of P is then
+   wanted by several rows, which share it. */
 static void find_taps(struct window_plan *plan)
 {
     const struct window_product *product = plan->product;
@@ -127,12 +136,12 @@ static void find_taps(struct window_plan *plan)
 
     plan->tap = -1;
     plan->taps = 1;
-    for (int i = product->count - 1; i >= 0 && !plan->cut.sums && product->columns <= FEW_COLUMNS; i--) {
+    for (int i = product->count - 1; i >= 0 && !plan->cut.sums; i--) {
         const struct window_loop *l = &product->loops[i];
 
         if (l->role != WINDOW_SUM)
             continue;
-        if (l->p == row && inside > 1 && l->extent <= MOST_TAPS && l->extent * inside <= RUN) {
+        if (l->p == row && inside > 1 && l->extent <= MOST_TAPS) {
             plan->tap = i;
             plan->taps = (int)l->extent;
             return;
@@ -178,8 +187,8 @@ static void plan_k(struct window_plan *plan)
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     int64_t segments = plan->sum_count > 1 ? plan->sums[plan->sum_count - 2].extent : 1;
 
-    if (last->extent > RUN) {
-        plan->run = parts_of(last->extent, parts_of(last->extent, RUN));
+    if (last->extent * plan->taps > RUN) {
+        plan->run = parts_of(last->extent, parts_of(last->extent * plan->taps, RUN));
         plan->segments = 1;
     } else {
         int64_t terms = last->extent * plan->taps, most = RUN / terms < 1 ? 1 : RUN / terms;
@@ -227,6 +236,12 @@ static void plan_parts(struct emitter *e, struct window_plan *plan)
     plan->gathered = plan->c->region == IR_LOCAL || plan->tile.full_panels < plan->tile.panels;
     plan->q_batch = plan->tile.panels * plan->tile.depth * plan->tile.panel_bytes;
     plan->q_scratch = take_scratch(e, batches * plan->q_batch);
+    if (plan->q_batch > LARGE_Q) {
+        int64_t tiles = plan->cut.rows / plan->rows[plan->row_count - 1].extent * plan->blocks;
+
+        plan->lines = (int)parts_of(4 * plan->taps * plan->tile.panel_bytes / LINE, 3 * tiles);
+        plan->lines = plan->lines > MOST_LINES ? 0 : plan->lines;
+    }
 }
 
 void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
@@ -252,6 +267,19 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
     plan_tiles_of(e, plan);
     plan_k(plan);
     plan_parts(e, plan);
+}
+
+struct window_shape shape_of_block(const struct window_plan *plan, int64_t block)
+{
+    const struct tile_plan *tile = &plan->tile;
+    int64_t row = block * tile->height - (block > tile->tall ? block - tile->tall : 0);
+    struct window_shape shape = {.height = tile->height - (block >= tile->tall),
+                                 .p_row = plan->rows[plan->row_count - 1].p * tile->bytes,
+                                 .taps = plan->taps,
+                                 .lines = plan->lines};
+
+    clip_tile(plan, row, &shape);
+    return shape;
 }
 
 LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis,

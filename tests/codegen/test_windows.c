@@ -71,6 +71,18 @@ static void halos_are_left_out(void **state)
     check_shape((struct shape){3, 4, 3, 40, 80, 5, 1, 1, 3});
 }
 
+/* Numbers of P that several rows share: blocks of rows at one edge, at both and at none, runs in parts, windows that
+   move as far as they are wide apart, more taps than tiles have. */
+static void taps_at_edges(void **state)
+{
+    (void)state;
+    check_shape((struct shape){2, 3, 30, 20, 33, 5, 1, 1, 2});
+    check_shape((struct shape){2, 3, 16, 70, 40, 5, 1, 1, 2});
+    check_shape((struct shape){2, 8, 8, 24, 260, 5, 1, 1, 1});
+    check_shape((struct shape){2, 9, 21, 12, 20, 3, 2, 2, 2});
+    check_shape((struct shape){2, 8, 12, 6, 20, 7, 1, 1, 3});
+}
+
 static void no_halo(void **state)
 {
     (void)state;
@@ -203,16 +215,12 @@ static void frames_of_maps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(halos_on_every_side), cmocka_unit_test(halos_are_left_out),
-        cmocka_unit_test(no_halo),
-        cmocka_unit_test(strides_and_dilation),
-        cmocka_unit_test(strided_to_the_data),
-        cmocka_unit_test(every_width_near_a_tile),
-        cmocka_unit_test(long_runs_and_large_images),
-        cmocka_unit_test(other_layouts),
-        cmocka_unit_test(windows_in_both_operands),
-        cmocka_unit_test(maps_and_sums_of_tiles),
-        cmocka_unit_test(frames_of_maps),
+        cmocka_unit_test(halos_on_every_side),     cmocka_unit_test(halos_are_left_out),
+        cmocka_unit_test(taps_at_edges),           cmocka_unit_test(no_halo),
+        cmocka_unit_test(strides_and_dilation),    cmocka_unit_test(strided_to_the_data),
+        cmocka_unit_test(every_width_near_a_tile), cmocka_unit_test(long_runs_and_large_images),
+        cmocka_unit_test(other_layouts),           cmocka_unit_test(windows_in_both_operands),
+        cmocka_unit_test(maps_and_sums_of_tiles),  cmocka_unit_test(frames_of_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
