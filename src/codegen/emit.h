@@ -301,6 +301,10 @@ void plan_sums(const struct emitter *e, const struct stage_plan *stage, struct s
 void emit_together(struct emitter *e, const struct stage_plan *stage);
 /* turn.c: rows of so many lanes become columns; a stage with `across`. */
 void turn_square(struct emitter *e, LLVMValueRef *rows, int lanes);
+/* The same of rows that were read in `count` pieces each, pieces[row][number]. What is joined while it is read lies
+   lanes / count rows apart, so that only numbers within a piece are left to be turned: joining costs less than shuffling. */
+enum { TURN_PIECES = 4 };
+void turn_pieces(struct emitter *e, LLVMValueRef (*pieces)[TURN_PIECES], LLVMValueRef *rows, int lanes, int count);
 void emit_turned(struct emitter *e, struct stage_plan *stage);
 /* The accumulators of all reductions of a stage. */
 void begin_point(struct emitter *e, struct stage_plan *stage);

@@ -16,6 +16,8 @@
 /* MOST_TIMES, MOST_UNROLLED: an unrolled loop's points, and the operations of all of them. FINE_PARTS: shares of a few threads
    differ little. */
 enum { PART_WORK = 32768, FINE_PARTS = 16, FLOPS_AT_ONCE = 8, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
+/* What vectors cost that are folded to a number, or whose numbers are stored far apart, where loading one costs 1. */
+static const double fold_cost = 8, scatter_cost = 60;
 
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
 {
@@ -209,6 +211,13 @@ static double access_cost(const struct ir_form *form, const struct ir_index *ind
     return coefficient ? 1 : 0.2;
 }
 
+static double points_of(struct ir_index *const *indices, int count)
+{
+    return (double)ir_extent_product(indices, count);
+}
+
+/* Where nothing is parallel sums are made in registers, and what is done once with each counts for each vector that it is made
+   of. */
 static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, const struct ir_stage *stage,
                          const struct ir_index *index)
 {
@@ -217,12 +226,17 @@ static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, cons
 
     for (int i = 0; i < stage->equations.count; i++) {
         const struct ir_tensor *t = stage->equations.at[i];
-        if (list_has(t->reduced, t->reduced_count, index))
+        bool registers = !kernel->parallel.count && t->reduction != IR_MAP;
+        double terms = points_of(t->reduced, t->reduced_count);
+        if (list_has(t->reduced, t->reduced_count, index)) {
+            double vectors = terms / (double)index->extent * (double)((index->extent + LANES - 1) / LANES);
+            cost += registers ? fold_cost / vectors : 0;
             continue;
+        }
         double store = access_cost(own_address(e, t), index);
         /* All of a local one is kept where nothing is parallel: what is written far apart costs. */
         if (t->region != IR_LOCAL || (!kernel->parallel.count && store > 1))
-            cost += store;
+            cost += registers ? (store > 1 ? scatter_cost : store) / terms : store;
     }
     for (int i = 0; i < reads.count; i++) {
         const struct ir_expr *read = reads.at[i];
@@ -240,11 +254,6 @@ static double stage_cost(struct emitter *e, const struct ir_kernel *kernel, cons
 static double fill_cost(int64_t extent)
 {
     return (double)((extent + LANES - 1) / LANES * LANES) / (double)extent;
-}
-
-static double points_of(struct ir_index *const *indices, int count)
-{
-    return (double)ir_extent_product(indices, count);
 }
 
 /* A `single` sum or product is rounded in written order, as the evaluator does: no lanes. */

@@ -157,6 +157,23 @@ static struct ahead run_ahead(struct emitter *e, const struct tile_plan *plan, c
                           chosen(e, mine, count_of(e, (plan->run * plan->panel_bytes + turns - 1) / turns), zero)};
 }
 
+/* Of panels that are turned about as they come: a block of k of a column of Q lies side by side in a few lines. A tile asks
+   for some of them, STEPS_A_TURN, of as many columns as it has turns; so many tiles for all. */
+static struct ahead columns_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block,
+                                  V panel, V k, V nothing)
+{
+    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K;
+    V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
+    V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
+    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, times(e, here, STEPS_A_TURN * LINE), count_of(e, depth * plan->bytes), "");
+    V from = further(e, further(e, g->q, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K))), plan->q.k), here,
+                     STEPS_A_TURN * LINE);
+
+    from = further(e, from, times(e, chosen(e, more, next, g->first_panel), plan->vectors * plan->lanes), plan->q.outer);
+    return (struct ahead){chosen(e, mine, from, nothing), count_of(e, LINE),
+                          chosen(e, mine, count_of(e, plan->q.outer), count_of(e, 0))};
+}
+
 /* The tile's own place in C, which its sums are added to: asked for before they are made. */
 static void fetch_tile(struct emitter *e, const struct tile_plan *plan, V c, V c_row)
 {
@@ -243,8 +260,10 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
     bool writes = plan->depth <= BLOCK_K && !g->all_gathered;
+    bool turns = plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
     struct ahead ahead =
         writes      ? lines_of_c(e, plan, g, row, panel)
+        : turns     ? columns_ahead(e, plan, g, block, panel, k, q)
         : plan->run ? run_ahead(e, plan, g, block, panel, k, q)
                     : lines_ahead(e, plan, g, block, panel, k, q);
     if (plan->depth > BLOCK_K)

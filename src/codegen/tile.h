@@ -16,7 +16,7 @@ enum { BLOCK_K = 256 };
 enum tile_access {
     IN_PLACE,      /* P: as it lies */
     PACKED_BEFORE, /* all of it is copied by a function of its own before the tiles begin */
-    PACKED_PANELS, /* Q: a part copies a panel's block of k onto its stack when it comes to it */
+    PACKED_PANELS, /* Q: a part copies a panel's block of k onto its stack when it comes to it, or turns it about */
     PACKED_INSIDE  /* a part copies it onto its stack, batch by batch */
 };
 /* Strides are in bytes. `outer` is the row of P, the column of Q. */

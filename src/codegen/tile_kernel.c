@@ -9,7 +9,7 @@
 typedef LLVMValueRef V;
 
 /* Rows whose addresses come from one pointer: with the distance between rows as an index, doubled or not. */
-enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5, LINE = 64 };
+enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5, LINE = 64, PIECE_BYTES = 16 };
 
 static bool has_feature(const struct emitter *e, const char *feature)
 {
@@ -406,14 +406,42 @@ static V lanes_before(struct emitter *e, int lanes, V count)
     return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
 }
 
+/* A square that is whole. */
+static void turn_whole(struct emitter *e, LLVMTypeRef type, int lanes, int64_t bytes)
+{
+    int count = vector_bytes(e) / PIECE_BYTES, wide = lanes / count;
+    LLVMTypeRef piece = LLVMVectorType(type, (unsigned)wide);
+    V pieces[MOST_LANES][TURN_PIECES], rows[MOST_LANES], from = argument(e, 0), to = argument(e, 2);
+
+    for (int i = 0; i < lanes; i++) {
+        for (int k = 0; k < count; k++)
+            pieces[i][k] = load_vector(e, piece, offset_constant(e, from, k * PIECE_BYTES), bytes);
+        from = offset_pointer(e, from, argument(e, 1));
+    }
+    turn_pieces(e, pieces, rows, lanes, count);
+    for (int i = 0; i < lanes; i++) {
+        LLVMSetAlignment(LLVMBuildStore(e->builder, rows[i], to), (unsigned)bytes);
+        to = offset_pointer(e, to, argument(e, 3));
+    }
+    LLVMBuildRetVoid(e->builder);
+}
+
 static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
     int lanes = vector_bytes(e) / (int)bytes;
     LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes), types[] = {vector, e->pointer};
-    V rows[MOST_LANES], align = whole_like(e->i32, bytes);
+    V rows[MOST_LANES], align = whole_like(e->i32, bytes), whole = whole_like(e->i64, lanes);
 
     body_open(e, function);
+    LLVMBasicBlockRef all = block_of(e), some = block_of(e);
+    V is_whole = LLVMBuildAnd(e->builder, LLVMBuildICmp(e->builder, LLVMIntEQ, argument(e, 4), whole, ""),
+                              LLVMBuildICmp(e->builder, LLVMIntEQ, argument(e, 5), whole, ""), "");
+    LLVMBuildCondBr(e->builder, is_whole, all, some);
+    LLVMPositionBuilderAtEnd(e->builder, all);
+    turn_whole(e, type, lanes, bytes);
+    LLVMPositionBuilderAtEnd(e->builder, some);
+    e->block = some;
     V columns = argument(e, 5), last = LLVMBuildSub(e->builder, argument(e, 4), whole_like(e->i64, 1), "");
     V read = lanes_before(e, lanes, columns), write = lanes_before(e, lanes, argument(e, 4));
     for (int i = 0; i < lanes; i++) {

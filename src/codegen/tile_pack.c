@@ -79,8 +79,32 @@ static void copy_rows(struct emitter *e, const struct tile_plan *plan, V from, V
     loop_close(e);
 }
 
+/* A panel of Q with its k side by side. */
+static void turn_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V depth, V panel)
+{
+    V lanes = count_of(e, plan->lanes), first_vector = times(e, panel, plan->vectors);
+    V behind = lesser(e, plus(e, first_vector, count_of(e, plan->vectors)),
+                      count_of(e, (plan->columns + plan->lanes - 1) / plan->lanes));
+    V vector = loop_open(e, first_vector, behind, 1);
+    V column = times(e, vector, plan->lanes), within = LLVMBuildNSWSub(e->builder, vector, first_vector, "");
+    V rows = lesser(e, LLVMBuildNSWSub(e->builder, count_of(e, plan->columns), column, ""), lanes);
+    V source = further(e, further(e, from, column, plan->q.outer), first, plan->bytes);
+    V goal = further(e, to, within, plan->lanes * plan->bytes);
+    V k = loop_open(e, count_of(e, 0), depth, plan->lanes);
+    V columns = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), lanes);
+
+    call_turn(e, plan, further(e, source, k, plan->bytes), count_of(e, plan->q.outer),
+              further(e, goal, k, plan->panel_bytes), count_of(e, plan->panel_bytes), rows, columns);
+    loop_close(e);
+    loop_close(e);
+}
+
 void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V k, V depth, V panel)
 {
+    if (plan->q.k == plan->bytes) {
+        turn_panel(e, plan, from, to, k, depth, panel);
+        return;
+    }
     V source = further(e, further(e, from, k, plan->q.k), panel, plan->panel_bytes);
     V full = count_of(e, plan->full_panels);
 

@@ -25,6 +25,7 @@ enum {
     ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
     ROWS_TURNED = 112,
+    ROWS_TOGETHER = 160,
     ROWS_OF_LARGE_Q = 64,
     LARGE_Q = 1 << 20,
     PANELS_AT_A_TIME = 10,
@@ -33,13 +34,16 @@ enum {
     COPIES_AGAIN = 24,
     PARTS_WANTED = 8,
     INSIDE_BYTES = 1 << 16,
+    SHORT_ROWS = 64,
     PAGE = 4096
 };
 static const double part_flops = 5e5;
 /* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
 static const double least_idle = 0.015;
-/* Cycles: of turning a number about, of copying one, of a multiplication and addition on a vector. */
-static const double turn_cycles = 0.6, copy_cycles = 0.2, vector_cycles = 0.5;
+/* Cycles: of copying a number before the tiles begin, of copying or turning one as they come to it, of turning one of C about, of a
+   multiplication and addition on a vector, of a function that all threads take part in. */
+static const double before_cycles = 0.5, copy_cycles = 0.2, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
+                    launch_cycles = 5000;
 
 /* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
 static const struct way {
@@ -79,6 +83,14 @@ static int tallest(const struct emitter *e, int vectors)
     return vector_registers(e) == 32 ? many[vectors] : few[vectors];
 }
 
+/* Vectors of the last panel that have nothing to do, if they are worth functions of its own without them. */
+static int64_t idle_vectors(int64_t columns, int lanes, int vectors)
+{
+    int64_t wide = vectors * lanes, panels = parts_of(columns, wide), idle = panels * vectors - parts_of(columns, lanes);
+
+    return (double)idle > least_idle * (double)(panels * vectors) ? idle : 0;
+}
+
 /* The width of panels that wastes least of the last one; one vector alone loads as much as it computes. */
 static int best_vectors(int64_t columns, int lanes, double *waste)
 {
@@ -94,6 +106,7 @@ static int best_vectors(int64_t columns, int lanes, double *waste)
             best = order[i];
         }
     }
+    *waste -= price[best] * (double)(idle_vectors(columns, lanes, best) * lanes) / (double)columns;
     return best;
 }
 
@@ -145,19 +158,39 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->c_stride = product->ldc * bytes;
 }
 
+/* May P lie where it is? Not where many of its rows share places in the first cache. */
+static bool lies_well(const struct tile_plan *plan)
+{
+    return copied_by_rows(plan) && (plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE));
+}
+
+/* Rows that a panel is read for once, if a part has them all. */
+static int64_t rows_at_a_time(const struct tile_plan *plan)
+{
+    /* Few rows are one group where Q is turned about for each group anew. */
+    bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
+
+    return plan->turned                            ? ROWS_TURNED
+           : plan->depth <= BLOCK_K && !together ? ROWS_OF_ONE_BLOCK
+                                                   : ROWS_AT_A_TIME;
+}
+
 /* What copying and turning about cost, and the lanes that are wasted. */
 static double cost_of(const struct product *product, struct tile_plan *plan, bool turned)
 {
     double waste, p, q, c;
+    bool p_before, q_before;
 
     set_operands(product, plan, turned);
     best_vectors(plan->columns, plan->lanes, &waste);
-    p = plan->p.k == plan->bytes || plan->p.kept ? 0 : copy_cycles;
-    q = plan->q.kept ? 0 : plan->q.k == plan->bytes ? turn_cycles : plan->rows > ROWS_AT_A_TIME ? copy_cycles : 0;
+    p_before = !plan->p.kept && !lies_well(plan);
+    q_before = !plan->q.kept && plan->rows > rows_at_a_time(plan);
+    p = p_before ? before_cycles : 0;
+    q = plan->q.kept ? 0 : q_before ? before_cycles : plan->q.k == plan->bytes ? turn_panel_cycles : copy_cycles;
     c = turned ? turn_cycles : 0;
     return (double)plan->rows * (double)plan->columns * (double)plan->depth * waste * vector_cycles / plan->lanes +
            p * (double)plan->rows * (double)plan->depth + q * (double)plan->columns * (double)plan->depth +
-           c * (double)plan->rows * (double)plan->columns;
+           c * (double)plan->rows * (double)plan->columns + (p_before || q_before ? launch_cycles : 0);
 }
 
 static void cut(const struct emitter *e, struct tile_plan *plan)
@@ -173,20 +206,12 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->tall = plan->rows - (plan->height - 1) * plan->blocks;
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
-    plan->last_vectors = plan->vectors;
-    int64_t last = plan->columns - plan->full_panels * plan->vectors * plan->lanes;
-    int64_t idle = plan->vectors - parts_of(last, plan->lanes);
-    if (last && (double)idle > least_idle * (double)(plan->panels * plan->vectors))
-        plan->last_vectors -= (int)idle;
+    plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
     bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= BLOCK_K;
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
-    plan->blocks_each = scaled((plan->turned             ? ROWS_TURNED
-                                : plan->depth <= BLOCK_K ? ROWS_OF_ONE_BLOCK
-                                                         : ROWS_AT_A_TIME) /
-                                   plan->height,
-                               way.rows);
+    plan->blocks_each = scaled(rows_at_a_time(plan) / plan->height, way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     wanted = (int64_t)(flops * (double)batches / part_flops);
@@ -194,7 +219,7 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
         wanted = PARTS_WANTED;
     wanted = scaled(wanted, way.parts);
     /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first. */
-    bool few_rows = plan->q.k != plan->bytes && !plan->q.kept && plan->blocks_each == plan->blocks;
+    bool few_rows = !plan->q.kept && plan->blocks_each == plan->blocks;
     /* Each group of rows reads its panels anew, from the third cache if they do not fit the second: 28 rows at a time did so at
        160 GFLOP/s where 112 do at 235 (700 x 200 x 10000). */
     bool large = plan->panels_each * plan->depth * plan->panel_bytes > LARGE_Q;
@@ -205,7 +230,9 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
         plan->items = batches * plan->row_groups * plan->panel_groups;
         if (plan->items >= wanted || (plan->blocks_each == 1 && plan->panels_each == 1))
             break;
-        bool by_panels = plan->panels > 2 * plan->blocks || (few_rows && batches * plan->panels >= wanted);
+        bool by_panels = plan->panels > 2 * plan->blocks || (few_rows && 2 * batches * plan->panels >= wanted);
+        if (few_rows && plan->panels_each == 1 && by_panels)
+            break;
         if (plan->panels_each > 1 && by_panels)
             plan->panels_each = (plan->panels_each + 1) / 2;
         else if (plan->blocks_each < 2 * fewest && 4 * plan->items >= wanted && large)
@@ -232,7 +259,7 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
 static void choose_access(struct emitter *e, struct tile_plan *plan)
 {
     struct tile_operand *p = &plan->p, *q = &plan->q;
-    bool inside = plan->row_groups * plan->panel_groups == 1, long_rows = plan->depth > 64;
+    bool inside = plan->row_groups * plan->panel_groups == 1;
     int64_t batches = plan->product->batches;
 
     p->padded = round_up(plan->depth * plan->bytes, 64) + 64;
@@ -240,9 +267,9 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
         p->padded += 64;
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
-    p->access = copied_by_rows(plan) && (!long_rows || is_apart(p->outer, PAGE)) ? IN_PLACE : PACKED_BEFORE;
+    p->access = lies_well(plan) ? IN_PLACE : PACKED_BEFORE;
     bool once = plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN;
-    q->access = q->k != plan->bytes && once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
+    q->access = once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
     if (inside && q->packed <= INSIDE_BYTES && !q->kept)
@@ -259,7 +286,7 @@ static void plan_runs(struct tile_plan *plan)
     int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K, each = plan->panels_each;
     int64_t run = parts_of(each, parts_of(each, PANELS_OF_A_RUN)), last = each - (parts_of(each, run) - 1) * run;
 
-    if (plan->q.access != PACKED_PANELS || depth < STEPS_A_TURN)
+    if (plan->q.access != PACKED_PANELS || plan->q.k == plan->bytes || depth < STEPS_A_TURN)
         return;
     plan->run_rows = parts_of(depth, last * plan->blocks_each);
     plan->run = plan->run_rows <= STEPS_A_TURN ? run : 0;

@@ -6,7 +6,7 @@
 
 typedef LLVMValueRef V;
 
-enum { QUARTERS = 4 };
+enum { QUARTERS = TURN_PIECES };
 
 /* One stage: halves of `size` lanes are exchanged between rows `size` apart. */
 static void exchange(struct emitter *e, V *rows, int lanes, int size)
@@ -44,6 +44,24 @@ static V side_by_side(struct emitter *e, V a, V b)
     return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(from, lanes), "");
 }
 
+void turn_pieces(struct emitter *e, V (*pieces)[TURN_PIECES], V *rows, int lanes, int count)
+{
+    int wide = lanes / count;
+
+    for (int q = 0; q < count; q++)
+        for (int i = 0; i < wide; i++) {
+            V joined[TURN_PIECES];
+            for (int c = 0; c < count; c++)
+                joined[c] = pieces[i + c * wide][q];
+            for (int left = count / 2; left >= 1; left /= 2)
+                for (int c = 0; c < left; c++)
+                    joined[c] = side_by_side(e, joined[2 * c], joined[2 * c + 1]);
+            rows[q * wide + i] = joined[0];
+        }
+    for (int size = wide / 2; size >= 1; size /= 2)
+        exchange(e, rows, lanes, size);
+}
+
 /* Where the loops of the stage are: `across` is the index along which is read, the vector index the one along which is
    written. */
 struct turn {
@@ -67,14 +85,13 @@ static void end_lanes(struct emitter *e)
     e->mask_level = 0;
 }
 
-/* A whole square, read in quarters of its rows: what is read joins quarters that lie LANES / 4 rows apart, so that only numbers
-   within a quarter are left to be turned. Joining while reading costs less than shuffling. */
+/* A whole square, read in quarters of its rows. */
 static void read_square(struct turn *t, V *rows)
 {
     struct emitter *e = t->e;
     const struct ir_tensor *equation = t->stage->equations[0].tensor;
     const struct ir_index *across = t->stage->inner[t->stage->across], *along = t->stage->inner[t->stage->vector];
-    V quarters[LANES][QUARTERS];
+    V quarters[LANES][TURN_PIECES];
 
     e->lanes = LANES / QUARTERS;
     for (int i = 0; i < LANES; i++)
@@ -90,16 +107,7 @@ static void read_square(struct turn *t, V *rows)
         }
     e->lanes = LANES;
     at_level(e, e->depth);
-    for (int q = 0; q < QUARTERS; q++)
-        for (int i = 0; i < LANES / QUARTERS; i++) {
-            V *half = NEW_ARRAY(e->arena, V, 2);
-            for (int k = 0; k < 2; k++)
-                half[k] = side_by_side(e, quarters[i + (2 * k) * (LANES / QUARTERS)][q],
-                                       quarters[i + (2 * k + 1) * (LANES / QUARTERS)][q]);
-            rows[q * (LANES / QUARTERS) + i] = side_by_side(e, half[0], half[1]);
-        }
-    for (int size = LANES / QUARTERS / 2; size >= 1; size /= 2)
-        exchange(e, rows, LANES, size);
+    turn_pieces(e, quarters, rows, LANES, QUARTERS);
 }
 
 /* The rows of a square, each along `across`; those that are not there are anything. */
