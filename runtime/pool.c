@@ -1,7 +1,9 @@
 /* pool.c: fork and join of a fixed set of threads.
 
    A run is announced by a new generation number; every worker takes part in every run and counts itself out at its end,
-   so that the fields of a run are never written while somebody reads them. Who waits (a worker for the next run, the
+   so that the fields of a run are never written while somebody reads them. Each thread has a share of the parts, neighbours, and
+   takes them from its front; who is done with a long one takes from the ends of others' shares, for cores are not always
+   equally fast. Who waits (a worker for the next run, the
    caller for the last worker) spins a while, for the next run of a training step comes within microseconds, then sleeps
    on a futex. */
 #include "rnet.h"
@@ -14,6 +16,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -22,11 +25,15 @@
 
 enum { LINE = 64 };
 static const double spin_seconds = 40e-6;
+/* A share that took less is over for all before another's could be asked for. */
+static const double long_share = 10e-6;
 
 struct worker {
+    /* What is left of the thread's share in a run, and which run: see share_of. Its own line: others look at it late, or never. */
+    alignas(LINE) _Atomic uint64_t share;
     struct rnet_pool *pool;
     pthread_t thread;
-    int number; /* 1 .. threads - 1; the caller is 0 */
+    int number; /* 0 .. threads - 1; 0 is the caller, who has no thread */
 };
 
 struct rnet_pool {
@@ -98,11 +105,55 @@ static bool spin_while(const struct rnet_pool *pool, atomic_uint *word, unsigned
     }
 }
 
-static void run_share(struct rnet_pool *pool, int number)
+/* First and end of what is left, and the number of the run. */
+enum { PART_BITS = 16, MOST_SHARED = 1 << PART_BITS };
+
+static uint64_t share_of(unsigned run, int64_t first, int64_t end)
 {
-    int64_t from = pool->parts * number / pool->threads, to = pool->parts * (number + 1) / pool->threads;
-    for (int64_t i = from; i < to; i++)
-        pool->part(pool->context, i);
+    return (uint64_t)run << 2 * PART_BITS | (uint64_t)first << PART_BITS | (uint64_t)end;
+}
+
+/* Takes a part of somebody's share, from its front or its end; -1 if none is left. Every thread looks at its own share in every
+   run: what is there is of this run or of the last. */
+static int64_t take_part(struct rnet_pool *pool, int number, unsigned run, bool front)
+{
+    _Atomic uint64_t *share = &pool->workers[number].share;
+    uint64_t seen = atomic_load_explicit(share, memory_order_relaxed), next;
+    int64_t first, end;
+
+    do {
+        first = (int64_t)(seen >> PART_BITS) & (MOST_SHARED - 1);
+        end = (int64_t)seen & (MOST_SHARED - 1);
+        if (seen >> 2 * PART_BITS != run) {
+            first = pool->parts * number / pool->threads;
+            end = pool->parts * (number + 1) / pool->threads;
+        }
+        next = first == end ? share_of(run, end, end) : share_of(run, first + front, end - !front);
+        if (next == seen)
+            return -1;
+    } while (!atomic_compare_exchange_weak_explicit(share, &seen, next, memory_order_relaxed, memory_order_relaxed));
+    return first == end ? -1 : front ? first : end - 1;
+}
+
+static void run_share(struct rnet_pool *pool, int number, unsigned run)
+{
+    int64_t part;
+
+    if (pool->parts <= pool->threads || pool->parts >= MOST_SHARED) {
+        atomic_store_explicit(&pool->workers[number].share, share_of(run, 0, 0), memory_order_relaxed);
+        int64_t from = pool->parts * number / pool->threads, to = pool->parts * (number + 1) / pool->threads;
+        for (part = from; part < to; part++)
+            pool->part(pool->context, part);
+        return;
+    }
+    double start = rnet_seconds();
+    while ((part = take_part(pool, number, run, true)) >= 0)
+        pool->part(pool->context, part);
+    if (rnet_seconds() - start < long_share)
+        return;
+    for (int distance = 1; distance < pool->threads; distance *= 2)
+        while ((part = take_part(pool, (number + distance) % pool->threads, run, false)) >= 0)
+            pool->part(pool->context, part);
 }
 
 static void *work(void *argument)
@@ -121,7 +172,7 @@ static void *work(void *argument)
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (pool->stop)
             return NULL;
-        run_share(pool, worker->number);
+        run_share(pool, worker->number, seen);
         atomic_fetch_add(&pool->finished, 1);
         if (atomic_load(&pool->caller_sleeps))
             futex_wake(&pool->finished);
@@ -141,7 +192,7 @@ static void stop_workers(struct rnet_pool *pool, int count)
     pool->stop = true;
     announce(pool);
     for (int i = 0; i < count; i++)
-        pthread_join(pool->workers[i].thread, NULL);
+        pthread_join(pool->workers[i + 1].thread, NULL);
 }
 
 struct rnet_pool *rnet_pool_new(int threads)
@@ -149,12 +200,13 @@ struct rnet_pool *rnet_pool_new(int threads)
     if (threads < 1)
         return NULL;
     struct rnet_pool *pool = aligned_alloc(LINE, (sizeof *pool + LINE - 1) / LINE * LINE);
-    struct worker *workers = calloc((size_t)threads, sizeof *workers);
+    struct worker *workers = aligned_alloc(LINE, (size_t)threads * sizeof *workers);
     if (!pool || !workers) {
         free(pool);
         free(workers);
         return NULL;
     }
+    memset(workers, 0, (size_t)threads * sizeof *workers);
     struct rnet_machine machine;
     rnet_machine(&machine);
     *pool = (struct rnet_pool){
@@ -171,8 +223,10 @@ struct rnet_pool *rnet_pool_new(int threads)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int made = 0;
     for (; made < threads - 1; made++) {
-        workers[made] = (struct worker){.pool = pool, .number = made + 1};
-        if (pthread_create(&workers[made].thread, NULL, work, &workers[made]) != 0)
+        struct worker *worker = &workers[made + 1];
+        worker->pool = pool;
+        worker->number = made + 1;
+        if (pthread_create(&worker->thread, NULL, work, worker) != 0)
             break;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -211,10 +265,10 @@ void rnet_pool_run(struct rnet_pool *pool, void (*part)(void *context, int64_t i
     pool->parts = parts;
     pool->running = true;
     announce(pool);
-    run_share(pool, 0);
+    unsigned run = atomic_load_explicit(&pool->generation, memory_order_relaxed);
+    run_share(pool, 0, run);
 
-    unsigned all = atomic_load_explicit(&pool->generation, memory_order_relaxed) * ((unsigned)pool->threads - 1),
-             finished;
+    unsigned all = run * ((unsigned)pool->threads - 1), finished;
     while ((finished = atomic_load_explicit(&pool->finished, memory_order_acquire)) != all) {
         if (spin_while(pool, &pool->finished, finished))
             continue;
