@@ -137,7 +137,8 @@ LLVMValueRef intrinsic(struct emitter *e, const char *name, const LLVMTypeRef *t
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMTypeRef overloads[4];
 
-    memcpy(overloads, types, sizeof *types * (size_t)type_count);
+    for (int i = 0; i < type_count; i++)
+        overloads[i] = types[i];
     LLVMValueRef function = LLVMGetIntrinsicDeclaration(e->module, id, overloads, (size_t)type_count);
     LLVMTypeRef type = LLVMIntrinsicGetType(e->context, id, overloads, (size_t)type_count);
     return LLVMBuildCall2(e->builder, type, function, arguments, (unsigned)count, "");

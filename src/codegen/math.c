@@ -76,6 +76,13 @@ static V choose(struct emitter *e, LLVMRealPredicate predicate, V a, V b, V yes,
     return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, predicate, a, b, ""), yes, no, "");
 }
 
+static unsigned size_of_real(struct emitter *e, V x)
+{
+    LLVMTypeRef type = LLVMTypeOf(x);
+
+    return (is_vector(x) ? LLVMGetElementType(type) : type) == e->f32 ? 4 : 8;
+}
+
 static V unary(struct emitter *e, const char *name, V x)
 {
     LLVMTypeRef type = LLVMTypeOf(x);
@@ -92,7 +99,7 @@ static V polynomial(struct emitter *e, const struct format *f, const double *coe
     return sum;
 }
 
-/* 2^n for whole numbers n (as a real in range of the format's exponents). */
+/* 2^n for whole numbers n in range of the format's exponents. */
 static V power_of_two(struct emitter *e, const struct format *f, V n)
 {
     V biased = LLVMBuildAdd(e->builder, n, whole_like(f->whole, f->bias), "");
@@ -100,56 +107,103 @@ static V power_of_two(struct emitter *e, const struct format *f, V n)
     return LLVMBuildBitCast(e->builder, bits, f->type, "");
 }
 
-/* x = n log(2) + r; *whole = n; returns exp(r) - 1. x is finite and clamped by the caller. */
-static V reduced_exp(struct emitter *e, const struct format *f, V x, V *whole)
+/* A whole number, as a real one and as it is. */
+struct exponent {
+    V real, whole;
+};
+
+/* x = n log(2) + r; *whole = n; returns exp(r) - 1. x is NaN, or clamped by the caller. */
+static V reduced_exp(struct emitter *e, const struct format *f, V x, struct exponent *n)
 {
-    V n = unary(e, "llvm.rint", multiply(e, x, number(f, 1 / M_LN2)));
-    V r = call_fma(e, n, number(f, -f->log2_low), call_fma(e, n, number(f, -f->log2_high), x));
+    /* So large a number has no bits behind the point: what is added to it is rounded (ties to even), and stands in its
+       last bits. */
+    double large = 1.5 * ldexp(1, f->mantissa);
+    V shifted = add(e, multiply(e, x, number(f, 1 / M_LN2)), number(f, large)), none = number(f, large);
+
+    n->real = subtract(e, shifted, none);
+    n->whole = LLVMBuildSub(e->builder, LLVMBuildBitCast(e->builder, shifted, f->whole, ""),
+                            LLVMBuildBitCast(e->builder, none, f->whole, ""), "");
+    V r = call_fma(e, n->real, number(f, -f->log2_low), call_fma(e, n->real, number(f, -f->log2_high), x));
     V p = f->single ? polynomial(e, f, exp_f32, sizeof exp_f32 / sizeof *exp_f32, r)
                     : polynomial(e, f, exp_f64, sizeof exp_f64 / sizeof *exp_f64, r);
 
-    *whole = LLVMBuildFPToSI(e->builder, n, f->whole, "");
     return call_fma(e, multiply(e, r, r), p, r);
 }
 
-/* NaN becomes low here; the caller puts it back. */
+/* NaN stays. */
 static V clamp(struct emitter *e, const struct format *f, V x, double low, double high)
 {
-    x = choose(e, LLVMRealOGT, x, number(f, low), x, number(f, low));
-    return choose(e, LLVMRealOLT, x, number(f, high), x, number(f, high));
+    x = choose(e, LLVMRealOLT, x, number(f, low), number(f, low), x);
+    return choose(e, LLVMRealOGT, x, number(f, high), number(f, high), x);
 }
 
-static V keep_nan(struct emitter *e, V x, V result)
+/* The processor's instruction that multiplies by a power of two, for whole registers of its. */
+static bool has_scaling(struct emitter *e, V x)
 {
-    return choose(e, LLVMRealUNO, x, x, x, result);
+    return is_vector(x) && vector_bytes(e) == 64 && LLVMGetVectorSize(LLVMTypeOf(x)) * size_of_real(e, x) % 64 == 0;
+}
+
+static V scale(struct emitter *e, V x, V n)
+{
+    bool single = size_of_real(e, x) == 4;
+    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(x)), of = single ? 16 : 8;
+
+    if (lanes > of) {
+        V numbers[WIDEST], low = scale(e, lanes_slice(e, x, 0, lanes / 2), lanes_slice(e, n, 0, lanes / 2));
+        V high = scale(e, lanes_slice(e, x, lanes / 2, lanes / 2), lanes_slice(e, n, lanes / 2, lanes / 2));
+
+        for (int i = 0; i < lanes; i++)
+            numbers[i] = whole_like(e->i32, i);
+        return LLVMBuildShuffleVector(e->builder, low, high, LLVMConstVector(numbers, (unsigned)lanes), "");
+    }
+    enum { AS_ELSEWHERE = 4 }; /* rounding */
+    V all = LLVMConstAllOnes(single ? e->i16 : e->i8);
+    V arguments[] = {x, n, x, all, whole_like(e->i32, AS_ELSEWHERE)};
+    return intrinsic(e, single ? "llvm.x86.avx512.mask.scalef.ps.512" : "llvm.x86.avx512.mask.scalef.pd.512", NULL, 0,
+                     arguments, 5);
+}
+
+/* exp of a number that is NaN or clamped. */
+static V exp_of_clamped(struct emitter *e, const struct format *f, V x)
+{
+    struct exponent n;
+    V p = reduced_exp(e, f, x, &n);
+
+    if (has_scaling(e, x))
+        return scale(e, add(e, p, number(f, 1)), n.real);
+    /* 2^n in two factors: n = 128 and results below the normal numbers are then as they should be. */
+    V half = LLVMBuildAShr(e->builder, n.whole, whole_like(f->whole, 1), "");
+    V first = power_of_two(e, f, half);
+    V second = power_of_two(e, f, LLVMBuildSub(e->builder, n.whole, half, ""));
+    return multiply(e, call_fma(e, p, first, first), second);
 }
 
 V math_exp(struct emitter *e, V x)
 {
     struct format f = format_of(e, x);
-    double low = f.single ? -104 : -746, high = f.single ? 89 : 710;
-    V n, p = reduced_exp(e, &f, clamp(e, &f, x, low, high), &n);
 
-    /* 2^n in two factors: n = 128 and results below the normal numbers are then as they should be. */
-    V half = LLVMBuildAShr(e->builder, n, whole_like(f.whole, 1), "");
-    V first = power_of_two(e, &f, half);
-    V second = power_of_two(e, &f, LLVMBuildSub(e->builder, n, half, ""));
-    V result = multiply(e, call_fma(e, p, first, first), second);
-    return keep_nan(e, x, result);
+    return exp_of_clamped(e, &f, clamp(e, &f, x, f.single ? -104 : -746, f.single ? 89 : 710));
+}
+
+/* expm1 of a number that is NaN or clamped; of -0 it is 0. */
+static V expm1_of_clamped(struct emitter *e, const struct format *f, V x)
+{
+    struct exponent n;
+    V p = reduced_exp(e, f, x, &n);
+
+    /* 2^n (p + 1) - 1 = 2 (2^(n-1) p + (2^(n-1) - 1/2)), so that n = 128 does not overflow too early. Where n = 0 the sum is
+       p / 2 exactly. */
+    V half = power_of_two(e, f, LLVMBuildSub(e->builder, n.whole, whole_like(f->whole, 1), ""));
+    V sum = call_fma(e, half, p, subtract(e, half, number(f, 0.5)));
+    return add(e, sum, sum);
 }
 
 V math_expm1(struct emitter *e, V x)
 {
     struct format f = format_of(e, x);
-    double low = f.single ? -40 : -80, high = f.single ? 89 : 710;
-    V n, p = reduced_exp(e, &f, clamp(e, &f, x, low, high), &n);
+    V result = expm1_of_clamped(e, &f, clamp(e, &f, x, f.single ? -40 : -80, f.single ? 89 : 710));
 
-    /* 2^n (p + 1) - 1 = 2 (2^(n-1) p + (2^(n-1) - 1/2)), so that n = 128 does not overflow too early. */
-    V half = power_of_two(e, &f, LLVMBuildSub(e->builder, n, whole_like(f.whole, 1), ""));
-    V sum = call_fma(e, half, p, subtract(e, half, number(&f, 0.5)));
-    /* Where n = 0 the sum is p / 2 exactly; -0 stays -0. */
-    V result = choose(e, LLVMRealOEQ, x, number(&f, 0), x, add(e, sum, sum));
-    return keep_nan(e, x, result);
+    return choose(e, LLVMRealOEQ, x, number(&f, 0), x, result);
 }
 
 /* log(u (1 + c / u)) for u > 0 and finite, c tiny beside u. */
@@ -181,6 +235,11 @@ static V log_of(struct emitter *e, const struct format *f, V u, V correction)
         minus = subtract(e, half_square, call_fma(e, s, add(e, half_square, r), low));
     }
     return call_fma(e, exponent, number(f, f->log2_high), subtract(e, g, minus));
+}
+
+static V keep_nan(struct emitter *e, V x, V result)
+{
+    return choose(e, LLVMRealUNO, x, x, x, result);
 }
 
 /* The result for arguments that log_of does not take: log(0) = -inf, log(inf) = inf, NaN below 0. */
@@ -219,7 +278,7 @@ V math_tanh(struct emitter *e, V x)
     V sizes = unary(e, "llvm.fabs", x);
     /* Beyond 20 (f64: 40) the result is 1; NaN goes on. */
     V bounded = choose(e, LLVMRealOGT, sizes, number(&f, f.single ? 10 : 20), number(&f, f.single ? 10 : 20), sizes);
-    V t = math_expm1(e, add(e, bounded, bounded));
+    V t = expm1_of_clamped(e, &f, add(e, bounded, bounded));
     V result = LLVMBuildFDiv(e->builder, t, add(e, t, number(&f, 2)), "");
     V both[] = {result, x};
 
@@ -229,7 +288,9 @@ V math_tanh(struct emitter *e, V x)
 V math_sigmoid(struct emitter *e, V x)
 {
     struct format f = format_of(e, x);
-    V decay = math_exp(e, LLVMBuildFNeg(e->builder, x, ""));
+    /* What is negated after it is clamped costs nothing. */
+    V bounded = clamp(e, &f, x, f.single ? -89 : -710, f.single ? 104 : 746);
+    V decay = exp_of_clamped(e, &f, LLVMBuildFNeg(e->builder, bounded, ""));
     return LLVMBuildFDiv(e->builder, number(&f, 1), add(e, decay, number(&f, 1)), "");
 }
 
