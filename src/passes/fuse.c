@@ -23,6 +23,8 @@
 
      leftovers   chains again, then kernels over the same loops that read the same tensors
 
+     retain      parts of a kernel's stage that a later one has again (retain.c)
+
    A large sum of products is a tile kernel: with it go maps of its numbers (biases, activations, masks, updates) and
    sums of all of them, made of its tiles while those are in the caches; nothing else. Scatters and opaque operations
    are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
@@ -509,5 +511,7 @@ void fuse(struct ir_program *p, enum fusing how)
     }
     explain_stops(&f);
     order_kernels(&f);
+    if (enabled)
+        retain_parts(p);
     arena_free(f.arena);
 }

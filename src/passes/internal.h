@@ -185,4 +185,7 @@ int64_t place_blocks(struct arena *arena, struct block *blocks, int count, int64
 /* stage.c: a group as a kernel: stages, shared indices, locals. */
 struct ir_kernel *make_kernel(struct fusion *f, const struct group *group);
 
+/* retain.c: makes equations of kernels' own of what a stage works out with effort and a later one has again. */
+void retain_parts(struct ir_program *p);
+
 #endif
