@@ -9,7 +9,16 @@
 typedef LLVMValueRef V;
 
 /* Rows whose addresses come from one pointer: with the distance between rows as an index, doubled or not. */
-enum { ROWS_A_POINTER = 3, MOST_HEIGHT = 28, MOST_VECTORS = 4, MOST_LANES = 16, MOST_TAPS = 5, LINE = 64, PIECE_BYTES = 16 };
+enum {
+    ROWS_A_POINTER = 3,
+    MOST_HEIGHT = 28,
+    MOST_VECTORS = 4,
+    MOST_LANES = 16,
+    MOST_TAPS = 5,
+    MOST_SUMS = 32,
+    LINE = 64,
+    PIECE_BYTES = 16
+};
 
 static bool has_feature(const struct emitter *e, const char *feature)
 {
@@ -118,37 +127,44 @@ static V hidden(struct emitter *e, V v)
     return LLVMBuildCall2(e->builder, function, nothing, &v, 1, "");
 }
 
-/* The last block: sums to C. c: the number of the argument that is C, behind it come c_row, add and scale. */
-static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums,
-                       unsigned c, bool add)
+/* Where sums go: numbers of the arguments. Of `groups` groups of rows; c_group is of no meaning if that is 1. */
+struct goal {
+    unsigned c, c_row, c_group, add, scale;
+    int groups, height, vectors;
+};
+
+/* The last block: sums to C. */
+static void store_tile(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, const struct goal *goal, V *sums,
+                       bool add)
 {
     int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
-    V row = argument(e, c), scale = spread(e, vector, argument(e, c + 3));
+    V row = argument(e, goal->c), scale = spread(e, vector, argument(e, goal->scale)), group = row;
 
-    for (int i = 0; i < height; i++) {
-        for (int j = 0; j < vectors; j++) {
-            V at = offset_constant(e, row, j * wide), sum = sums[i * vectors + j];
+    for (int i = 0; i < goal->groups * goal->height; i++) {
+        if (i && i % goal->height == 0)
+            row = group = offset_pointer(e, group, argument(e, goal->c_group));
+        for (int j = 0; j < goal->vectors; j++) {
+            V at = offset_constant(e, row, j * wide), sum = sums[i * goal->vectors + j];
 
             sum = add ? multiply_add(e, sum, scale, load_vector(e, vector, at, bytes))
                       : LLVMBuildFMul(e->builder, sum, scale, "");
             LLVMSetAlignment(LLVMBuildStore(e->builder, sum, at), (unsigned)bytes);
         }
-        row = offset_pointer(e, row, argument(e, c + 1));
+        row = offset_pointer(e, row, argument(e, goal->c_row));
     }
     LLVMBuildRetVoid(e->builder);
 }
 
-static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, int height, int vectors, V *sums,
-                         unsigned c)
+static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector, const struct goal *goal, V *sums)
 {
     LLVMBasicBlockRef fresh = block_of(e), more = block_of(e);
-    V add = LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, c + 2), whole_like(e->i64, 0), "");
+    V add = LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, goal->add), whole_like(e->i64, 0), "");
 
     LLVMBuildCondBr(e->builder, add, more, fresh);
     LLVMPositionBuilderAtEnd(e->builder, fresh);
-    store_tile(e, type, vector, height, vectors, sums, c, false);
+    store_tile(e, type, vector, goal, sums, false);
     LLVMPositionBuilderAtEnd(e->builder, more);
-    store_tile(e, type, vector, height, vectors, sums, c, true);
+    store_tile(e, type, vector, goal, sums, true);
 }
 
 /* What a step of k goes on from: where the operands are, and the sums. */
@@ -296,7 +312,7 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
         s.sums[i] = LLVMConstNull(t.vector);
     emit_steps_loop(e, &t, &s, STEPS_A_TURN);
     emit_steps_loop(e, &t, &s, 1);
-    store_or_add(e, type, t.vector, height, vectors, s.sums, 4);
+    store_or_add(e, type, t.vector, &(struct goal){4, 5, 0, 6, 7, 1, height, vectors}, s.sums);
 }
 
 /* ---- a tile over windows ---- */
@@ -387,7 +403,78 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
         LLVMAddIncoming(outer[i], (V[]){zero, next[i]}, begins, 2);
     }
     LLVMPositionBuilderAtEnd(e->builder, done);
-    store_or_add(e, type, vector, w->height, vectors, next, 8);
+    store_or_add(e, type, vector, &(struct goal){8, 9, 0, 10, 11, 1, w->height, vectors}, next);
+}
+
+/* ---- rows that are taps ---- */
+
+LLVMTypeRef slide_type(struct emitter *e, LLVMTypeRef type)
+{
+    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->pointer, e->i64, e->pointer, e->i64, e->i64, e->i64, type};
+
+    return LLVMFunctionType(e->nothing, types, SLIDE_ARGUMENTS, false);
+}
+
+V slide_function(struct emitter *e, const struct tile_plan *plan, const struct slide_shape *s)
+{
+    const char *name = arena_printf(e->arena, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld", suffix_of(e, plan->type),
+                                    s->height, plan->vectors, s->taps, s->length, s->first, s->end, (long long)s->p_row,
+                                    (long long)s->p_k, (long long)s->q_k);
+
+    return runtime_function(e, name, slide_type(e, plan->type));
+}
+
+/* The products of a segment, straight-line. */
+static void emit_places(struct emitter *e, const struct slide_shape *s, LLVMTypeRef vector, int vectors, V p, V q,
+                        V *sums)
+{
+    LLVMTypeRef type = LLVMGetElementType(vector);
+    int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
+    V bs[MOST_TAPS * MOST_VECTORS];
+
+    for (int place = 0; place < s->end; place++) {
+        hold_loads(e);
+        for (int j = 0; place < s->length && j < vectors; j++)
+            bs[place % s->taps * vectors + j] =
+                load_vector(e, vector, offset_constant(e, q, place * s->q_k + j * wide), bytes);
+        for (int i = 0; place >= s->first && i < s->height; i++) {
+            V a = LLVMBuildLoad2(e->builder, type, offset_constant(e, p, place * s->p_k + i * s->p_row), "");
+            LLVMSetAlignment(a, (unsigned)bytes);
+            a = spread(e, vector, a);
+            for (int t = 0; t < s->taps; t++)
+                for (int j = 0, k = place - t; k >= 0 && k < s->length && j < vectors; j++) {
+                    V *sum = &sums[(t * s->height + i) * vectors + j];
+                    *sum = multiply_add(e, a, bs[k % s->taps * vectors + j], *sum);
+                }
+        }
+    }
+}
+
+static void emit_slide(struct emitter *e, V function, LLVMTypeRef type, int vectors, const struct slide_shape *s)
+{
+    int lanes = vector_bytes(e) / (type == e->f32 ? 4 : 8), count = s->taps * s->height * vectors;
+    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
+    V sums[MOST_SUMS], next[MOST_SUMS], zero = LLVMConstNull(vector), none = whole_like(e->i64, 0);
+
+    body_open(e, function);
+    LLVMBasicBlockRef loop = block_of(e), done = block_of(e), from[] = {e->block, loop};
+    LLVMBuildBr(e->builder, loop);
+    LLVMPositionBuilderAtEnd(e->builder, loop);
+    V left = LLVMBuildPhi(e->builder, e->i64, ""), p = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q = LLVMBuildPhi(e->builder, e->pointer, "");
+    for (int i = 0; i < count; i++)
+        next[i] = sums[i] = LLVMBuildPhi(e->builder, vector, "");
+    emit_places(e, s, vector, vectors, p, q, next);
+    V less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
+    V p_next = offset_pointer(e, p, argument(e, 2)), q_next = offset_pointer(e, q, argument(e, 4));
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, none, ""), loop, done);
+    LLVMAddIncoming(left, (V[]){argument(e, 0), less}, from, 2);
+    LLVMAddIncoming(p, (V[]){argument(e, 1), p_next}, from, 2);
+    LLVMAddIncoming(q, (V[]){argument(e, 3), q_next}, from, 2);
+    for (int i = 0; i < count; i++)
+        LLVMAddIncoming(sums[i], (V[]){zero, next[i]}, from, 2);
+    LLVMPositionBuilderAtEnd(e->builder, done);
+    store_or_add(e, type, vector, &(struct goal){5, 6, 7, 8, 9, s->taps, s->height, vectors}, next);
 }
 
 /* ---- turning a square about ---- */
@@ -466,8 +553,9 @@ bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, order = 'r', rest;
     int height, vectors, of;
-    long long p_row;
+    long long p_row, p_k, q_k;
     struct window_shape w;
+    struct slide_shape slide;
 
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
         emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
@@ -479,6 +567,16 @@ bool emit_tile_function(struct emitter *e, const char *name)
         LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
         w.p_row = p_row;
         emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, vectors, &w);
+        return true;
+    }
+    if (sscanf(name, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld%c", &suffix, &slide.height, &vectors, &slide.taps,
+               &slide.length, &slide.first, &slide.end, &p_row, &p_k, &q_k, &rest) == 10 &&
+        vectors <= MOST_VECTORS && slide.taps <= MOST_TAPS && slide.taps * slide.height * vectors <= MOST_SUMS) {
+        LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
+        slide.p_row = p_row;
+        slide.p_k = p_k;
+        slide.q_k = q_k;
+        emit_slide(e, runtime_function(e, name, slide_type(e, element)), element, vectors, &slide);
         return true;
     }
     if (sscanf(name, "tile_%c_%d_%d_%d_%c%c", &suffix, &height, &vectors, &of, &order, &rest) != 5 ||

@@ -88,14 +88,16 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
     V row = first_row(e, &plan->tile, within), number = slow;
 
     *p = further(e, *p, row, last->p * plan->tile.bytes);
+    row = times(e, row, last->c / plan->row_elements);
     for (int i = plan->row_count - 2; i >= 0; i--) {
         V extent = count_of(e, plan->rows[i].extent);
         digits[i] = i ? LLVMBuildURem(e->builder, number, extent, "") : number;
         *p = further(e, *p, digits[i], plan->rows[i].p * plan->tile.bytes);
+        row = plus(e, row, times(e, digits[i], plan->rows[i].c / plan->row_elements));
         if (i)
             number = LLVMBuildUDiv(e->builder, number, extent, "");
     }
-    return plus(e, times(e, slow, last->extent), row);
+    return row;
 }
 
 /* The function for a block of rows: neighbours mostly want the same. */
@@ -117,41 +119,92 @@ static V tile_of_block(struct emitter *e, const struct window_plan *plan, V bloc
     return function;
 }
 
+/* The same of slides: for the run of k that begins at `at`. */
+static V slide_of_block(struct emitter *e, const struct window_plan *plan, V block, V at)
+{
+    const struct tile_plan *tile = &plan->tile;
+    V within = plan->blocks > 1 ? LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "") : count_of(e, 0);
+    V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, within, count_of(e, tile->tall), ""), function = NULL;
+    struct slide_shape shape = {0};
+
+    for (int64_t k = 0; k < plan->sums[plan->sum_count - 1].extent; k += plan->run) {
+        struct slide_shape next = slide_of_run(plan, tile->height, k);
+
+        if (next.length == shape.length && next.first == shape.first && next.end == shape.end)
+            continue;
+        shape = next;
+        V one = slide_function(e, tile, &next);
+        next.height--;
+        if (tile->tall < plan->blocks)
+            one = LLVMBuildSelect(e->builder, is_tall, one, slide_function(e, tile, &next), "");
+        V behind = LLVMBuildICmp(e->builder, LLVMIntSGE, at, count_of(e, k), "");
+        function = function ? LLVMBuildSelect(e->builder, behind, one, function, "") : one;
+    }
+    return function;
+}
+
+/* A tile, where the block of k begins for its rows. */
+static void call_tile(struct emitter *e, const struct window_plan *plan, const struct k_block *k, V block, V q_k,
+                      V q_segment, V c, int64_t c_row, V ahead)
+{
+    const struct tile_plan *tile = &plan->tile;
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    V segments = plan->sum_count > 1 ? k->left[plan->sum_count - 2] : count_of(e, 1);
+    V p_segment = count_of(e, plan->sum_count > 1 ? last[-1].p * tile->bytes : 0);
+    V scale = number_like(tile->type, plan->product->scale);
+
+    if (plan->slides) {
+        V function = slide_of_block(e, plan, block, k->at[plan->sum_count - 1]);
+        V arguments[] = {segments,
+                         k->p,
+                         p_segment,
+                         k->q,
+                         q_segment,
+                         c,
+                         count_of(e, c_row * plan->rows[plan->row_count - 1].c / plan->row_elements),
+                         count_of(e, c_row * plan->tap_rows),
+                         k->again,
+                         scale};
+        LLVMBuildCall2(e->builder, slide_type(e, tile->type), function, arguments, SLIDE_ARGUMENTS, "");
+        return;
+    }
+    V arguments[] = {k->left[plan->sum_count - 1],
+                     segments,
+                     k->p,
+                     count_of(e, last->p * tile->bytes),
+                     p_segment,
+                     k->q,
+                     q_k,
+                     q_segment,
+                     c,
+                     count_of(e, c_row),
+                     k->again,
+                     scale,
+                     ahead ? ahead : k->q};
+    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), tile_of_block(e, plan, block), arguments,
+                   WINDOW_TILE_ARGUMENTS, "");
+}
+
 static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, const struct item *item,
                             const struct k_block *k, V panel, V q, V q_k, V q_segment)
 {
     const struct tile_plan *tile = &plan->tile;
-    int64_t bytes = tile->bytes;
     bool whole = !plan->cut.sums && !plan->gathered;
-    int64_t c_row = whole ? plan->row_elements * bytes : plan->gathered_row;
-    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    int64_t c_row = whole ? plan->row_elements * tile->bytes : plan->gathered_row;
     V block = loop_open(e, item->first_block, item->end_block, 1), digits[MOST_WINDOW_LOOPS];
     struct k_block here = *k;
-    V row = row_of_block(e, plan, block, &here.p, digits);
-    V function = tile_of_block(e, plan, block), length = count_of(e, plan->taps);
+    V row = row_of_block(e, plan, block, &here.p, digits), length = count_of(e, plan->taps);
 
     here.q = q;
     for (int i = plan->sum_count - 1; i >= 0 && i >= plan->sum_count - 2; i--)
         length = LLVMBuildNSWMul(e->builder, length, k->left[i], "");
     V any = clip_block(e, plan, digits, q_k, q_segment, &here);
     V c = further(e, further(e, item->c, row, c_row), panel, tile->panel_bytes);
-    V arguments[] = {here.left[plan->sum_count - 1],
-                     plan->sum_count > 1 ? here.left[plan->sum_count - 2] : count_of(e, 1),
-                     here.p,
-                     count_of(e, last->p * bytes),
-                     count_of(e, plan->sum_count > 1 ? last[-1].p * bytes : 0),
-                     here.q,
-                     q_k,
-                     q_segment,
-                     c,
-                     count_of(e, c_row),
-                     here.again,
-                     number_like(tile->type, plan->product->scale),
-                     plan->lines ? next_lines(e, plan, item, k, panel, block, length) : here.q};
+    V ahead = plan->lines ? next_lines(e, plan, item, k, panel, block, length) : NULL;
     emit_ahead(e, &item->ahead);
     if (any)
         if_open(e, any);
-    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), function, arguments, WINDOW_TILE_ARGUMENTS, "");
+    call_tile(e, plan, &here, block, q_k, q_segment, c, c_row, ahead);
     if (any)
         if_close(e);
     loop_close(e);
@@ -162,10 +215,10 @@ static void emit_panels(struct emitter *e, const struct window_plan *plan, const
 {
     const struct tile_plan *tile = &plan->tile;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
-    V panel = loop_open(e, count_of(e, 0), count_of(e, tile->panels), 1), q,
-      q_k = count_of(e, plan->taps * tile->panel_bytes);
+    V panel = loop_open(e, count_of(e, 0), count_of(e, tile->panels), 1), q;
+    V q_k = count_of(e, (plan->slides ? 1 : plan->taps) * tile->panel_bytes);
     V run = k->left[plan->sum_count - 1], segments = plan->sum_count > 1 ? k->left[plan->sum_count - 2] : count_of(e, 1);
-    V q_segment = times(e, run, plan->taps * tile->panel_bytes);
+    V q_segment = LLVMBuildNSWMul(e->builder, run, q_k, "");
 
     if (!plan->cut.sums) {
         q = further(e, further(e, item->q, panel, tile->depth * tile->panel_bytes), k->number, tile->panel_bytes);
@@ -291,16 +344,14 @@ static void emit_items(struct emitter *e, const struct window_plan *plan, part_f
 /* All blocks of rows in equal groups. */
 static int64_t blocks_of_group(const struct window_plan *plan)
 {
-    int64_t all = plan->product->rows / plan->rows[plan->row_count - 1].extent * plan->blocks;
-
-    return (all + plan->cut.groups - 1) / plan->cut.groups;
+    return (blocks_of_rows(plan) + plan->cut.groups - 1) / plan->cut.groups;
 }
 
 static void emit_part_sums(struct emitter *e, const struct window_plan *plan, part_functions *functions)
 {
     const struct tile_plan *tile = &plan->tile;
     int64_t each = blocks_of_group(plan);
-    int64_t all = plan->product->rows / plan->rows[plan->row_count - 1].extent * plan->blocks;
+    int64_t all = blocks_of_rows(plan);
     struct item item = {0};
 
     part_open(e, arena_printf(e->arena, "kernel_%s", e->kernel->name));

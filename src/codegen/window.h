@@ -10,7 +10,7 @@
 
 /* A loop of rows or of the sum, or several that are one. Distances in elements. */
 struct window_axis {
-    int64_t extent, p, q;
+    int64_t extent, p, q, c;
     bool banded; /* of the last band less */
     int loop;    /* its number in the product, or -1: several */
 };
@@ -34,8 +34,11 @@ struct window_plan {
     int clip_count;
     struct window_clip clips[MOST_CLIPS];
     int64_t blocks;                    /* of rows, along their innermost loop */
-    int tap, taps; /* number of the loop whose steps are rows too and that tiles have inside each k, or -1; 1 */
-    const struct window_clip *edge; /* of the innermost loop of rows and the taps, or NULL */
+    int tap, taps; /* number of the loop whose steps are rows (of sums: terms) too and that tiles have inside each k, or
+                      -1; 1 */
+    bool slides;   /* taps are rows of C */
+    int64_t tap_rows;               /* so many of C's rows apart */
+    const struct window_clip *edge; /* of the taps and the innermost loop of rows, or of sums, or NULL */
     struct window_clip edges;
     int64_t run, segments;             /* of k, at most, that a tile goes through */
     int64_t row_elements;              /* between rows of C */
@@ -78,6 +81,10 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
                   struct window_plan *plan);
 /* The tile of the block of rows with that number, of those along their innermost loop. */
 struct window_shape shape_of_block(const struct window_plan *plan, int64_t block);
+/* The tile of so many rows, each a tap of them, for the run of k that begins at k. */
+struct slide_shape slide_of_run(const struct window_plan *plan, int height, int64_t k);
+/* Blocks of rows of an item. */
+int64_t blocks_of_rows(const struct window_plan *plan);
 /* How many of a loop there are in the band that begins at `first` (NULL: there are no bands). */
 LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis, LLVMValueRef band_first);
 
@@ -89,8 +96,9 @@ void find_clips(struct window_plan *plan);
 void place_clips(struct window_plan *plan);
 /* Is there a clip of that loop of the sum? */
 bool is_clipped(const struct window_plan *plan, int sum);
-/* Of the rows of P that a tile of so many rows reads from `row` on, taps and all: which may be anything else than 0. */
-void clip_tile(const struct window_plan *plan, int64_t row, struct window_shape *shape);
+/* Of the rows (of sums: the places) of P that `count` and the taps read from `row` on: which may be anything else than
+ * 0. */
+void clip_tile(const struct window_plan *plan, int64_t row, int count, int *first, int *end);
 /* Of the sum's terms, the share that is not 0 along a loop of rows. */
 double clipped_share(const struct window_plan *plan, int row_loop);
 /* What is left of a block for the rows at hand: makes it so, and returns whether anything is (NULL: always). digits: of the loops of rows.

@@ -11,7 +11,7 @@ enum { LINE = 64, MOST_AT_A_TILE = 32 };
 /* Tiles of an item, or of a part's share of it. */
 static int64_t tiles_of(const struct window_plan *plan)
 {
-    int64_t all = plan->tile.panels * plan->blocks * plan->cut.rows / plan->rows[plan->row_count - 1].extent;
+    int64_t all = plan->tile.panels * blocks_of_rows(plan);
 
     for (int i = 0; i < plan->sum_count; i++) {
         int64_t by = i == plan->sum_count - 1 ? plan->run : i == plan->sum_count - 2 ? plan->segments : 1;

@@ -168,7 +168,8 @@ double clipped_share(const struct window_plan *plan, int row_loop)
 
 void place_clips(struct window_plan *plan)
 {
-    const struct window_axis *last = &plan->rows[plan->row_count - 1];
+    const struct window_axis *across =
+        plan->slides ? &plan->sums[plan->sum_count - 1] : &plan->rows[plan->row_count - 1];
     int count = 0;
 
     for (int i = 0; i < plan->clip_count; i++) {
@@ -180,8 +181,9 @@ void place_clips(struct window_plan *plan)
         for (int k = 0; k < plan->sum_count; k++)
             if (plan->sums[k].loop == clip->sum_loop)
                 clip->sum = k;
-        if (plan->tap >= 0 && clip->sum_loop == plan->tap && clip->row_loop == last->loop && !last->banded &&
-            clip->by_row == clip->by_sum) {
+        if (plan->tap >= 0 && clip->by_row == clip->by_sum && !across->banded &&
+            (plan->slides ? clip->row_loop == plan->tap && clip->sum_loop == across->loop
+                          : clip->sum_loop == plan->tap && clip->row_loop == across->loop)) {
             plan->edges = *clip;
             plan->edge = &plan->edges;
         } else if (clip->row >= 0 && clip->sum >= 0) {
@@ -191,16 +193,14 @@ void place_clips(struct window_plan *plan)
     plan->clip_count = count;
 }
 
-void clip_tile(const struct window_plan *plan, int64_t row, struct window_shape *shape)
+void clip_tile(const struct window_plan *plan, int64_t row, int count, int *first, int *end)
 {
-    shape->first = 0;
-    shape->end = shape->height + shape->taps - 1;
-    if (!plan->edge)
-        return;
-    int64_t first, end;
-    terms_of(plan->edge, row, shape->end, &first, &end);
-    shape->first = (int)first;
-    shape->end = (int)end;
+    int64_t from = 0, to = count + plan->taps - 1;
+
+    if (plan->edge)
+        terms_of(plan->edge, row, to, &from, &to);
+    *first = (int)from;
+    *end = (int)to;
 }
 
 bool is_clipped(const struct window_plan *plan, int sum)

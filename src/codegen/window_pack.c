@@ -144,10 +144,12 @@ static int slow_loops(const struct window_plan *plan, struct window_axis *loops)
 
     for (int i = 0; i < plan->product->count; i++)
         if (plan->product->loops[i].role == WINDOW_BATCH)
-            loops[count++] = (struct window_axis){plan->product->loops[i].extent, 0, plan->product->loops[i].q, false, i};
+            loops[count++] = (struct window_axis){
+                .extent = plan->product->loops[i].extent, .q = plan->product->loops[i].q, .loop = i};
     for (int i = 0; i < plan->product->count; i++)
         if (plan->product->loops[i].role == WINDOW_SUM)
-            loops[count++] = (struct window_axis){plan->product->loops[i].extent, 0, plan->product->loops[i].q, false, i};
+            loops[count++] = (struct window_axis){
+                .extent = plan->product->loops[i].extent, .q = plan->product->loops[i].q, .loop = i};
     return count - 1;
 }
 

@@ -7,6 +7,8 @@
 /* RUN: terms that a tile adds up before they go to C. IN_PLACE_BYTES: rows of Q farther apart share places in the first cache. */
 enum {
     RUN = 288,
+    RUN_OF_SUMS = 144,
+    MOST_PLACES = 16,
     IN_PLACE_BYTES = 256,
     LARGE_Q = 1 << 19,
     LINE = 64,
@@ -61,6 +63,31 @@ static double row_cycles(const struct emitter *e, int64_t length, int64_t column
     return cycles_of(e, length, columns, lanes, best_vectors(e, length, columns, lanes, taps), taps);
 }
 
+/* The same of slides: registers are for the sums and as many vectors of Q as there are taps. */
+static int tallest_slide(const struct emitter *e, int vectors, int taps)
+{
+    return (vector_registers(e) - 1) / (taps * vectors) - 1;
+}
+
+/* Cycles of all tiles for one place: multiply-adds, and loads, which are never quite hidden. */
+static int best_slide(const struct emitter *e, int64_t length, int64_t columns, int lanes, int taps)
+{
+    double least = 0;
+    int best = 0;
+
+    for (int vectors = 1; vectors <= 4 && tallest_slide(e, vectors, taps) > 0; vectors++) {
+        int64_t blocks = parts_of(length, tallest_slide(e, vectors, taps)), panels = parts_of(columns, vectors * lanes);
+        double height = (double)length / (double)blocks, loads = (height + vectors) / loads_a_cycle / 2;
+        double cycles = (double)(panels * blocks) * (taps * height * vectors / 2 + loads);
+
+        if (!best || cycles < 0.99 * least) {
+            best = vectors;
+            least = cycles;
+        }
+    }
+    return best;
+}
+
 static bool is_outer(const struct window_plan *plan, int loop)
 {
     for (int i = 0; i < plan->outer_count; i++)
@@ -106,7 +133,7 @@ static int inner_axes(const struct emitter *e, const struct window_plan *plan, e
     for (int i = 0; i < product->count; i++) {
         const struct window_loop *l = &product->loops[i];
         bool banded = plan->cut.bands > 1 && i == plan->cut.band, tap = i == plan->tap || (count && i - 1 == plan->tap);
-        struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, banded, i};
+        struct window_axis axis = {banded ? plan->cut.band_size : l->extent, l->p, l->q, l->c, banded, i};
         struct window_axis *last = &axes[count - 1];
 
         if (l->role != role || (is_outer(plan, i) && !banded))
@@ -118,12 +145,13 @@ static int inner_axes(const struct emitter *e, const struct window_plan *plan, e
             last->loop = -1;
             last->p = axis.p;
             last->q = axis.q;
+            last->c = axis.c;
         } else {
             axes[count++] = axis;
         }
     }
     if (!count)
-        axes[count++] = (struct window_axis){.extent = 1, .p = 1, .q = 1, .loop = -1};
+        axes[count++] = (struct window_axis){.extent = 1, .p = 1, .q = 1, .c = plan->row_elements, .loop = -1};
     return count;
 }
 
@@ -152,6 +180,39 @@ static void find_taps(struct window_plan *plan)
     }
 }
 
+/* Of sums: a loop of rows that moves P by as much as the sum's innermost does. One vector of Q is then wanted by
+   several rows, at places of P one behind the other. */
+static void find_slide(const struct emitter *e, struct window_plan *plan)
+{
+    const struct window_product *product = plan->product;
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+
+    for (int i = 0; i < product->count && !last->banded && last->loop >= 0; i++) {
+        const struct window_loop *l = &product->loops[i];
+
+        if (l->role == WINDOW_ROW && l->p == last->p && l->extent <= MOST_TAPS && !is_outer(plan, i) &&
+            tallest_slide(e, 1, (int)l->extent) > 0) {
+            plan->slides = true;
+            plan->tap = i;
+            plan->taps = (int)l->extent;
+            plan->tap_rows = l->c / plan->row_elements;
+        }
+    }
+}
+
+/* The taps leave the rows'. */
+static void take_slide(struct window_plan *plan)
+{
+    int count = 0;
+
+    for (int i = 0; i < plan->row_count; i++)
+        if (!plan->slides || plan->rows[i].loop != plan->tap)
+            plan->rows[count++] = plan->rows[i];
+    plan->row_count = count;
+    if (!count)
+        plan->rows[plan->row_count++] = (struct window_axis){.extent = 1, .p = 1, .c = plan->row_elements, .loop = -1};
+}
+
 /* The taps leave the sum's loops. */
 static void take_taps(struct window_plan *plan)
 {
@@ -170,9 +231,11 @@ static void plan_tiles_of(struct emitter *e, struct window_plan *plan)
     tile->type = tile->bytes == 4 ? e->f32 : e->f64;
     tile->lanes = vector_bytes(e) / (int)tile->bytes;
     tile->vector = LLVMVectorType(tile->type, (unsigned)tile->lanes);
-    tile->vectors = best_vectors(e, length, columns, tile->lanes, plan->taps);
+    tile->vectors = plan->slides ? best_slide(e, length, columns, tile->lanes, plan->taps)
+                                 : best_vectors(e, length, columns, tile->lanes, plan->taps);
     tile->panel_bytes = tile->vectors * tile->lanes * tile->bytes;
-    plan->blocks = parts_of(length, tallest(e, tile->vectors, plan->taps));
+    plan->blocks = parts_of(length, plan->slides ? tallest_slide(e, tile->vectors, plan->taps)
+                                                 : tallest(e, tile->vectors, plan->taps));
     tile->height = (int)parts_of(length, plan->blocks);
     tile->tall = length - (tile->height - 1) * plan->blocks;
     tile->rows = plan->cut.rows;
@@ -187,7 +250,10 @@ static void plan_k(struct window_plan *plan)
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     int64_t segments = plan->sum_count > 1 ? plan->sums[plan->sum_count - 2].extent : 1;
 
-    if (last->extent * plan->taps > RUN) {
+    if (plan->slides) {
+        plan->run = parts_of(last->extent, parts_of(last->extent, MOST_PLACES));
+        plan->segments = parts_of(segments, parts_of(segments * plan->run, RUN_OF_SUMS));
+    } else if (last->extent * plan->taps > RUN) {
         plan->run = parts_of(last->extent, parts_of(last->extent * plan->taps, RUN));
         plan->segments = 1;
     } else {
@@ -256,14 +322,21 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
     plan->tap = -1;
     plan->taps = 1;
     find_clips(plan);
-    plan->row_count = inner_axes(e, plan, WINDOW_ROW, plan->rows);
-    find_taps(plan);
-    plan->sum_count = inner_axes(e, plan, WINDOW_SUM, plan->sums);
-    take_taps(plan);
-    place_clips(plan);
     for (int i = 0; i < product->count; i++)
         if (product->loops[i].role == WINDOW_ROW)
             plan->row_elements = product->loops[i].c;
+    if (plan->cut.sums) {
+        plan->sum_count = inner_axes(e, plan, WINDOW_SUM, plan->sums);
+        find_slide(e, plan);
+        plan->row_count = inner_axes(e, plan, WINDOW_ROW, plan->rows);
+        take_slide(plan);
+    } else {
+        plan->row_count = inner_axes(e, plan, WINDOW_ROW, plan->rows);
+        find_taps(plan);
+        plan->sum_count = inner_axes(e, plan, WINDOW_SUM, plan->sums);
+        take_taps(plan);
+    }
+    place_clips(plan);
     plan_tiles_of(e, plan);
     plan_k(plan);
     plan_parts(e, plan);
@@ -278,8 +351,33 @@ struct window_shape shape_of_block(const struct window_plan *plan, int64_t block
                                  .taps = plan->taps,
                                  .lines = plan->lines};
 
-    clip_tile(plan, row, &shape);
+    clip_tile(plan, row, shape.height, &shape.first, &shape.end);
     return shape;
+}
+
+struct slide_shape slide_of_run(const struct window_plan *plan, int height, int64_t k)
+{
+    const struct window_axis *last = &plan->sums[plan->sum_count - 1];
+    const struct tile_plan *tile = &plan->tile;
+    int64_t length = last->extent - k < plan->run ? last->extent - k : plan->run;
+    struct slide_shape shape = {.height = height,
+                                .taps = plan->taps,
+                                .length = (int)length,
+                                .p_row = plan->rows[plan->row_count - 1].p * tile->bytes,
+                                .p_k = last->p * tile->bytes,
+                                .q_k = plan->q_in_place ? last->q * tile->bytes : tile->panel_bytes};
+
+    clip_tile(plan, k, shape.length, &shape.first, &shape.end);
+    return shape;
+}
+
+int64_t blocks_of_rows(const struct window_plan *plan)
+{
+    int64_t all = plan->blocks;
+
+    for (int i = 0; i + 1 < plan->row_count; i++)
+        all *= plan->rows[i].extent;
+    return all;
 }
 
 LLVMValueRef axis_extent(struct emitter *e, const struct window_plan *plan, const struct window_axis *axis,

@@ -71,7 +71,7 @@ static void halos_are_left_out(void **state)
     check_shape((struct shape){3, 4, 3, 40, 80, 5, 1, 1, 3});
 }
 
-/* Numbers of P that several rows share: blocks of rows at one edge, at both and at none, runs in parts, windows that
+/* Numbers that several taps share: blocks of rows at one edge, at both and at none, runs in parts, windows that
    move as far as they are wide apart, more taps than tiles have. */
 static void taps_at_edges(void **state)
 {
@@ -81,6 +81,7 @@ static void taps_at_edges(void **state)
     check_shape((struct shape){2, 8, 8, 24, 260, 5, 1, 1, 1});
     check_shape((struct shape){2, 9, 21, 12, 20, 3, 2, 2, 2});
     check_shape((struct shape){2, 8, 12, 6, 20, 7, 1, 1, 3});
+    check_shape((struct shape){3, 9, 33, 1, 20, 3, 1, 1, 1});
 }
 
 static void no_halo(void **state)
