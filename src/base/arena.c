@@ -111,14 +111,17 @@ char *arena_string(struct arena *arena, const char *text)
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list arguments, again;
-    char *string;
+    char *string, most[200];
     int size;
 
     va_start(arguments, format);
     va_copy(again, arguments);
-    size = vsnprintf(NULL, 0, format, arguments);
+    size = vsnprintf(most, sizeof most, format, arguments);
     string = arena_alloc(arena, (size_t)size + 1);
-    vsnprintf(string, (size_t)size + 1, format, again);
+    if ((size_t)size < sizeof most)
+        memcpy(string, most, (size_t)size);
+    else
+        vsnprintf(string, (size_t)size + 1, format, again);
     va_end(again);
     va_end(arguments);
     return string;

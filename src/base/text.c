@@ -45,9 +45,12 @@ void text_addf(struct text *text, const char *format, ...)
 
     va_start(arguments, format);
     va_copy(again, arguments);
-    size = vsnprintf(NULL, 0, format, arguments);
-    reserve(text, (size_t)size);
-    vsnprintf(text->data + text->size, (size_t)size + 1, format, again);
+    reserve(text, 0);
+    size = vsnprintf(text->data + text->size, text->capacity - text->size, format, arguments);
+    if ((size_t)size >= text->capacity - text->size) {
+        reserve(text, (size_t)size);
+        vsnprintf(text->data + text->size, (size_t)size + 1, format, again);
+    }
     text->size += (size_t)size;
     va_end(again);
     va_end(arguments);

@@ -83,7 +83,9 @@ static void print_name(struct text *out, const char *name)
         plain &= strcmp(name, reserved[i]) != 0;
     if (strchr(name, '`') || strchr(name, '\n'))
         bug("the name %s cannot be printed", name);
-    text_addf(out, plain ? "%s" : "`%s`", name);
+    text_add(out, plain ? "" : "`");
+    text_add(out, name);
+    text_add(out, plain ? "" : "`");
 }
 
 static void print_string(struct text *out, const char *string)

@@ -167,11 +167,20 @@ struct walk {
 
 static void walk(struct walk *w, const struct ir_expr *e);
 
+/* There is nothing to visit in the form. */
+static bool is_plain(const struct walk *w, const struct ir_form *f)
+{
+    for (int i = 0; i < f->count; i++)
+        if (w->index || f->terms[i].atom->kind != IR_ATOM_INDEX)
+            return false;
+    return true;
+}
+
 static void walk_form(struct walk *w, const struct ir_form *f)
 {
-    const void **met = memo_at(&w->memo, f);
+    const void **met;
 
-    if (*met)
+    if (is_plain(w, f) || *(met = memo_at(&w->memo, f)))
         return;
     *met = f;
     for (int i = 0; i < f->count; i++) {
@@ -188,9 +197,9 @@ static void walk_form(struct walk *w, const struct ir_form *f)
 
 static void walk(struct walk *w, const struct ir_expr *e)
 {
-    const void **met = memo_at(&w->memo, e);
+    const void **met;
 
-    if (*met)
+    if (e->kind == IR_CONSTANT || (e->kind == IR_FORM && is_plain(w, e->form)) || *(met = memo_at(&w->memo, e)))
         return;
     *met = e;
     switch (e->kind) {

@@ -8,7 +8,8 @@
 
 uint64_t mix(uint64_t hash, uint64_t value)
 {
-    return hash_bytes(&value, sizeof value, hash);
+    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 32;
 }
 
 static uint64_t number_bits(double value)
@@ -273,7 +274,7 @@ void memo_begin(struct memo *memo)
 
 static struct memo_entry *memo_find(const struct memo *memo, const void *key)
 {
-    size_t slot = mix(4, (uintptr_t)key) & (memo->slots - 1);
+    size_t slot = mix(0, (uintptr_t)key) & (memo->slots - 1);
 
     while (memo->at[slot].key && memo->at[slot].key != key)
         slot = (slot + 1) & (memo->slots - 1);

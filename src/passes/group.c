@@ -500,8 +500,7 @@ static bool legal(struct fusion *f, int a, int b, enum shrink shrink, struct pai
     }
 
     if ((ga->alone && !ga->product) || gb->alone) {
-        *why = ga->alone ? arena_printf(f->arena, "%s is a kernel of its own", ga->alone)
-                         : arena_printf(f->arena, "the next kernel is %s, which is a kernel of its own", gb->alone);
+        *why = NULL;
         return false;
     }
     if (ga->recurrence != gb->recurrence) {
@@ -656,8 +655,13 @@ const char *why_not(struct fusion *f, int a, int b)
     const char *why = NULL;
     struct pairing pairs;
 
-    if (!legal(f, a, b, SHRINK_LOOPS, &pairs, &why))
-        return why;
+    if (!legal(f, a, b, SHRINK_LOOPS, &pairs, &why)) {
+        if (why)
+            return why;
+        return f->groups[a].alone
+                   ? arena_printf(f->arena, "%s is a kernel of its own", f->groups[a].alone)
+                   : arena_printf(f->arena, "the next kernel is %s, which is a kernel of its own", f->groups[b].alone);
+    }
     if (way_outside(f, a, b) || way_outside(f, b, a))
         return "another kernel must run between this one and the next";
     return "joining would keep values alive for longer than it saves";

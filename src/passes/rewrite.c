@@ -260,10 +260,13 @@ void insert_before(struct ir_program *p, struct ir_tensor *t, struct ir_tensor *
 {
     if (p->tensors.at[p->tensors.count - 1] != last)
         bug("%s is not the tensor listed last", last->name);
-    for (int i = p->tensors.count - 1; i > t->number; i--)
+    ir_find(p, last->name); /* which learns the names of those listed last: all of them are known when the order changes */
+    last->number = t->number;
+    for (int i = p->tensors.count - 1; i > last->number; i--) {
         p->tensors.at[i] = p->tensors.at[i - 1];
-    p->tensors.at[t->number] = last;
-    ir_renumber(p);
+        p->tensors.at[i]->number = i;
+    }
+    p->tensors.at[last->number] = last;
 }
 
 void drop_dead(struct ir_program *p)

@@ -7,23 +7,33 @@
 #include "internal.h"
 
 /* One index for each place and extent, in which all equations are compared. */
+struct role {
+    char of; /* 'o': an output, 'r': reduced */
+    int place;
+    struct ir_index *index;
+    const struct ir_form *form;
+};
 struct canon {
     struct ir_program *p;
     struct arena *arena;
-    struct map *indices;
+    LIST(struct role) roles; /* few: programs have few extents */
 };
 
-static const struct ir_form *canonical(struct canon *c, const char *role, int place, const struct ir_index *index)
+static const struct ir_form *canonical(struct canon *c, char of, int place, const struct ir_index *index)
 {
-    const char *key =
-        arena_printf(c->arena, "%s%d:%lld%s", role, place, (long long)index->extent, index->batch ? "*" : "");
-    struct ir_index *found = map_get(c->indices, key);
+    struct role role = {.of = of, .place = place};
 
-    if (!found) {
-        found = ir_index(c->p, arena_printf(c->p->arena, "%s%d", role, place), index->extent, index->batch);
-        map_put(c->indices, arena_string(c->arena, key), found);
+    for (int i = 0; i < c->roles.count; i++) {
+        const struct role *known = &c->roles.at[i];
+
+        if (known->of == of && known->place == place && known->index->extent == index->extent &&
+            known->index->batch == index->batch)
+            return known->form;
     }
-    return ir_form_index(c->p, found);
+    role.index = ir_index(c->p, arena_printf(c->p->arena, "%c%d", of, place), index->extent, index->batch);
+    role.form = ir_form_index(c->p, role.index);
+    list_add(c->arena, c->roles, role);
+    return role.form;
 }
 
 static const struct ir_expr *canonical_value(struct canon *c, const struct ir_tensor *t)
@@ -34,11 +44,11 @@ static const struct ir_expr *canonical_value(struct canon *c, const struct ir_te
 
     for (int i = 0; i < t->rank; i++) {
         from[i] = t->axes[i];
-        to[i] = canonical(c, "o", i, t->axes[i]);
+        to[i] = canonical(c, 'o', i, t->axes[i]);
     }
     for (int i = 0; i < t->reduced_count; i++) {
         from[t->rank + i] = t->reduced[i];
-        to[t->rank + i] = canonical(c, "r", i, t->reduced[i]);
+        to[t->rank + i] = canonical(c, 'r', i, t->reduced[i]);
     }
     return ir_substitute(c->p, t->value, from, to, count);
 }
@@ -59,7 +69,7 @@ static bool same_shape(const struct ir_tensor *a, const struct ir_tensor *b)
 
 struct ir_program *share(struct ir_program *p)
 {
-    struct canon c = {p, arena_new(), NULL};
+    struct canon c = {.p = p, .arena = arena_new()};
     const struct ir_expr **values = NEW_ARRAY(c.arena, const struct ir_expr *, p->tensors.count + 1);
     struct ir_tensor **from = NEW_ARRAY(c.arena, struct ir_tensor *, p->tensors.count + 1);
     struct ir_tensor **to = NEW_ARRAY(c.arena, struct ir_tensor *, p->tensors.count + 1);
@@ -67,7 +77,6 @@ struct ir_program *share(struct ir_program *p)
     int *buckets = NEW_ARRAY(c.arena, int, p->tensors.count + 1);
     int merged = 0, slots = p->tensors.count + 1;
 
-    c.indices = map_new(c.arena);
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
         int slot, other;
