@@ -14,7 +14,7 @@
 #include "rnet_math.h"
 #include "unit.h"
 
-enum { MOST_THREADS = 16, BATCH = 4, BATCHES_A_PROCESSOR = 8 };
+enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 4 };
 
 struct code {
     struct arena *arena;
@@ -59,6 +59,22 @@ static bool is_runtime_symbol(const char *name)
     return false;
 }
 
+/* ---- the module that links LLVM ---- */
+
+static const struct llvm_api *open_llvm(struct arena *arena, const char **error)
+{
+    const char *path = llvm_module_path(arena);
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const struct llvm_api *(*api)(void) =
+        module ? (const struct llvm_api *(*)(void))dlsym(module, "rnet_llvm_api") : NULL;
+
+    if (!api) {
+        *error = arena_printf(arena, "%s cannot be opened: %s", path, dlerror());
+        return NULL;
+    }
+    return api();
+}
+
 /* ---- the units of a program ---- */
 
 /* Units that share a module: what LLVM does for a module is as much work as a small kernel. */
@@ -88,6 +104,12 @@ struct building {
     pthread_cond_t changed;
     const struct llvm_api *llvm;
     struct llvm_session *session;
+
+    /* LLVM is opened in a thread of its own, while kernels are named. */
+    pthread_t opener;
+    bool opening;
+    struct arena *opened; /* until the code is loaded; the opener's own until it is joined */
+    const char *not_opened;
 };
 
 static const char *key_of(struct building *b, const char *text, size_t size)
@@ -142,7 +164,7 @@ static bool list_unit(struct building *b, struct unit *unit)
     return true;
 }
 
-/* A function that no runtime has is a unit too. */
+/* A function that no runtime has is a unit too. It is made next: it is more work than the small kernels that come last. */
 static void need(struct building *b, const char *name)
 {
     struct unit *shared;
@@ -153,8 +175,12 @@ static void need(struct building *b, const char *name)
     shared->symbol = arena_string(b->code->arena, name);
     shared->key = key_of(b, name, strlen(name));
     map_put(b->by_key, shared->symbol, shared);
-    if (!list_unit(b, shared))
+    if (!list_unit(b, shared)) {
         queue_batch(b, &shared, 1);
+        struct batch last = b->queue.at[b->queue.count - 1];
+        memmove(b->queue.at + b->next + 1, b->queue.at + b->next, sizeof last * (size_t)(b->queue.count - 1 - b->next));
+        b->queue.at[b->next] = last;
+    }
 }
 
 static void need_all(struct building *b, const struct unit *unit)
@@ -190,8 +216,38 @@ static void queue_kernels(struct building *b, struct unit *const *units, int cou
     }
 }
 
+static void *open_beside(void *context)
+{
+    struct building *b = context;
+
+    b->llvm = open_llvm(b->opened, &b->not_opened);
+    if (b->llvm)
+        b->session = b->llvm->open(b->opened, b->options, &b->not_opened);
+    return NULL;
+}
+
+static void begin_opening(struct building *b)
+{
+    b->opened = arena_new();
+    b->opening = !pthread_create(&b->opener, NULL, open_beside, b);
+}
+
+static void end_opening(struct building *b)
+{
+    if (b->opening) {
+        pthread_join(b->opener, NULL);
+    } else {
+        b->opened = b->opened ? b->opened : arena_new();
+        open_beside(b);
+    }
+    b->opening = false;
+    if (b->not_opened)
+        b->error = b->not_opened;
+}
+
 struct sized {
     struct unit *unit;
+    bool tiles;
     size_t size;
     int number;
 };
@@ -200,6 +256,8 @@ static int larger_first(const void *left, const void *right)
 {
     const struct sized *a = left, *b = right;
 
+    if (a->tiles != b->tiles)
+        return a->tiles ? -1 : 1;
     return a->size != b->size ? (a->size < b->size ? 1 : -1) : a->number - b->number;
 }
 
@@ -211,7 +269,8 @@ static int way_of(const struct building *b, const struct ir_kernel *kernel, cons
     return b->options->way > 0 ? b->options->way : b->cache ? cache_way(b->cache, plain) : 1;
 }
 
-/* Long texts first: so no thread is left with a large kernel at the end. */
+/* Kernels of tiles first, which call others' functions, then long texts: so no thread is left with much at the end. LLVM is
+   opened as soon as it is known to be needed. */
 static void name_kernels(struct building *b)
 {
     int count = b->program->kernels.count;
@@ -246,8 +305,9 @@ static void name_kernels(struct building *b)
             unit->kernel = kernel;
             list_add(b->arena, b->isolated, own);
             map_put(b->by_key, key, unit);
-            found[distinct] = (struct sized){unit, text.size, distinct};
-            distinct++;
+            found[distinct] = (struct sized){unit, b->program->kernels.at[i]->kind == IR_TILE_KERNEL, text.size, distinct};
+            if (!distinct++ && !read_unit(b, unit))
+                begin_opening(b);
         }
         b->places[i].at = arena_copy(b->arena, b->places[i].at, sizeof *b->places[i].at * (size_t)b->places[i].count);
         if (unit->kernel != kernel)
@@ -346,34 +406,18 @@ static void compile_queue(struct building *b)
     b->timing->threads = made + 1;
 }
 
-static const struct llvm_api *open_llvm(struct arena *arena, const char **error)
-{
-    const char *path = llvm_module_path(arena);
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const struct llvm_api *(*api)(void) =
-        module ? (const struct llvm_api *(*)(void))dlsym(module, "rnet_llvm_api") : NULL;
-
-    if (!api) {
-        *error = arena_printf(arena, "%s cannot be opened: %s", path, dlerror());
-        return NULL;
-    }
-    return api();
-}
-
 static void generate(struct building *b)
 {
     double start = rnet_seconds();
 
     if (!b->queue.count)
         return;
-    b->llvm = open_llvm(b->arena, &b->error);
+    end_opening(b);
     if (b->llvm && strcmp(b->llvm->version(), RNET_LLVM_VERSION) && b->cache) {
         fprintf(stderr, "rnetc: note: built with LLVM " RNET_LLVM_VERSION ", but %s is here: nothing is put into the cache\n",
                 b->llvm->version());
         b->cache = NULL;
     }
-    if (b->llvm)
-        b->session = b->llvm->open(b->arena, b->options, &b->error);
     b->timing->load = rnet_seconds() - start;
     if (b->session) {
         compile_queue(b);
@@ -502,6 +546,7 @@ static struct code *compile(const struct ir_program *p, const struct code_option
     text_free(&b.identity);
     for (int i = 0; i < b.isolated.count; i++)
         arena_free(b.isolated.at[i]);
+    arena_free(b.opened);
     arena_free(b.arena);
     if (*error) {
         release(code);

@@ -10,7 +10,7 @@
 struct code; /* compiled code of one program; owns its memory */
 struct code_timing {
     double keys, cache, generate, link;   /* seconds that passed: naming kernels, reading objects, compiling, loading them */
-    double load;                          /* of generate: LLVM itself */
+    double load;                          /* of generate: waiting for LLVM itself, which is opened while kernels are named */
     double emit, optimize, codegen;       /* of generate: what its threads have worked, added up */
     int kernels, distinct, cached, threads; /* distinct: with the functions that kernels share; of them cached */
 };

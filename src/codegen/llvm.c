@@ -30,12 +30,13 @@ struct llvm_worker {
 
 /* The levels place what varies along a loop where it belongs, and an address is a base and a scaled index, which the processor
    adds for nothing. To search for other such forms (loop strength reduction) takes a sixth of all time to compile, and the
-   code is no faster for it. LLVM has one set of options a process; nobody else uses this copy of it. */
+   code is no faster for it. Masks are computed in mask registers: nothing has to be moved there from others.
+   LLVM has one set of options a process; nobody else uses this copy of it. */
 static void set_options(void)
 {
-    static const char *const options[] = {"rnet", "-disable-lsr"};
+    static const char *const options[] = {"rnet", "-disable-lsr", "-disable-x86-domain-reassignment"};
 
-    LLVMParseCommandLineOptions(2, options, NULL);
+    LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
 }
 
 static bool machine_open(struct llvm_session *session, struct arena *arena, const char **error)
