@@ -115,7 +115,7 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
     bool packed = plan->q.access != PACKED_PANELS, aligned = packed || plan->q.k % LINE == 0;
     int64_t k_bytes = packed ? plan->panel_bytes : plan->q.k;
     int64_t panel_bytes = packed ? plan->depth * plan->panel_bytes : plan->panel_bytes;
-    int64_t lines = plan->panel_bytes / LINE, depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K;
+    int64_t lines = plan->panel_bytes / LINE, depth = plan->block_k;
     int64_t a_turn = plan->blocks_each >= STEPS_A_TURN * lines ? 1 : STEPS_A_TURN;
     int64_t tiles = STEPS_A_TURN / a_turn; /* for a line at every k */
     V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
@@ -123,7 +123,7 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
     V line = LLVMBuildUDiv(e->builder, here, count_of(e, tiles), "");
     V first_k = times(e, LLVMBuildURem(e->builder, here, count_of(e, tiles), ""), (depth + tiles - 1) / tiles);
     V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, line, count_of(e, lines), "");
-    V from = further(e, g->q, plus(e, first_k, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K)))), k_bytes);
+    V from = further(e, g->q, plus(e, first_k, chosen(e, more, k, plus(e, k, count_of(e, plan->block_k)))), k_bytes);
 
     from = further(e, further(e, from, chosen(e, more, next, g->first_panel), panel_bytes), line, LINE);
     if (!aligned)
@@ -139,11 +139,11 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
 static struct ahead run_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V panel,
                               V k, V nothing)
 {
-    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K, turns = depth / STEPS_A_TURN;
+    int64_t depth = plan->block_k, turns = depth / STEPS_A_TURN;
     V here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), run = count_of(e, plan->run), zero = count_of(e, 0);
     V within = LLVMBuildURem(e->builder, here, run, "");
     V tile = plus(e, times(e, within, plan->blocks_each), LLVMBuildNSWSub(e->builder, block, g->first_block, ""));
-    V next = plus(e, LLVMBuildNSWSub(e->builder, panel, within, ""), run), next_k = plus(e, k, count_of(e, BLOCK_K));
+    V next = plus(e, LLVMBuildNSWSub(e->builder, panel, within, ""), run), next_k = plus(e, k, count_of(e, plan->block_k));
     V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
     V deeper = LLVMBuildICmp(e->builder, LLVMIntSLT, next_k, count_of(e, plan->depth), "");
     V row = times(e, tile, plan->run_rows);
@@ -162,11 +162,11 @@ static struct ahead run_ahead(struct emitter *e, const struct tile_plan *plan, c
 static struct ahead columns_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block,
                                   V panel, V k, V nothing)
 {
-    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K;
+    int64_t depth = plan->block_k;
     V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
     V more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_panel, "");
     V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, times(e, here, STEPS_A_TURN * LINE), count_of(e, depth * plan->bytes), "");
-    V from = further(e, further(e, g->q, chosen(e, more, k, plus(e, k, count_of(e, BLOCK_K))), plan->q.k), here,
+    V from = further(e, further(e, g->q, chosen(e, more, k, plus(e, k, count_of(e, plan->block_k))), plan->q.k), here,
                      STEPS_A_TURN * LINE);
 
     from = further(e, from, times(e, chosen(e, more, next, g->first_panel), plan->vectors * plan->lanes), plan->q.outer);
@@ -259,14 +259,14 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         }
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
-    bool writes = plan->depth <= BLOCK_K && !g->all_gathered;
+    bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered;
     bool turns = plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
     struct ahead ahead =
         writes      ? lines_of_c(e, plan, g, row, panel)
         : turns     ? columns_ahead(e, plan, g, block, panel, k, q)
         : plan->run ? run_ahead(e, plan, g, block, panel, k, q)
                     : lines_ahead(e, plan, g, block, panel, k, q);
-    if (plan->depth > BLOCK_K)
+    if (plan->k_blocks > 1 && plan->block_k <= SHORT_DEPTH)
         fetch_tile(e, plan, c, c_row);
     V arguments[] = {depth, p,   p_step, q, c, c_row, add, number_like(plan->type, plan->product->scale),
                      ahead.from, ahead.on, ahead.within};
@@ -337,11 +337,11 @@ static void finish_group(struct emitter *e, const struct tile_plan *plan, const 
 static void emit_group(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct group *g)
 {
     V k = count_of(e, 0), depth = count_of(e, plan->depth);
-    bool loop = plan->depth > BLOCK_K;
+    bool loop = plan->k_blocks > 1;
 
     if (loop) {
-        k = loop_open(e, k, depth, BLOCK_K);
-        depth = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), count_of(e, BLOCK_K));
+        k = loop_open(e, k, depth, plan->block_k);
+        depth = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), count_of(e, plan->block_k));
     }
     V panel = loop_open(e, g->first_panel, g->end_panel, 1);
     emit_panel(e, plan, g, panel, k, depth);
@@ -386,7 +386,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     if (plan->q.access == PACKED_INSIDE)
         rooms[1] = stack_room(e, e->i8, plan->q.packed);
     if (plan->q.access == PACKED_PANELS)
-        g.q_panel = stack_room(e, e->i8, BLOCK_K * plan->panel_bytes);
+        g.q_panel = stack_room(e, e->i8, plan->block_k * plan->panel_bytes);
     g.all_gathered = plan->turned || is_at_hand(t);
     if (g.all_gathered || has_last(plan)) {
         g.gathered_row = plan->panel_bytes * (g.all_gathered ? plan->panels_each : 1) + LINE;

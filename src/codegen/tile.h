@@ -2,15 +2,16 @@
    about, tile_pack.c copies operands as tiles read them, tile.c puts a kernel together.
 
    C[r, c] = scale * sum over k of P[r, k] Q[k, c]: a tile is some rows by a panel of columns, kept in registers while k runs
-   over a block of BLOCK_K; each number of P is spread over a vector and multiplied by a vector of Q. What a sum of each
-   block comes to is added to C in the order of the blocks: so the numbers depend on K alone, neither on the tile's size
-   (the machine's) nor on how the work is cut. */
+   over a block of them; each number of P is spread over a vector and multiplied by a vector of Q. What a sum of each
+   block comes to is added to C in the order of the blocks: so the numbers depend on the product's extents alone, neither on the
+   tile's size (the machine's) nor on how the work is cut. */
 #ifndef RNET_TILE_H
 #define RNET_TILE_H
 
 #include "emit.h"
 
-enum { BLOCK_K = 256 };
+/* Of k: a panel of so many keeps to the first cache. */
+enum { SHORT_DEPTH = 256 };
 
 /* How the tiles get at an operand. */
 enum tile_access {
@@ -40,6 +41,7 @@ struct tile_plan {
     int vectors;   /* that a panel is wide */
     int height;    /* rows of a tile; a block of rows behind the first `tall` has one less */
     int64_t rows, columns, depth;
+    int64_t block_k, k_blocks; /* k of a block, and blocks of depth */
     bool turned; /* C lies with its columns far apart: tiles are gathered and turned about */
     int64_t c_stride; /* between rows of C, or if turned between columns */
     int64_t blocks, tall, panels, full_panels;

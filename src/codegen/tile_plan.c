@@ -17,11 +17,18 @@
 #include "tile.h"
 #include "unit.h"
 
-/* ROWS_AT_A_TIME, PANELS_AT_A_TIME: with BLOCK_K numbers each they stay in the second cache, and so does what is made
-   of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one block, C is
+/* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY, C
+   would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
+   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight).
+   MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two (1.02 to 1.06 where a
+   core's other thread is busy). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
+   is made of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one short block, C is
    written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple share their places in the
    first cache. LARGE_Q: bytes. COPIES_AGAIN: blocks of rows that a panel may be copied for anew. */
 enum {
+    LONG_DEPTH = 1024,
+    MANY = 512,
+    MANY_ROWS = 64,
     ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
     ROWS_TURNED = 112,
@@ -35,7 +42,8 @@ enum {
     PARTS_WANTED = 8,
     INSIDE_BYTES = 1 << 16,
     SHORT_ROWS = 64,
-    PAGE = 4096
+    PAGE = 4096,
+    K_TOGETHER = 4
 };
 static const double part_flops = 5e5;
 /* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
@@ -91,11 +99,12 @@ static int64_t idle_vectors(int64_t columns, int lanes, int vectors)
     return (double)idle > least_idle * (double)(panels * vectors) ? idle : 0;
 }
 
-/* The width of panels that wastes least of the last one; one vector alone loads as much as it computes. */
-static int best_vectors(int64_t columns, int lanes, double *waste)
+/* The width of panels that costs least with what the last one wastes; one vector alone loads as much as it computes. */
+static int best_vectors(const struct emitter *e, int64_t rows, int64_t columns, int lanes, double *waste)
 {
     static const int order[] = {2, 3, 1};
-    static const double price[] = {0, 1.1, 1, 1.02, 1};
+    double three = rows >= MANY_ROWS && vector_registers(e) == 32 ? 0.96 : 1.02;
+    const double price[] = {0, 1.1, 1, three};
     int best = 2;
 
     *waste = 0;
@@ -155,6 +164,8 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->rows = turned ? product->n : product->m;
     plan->columns = turned ? product->m : product->n;
     plan->depth = product->k;
+    plan->k_blocks = parts_of(plan->depth, product->m >= MANY && product->n >= MANY ? LONG_DEPTH : SHORT_DEPTH);
+    plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), K_TOGETHER) : plan->depth;
     plan->c_stride = product->ldc * bytes;
 }
 
@@ -171,18 +182,18 @@ static int64_t rows_at_a_time(const struct tile_plan *plan)
     bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
 
     return plan->turned                            ? ROWS_TURNED
-           : plan->depth <= BLOCK_K && !together ? ROWS_OF_ONE_BLOCK
+           : plan->depth <= SHORT_DEPTH && !together ? ROWS_OF_ONE_BLOCK
                                                    : ROWS_AT_A_TIME;
 }
 
 /* What copying and turning about cost, and the lanes that are wasted. */
-static double cost_of(const struct product *product, struct tile_plan *plan, bool turned)
+static double cost_of(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned)
 {
     double waste, p, q, c;
     bool p_before, q_before;
 
     set_operands(product, plan, turned);
-    best_vectors(plan->columns, plan->lanes, &waste);
+    best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     p_before = !plan->p.kept && !lies_well(plan);
     q_before = !plan->q.kept && plan->rows > rows_at_a_time(plan);
     p = p_before ? before_cycles : 0;
@@ -199,7 +210,7 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     int64_t batches = plan->product->batches, wanted;
     struct way way = way_of(e);
 
-    plan->vectors = best_vectors(plan->columns, plan->lanes, &waste);
+    plan->vectors = best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
     plan->blocks = parts_of(plan->rows, tallest(e, plan->vectors));
     plan->height = (int)parts_of(plan->rows, plan->blocks);
@@ -207,7 +218,7 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
     plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
-    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= BLOCK_K;
+    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH;
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
@@ -283,7 +294,7 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
 /* Runs of panels as equal as they can be; the tiles of the shortest have to ask for all of the next. */
 static void plan_runs(struct tile_plan *plan)
 {
-    int64_t depth = plan->depth < BLOCK_K ? plan->depth : BLOCK_K, each = plan->panels_each;
+    int64_t depth = plan->block_k, each = plan->panels_each;
     int64_t run = parts_of(each, parts_of(each, PANELS_OF_A_RUN)), last = each - (parts_of(each, run) - 1) * run;
 
     if (plan->q.access != PACKED_PANELS || plan->q.k == plan->bytes || depth < STEPS_A_TURN)
@@ -300,7 +311,7 @@ void plan_tiles(struct emitter *e, const struct product *product, enum when when
     plan->time = when == FIRST_STEP ? NULL : e->kernel->time;
     plan->lanes = vector_bytes(e) / (int)plan->bytes;
     plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
-    set_operands(product, plan, cost_of(product, plan, true) < cost_of(product, plan, false));
+    set_operands(product, plan, cost_of(e, product, plan, true) < cost_of(e, product, plan, false));
     cut(e, plan);
     choose_access(e, plan);
     plan_runs(plan);

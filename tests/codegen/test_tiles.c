@@ -59,10 +59,23 @@ static void orders_at_every_length_near_a_block(void **state)
 static void many_groups_of_rows_and_panels(void **state)
 {
     (void)state;
-    check_orders(501, 350, 300);
+    check_orders(513, 350, 300);
     check_orders(130, 517, 64);
     check_orders(600, 10, 270);
     check_orders(10, 600, 270);
+}
+
+/* Long blocks of k, one and two. */
+static void large_on_both_sides(void **state)
+{
+    static const char one[] = "program one f32\ninput a[m: 513, k: 270]\ninput b[k: 270, n: 530]\n"
+                              "c[m: 513, n: 530] = sum[k: 270] a[m, k] * b[k, n]\noutput c\n";
+    static const char two[] = "program two f32\ninput a[m: 512, k: 1030]\ninput b[n: 514, k: 1030]\n"
+                              "c[m: 512, n: 514] = sum[k: 1030] a[m, k] * b[n, k]\noutput c\n";
+
+    (void)state;
+    check(one);
+    assert_true(worst_error(two, two, true, NULL, NULL, where, 1e-5) <= 1e-5);
 }
 
 /* Distances between rows that are pages: operands that lie in place elsewhere are copied. */
@@ -217,6 +230,7 @@ int main(void)
         cmocka_unit_test(orders_at_every_extent_near_a_tile),
         cmocka_unit_test(orders_at_every_length_near_a_block),
         cmocka_unit_test(many_groups_of_rows_and_panels),
+        cmocka_unit_test(large_on_both_sides),
         cmocka_unit_test(rows_a_page_apart),
         cmocka_unit_test(batches),
         cmocka_unit_test(several_indices_as_one),
