@@ -121,6 +121,16 @@ LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int 
                                   LLVMConstVector(from, (unsigned)count), "");
 }
 
+LLVMValueRef lanes_pair(struct emitter *e, LLVMValueRef low, LLVMValueRef high)
+{
+    LLVMValueRef from[WIDEST];
+    unsigned count = 2 * LLVMGetVectorSize(LLVMTypeOf(low));
+
+    for (unsigned i = 0; i < count; i++)
+        from[i] = LLVMConstInt(e->i32, i, false);
+    return LLVMBuildShuffleVector(e->builder, low, high, LLVMConstVector(from, count), "");
+}
+
 LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context)
 {
     for (int half = e->lanes / 2; half > 1; half /= 2)

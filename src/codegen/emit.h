@@ -171,9 +171,12 @@ struct value to_truth(struct emitter *e, struct value v);
 typedef LLVMValueRef (*join_function)(struct emitter *e, LLVMValueRef a, LLVMValueRef b, const void *context);
 LLVMValueRef join_lanes(struct emitter *e, LLVMValueRef vector, join_function join, const void *context);
 LLVMValueRef lanes_slice(struct emitter *e, LLVMValueRef vector, int first, int count);
+LLVMValueRef lanes_pair(struct emitter *e, LLVMValueRef low, LLVMValueRef high);
 
 /* ---- math.c: vector functions. f32 or f64, scalar or vector, as x is ---- */
 
+/* Rounded as the processor rounds it: no argument gives other bits. */
+LLVMValueRef math_sqrt(struct emitter *e, LLVMValueRef x);
 LLVMValueRef math_exp(struct emitter *e, LLVMValueRef x);
 LLVMValueRef math_expm1(struct emitter *e, LLVMValueRef x);
 LLVMValueRef math_log(struct emitter *e, LLVMValueRef x);

@@ -178,6 +178,48 @@ static V exp_of_clamped(struct emitter *e, const struct format *f, V x)
     return multiply(e, call_fma(e, p, first, first), second);
 }
 
+/* Of LANES f32: the processor's guess of 1 / sqrt(x), good to 2^-14, made better twice. The same bits as its own square root for
+   every argument (all were tried), which takes as long and holds the divider, where divisions wait. What is so small that
+   the rest of x would be no normal number is made larger; roots of 0 and infinity are those themselves. */
+static V corrected_root(struct emitter *e, V x)
+{
+    enum { ZERO = 2, INFINITE = 5, SOURCE = 1 }; /* of the instruction that mends: what is found, four bits each, and taken */
+    LLVMTypeRef type = LLVMTypeOf(x), mask = LLVMIntTypeInContext(e->context, LANES);
+    V all = LLVMConstAllOnes(mask), half = number_like(type, 0.5);
+    V small = LLVMBuildFCmp(e->builder, LLVMRealOLT, x, number_like(type, 0x1p-100), "");
+    V scaled = LLVMBuildSelect(e->builder, small, multiply(e, x, number_like(type, 0x1p64)), x, "");
+    V guess[] = {scaled, LLVMConstNull(type), all};
+    V inverse = intrinsic(e, "llvm.x86.avx512.rsqrt14.ps.512", NULL, 0, guess, 3);
+    V root = multiply(e, scaled, inverse), half_inverse = multiply(e, inverse, half);
+    V rest = call_fma(e, LLVMBuildFNeg(e->builder, root, ""), half_inverse, half);
+
+    root = call_fma(e, root, rest, root);
+    half_inverse = call_fma(e, half_inverse, rest, half_inverse);
+    rest = call_fma(e, LLVMBuildFNeg(e->builder, root, ""), root, scaled);
+    root = call_fma(e, rest, half_inverse, root);
+    root = LLVMBuildSelect(e->builder, small, multiply(e, root, number_like(type, 0x1p-32)), root, "");
+    V table = whole_like(as_wide(e->i32, x), SOURCE << 4 * ZERO | SOURCE << 4 * INFINITE);
+    V mended[] = {root, scaled, table, whole_like(e->i32, 0), all, whole_like(e->i32, 4)}; /* 4: rounding as it is set */
+    return intrinsic(e, "llvm.x86.avx512.mask.fixupimm.ps.512", NULL, 0, mended, 6);
+}
+
+V math_sqrt(struct emitter *e, V x)
+{
+    LLVMTypeRef type = LLVMTypeOf(x);
+    V joined = NULL;
+
+    if (!is_vector(x) || LLVMGetElementType(type) != e->f32 || vector_bytes(e) != 64 || LLVMGetVectorSize(type) % LANES)
+        return unary(e, "llvm.sqrt", x);
+    int pieces = (int)LLVMGetVectorSize(type) / LANES;
+    V piece[WIDEST / LANES] = {0};
+    for (int i = 0; i < pieces; i++)
+        piece[i] = corrected_root(e, pieces == 1 ? x : lanes_slice(e, x, i * LANES, LANES));
+    for (joined = piece[0]; pieces > 1; pieces /= 2, joined = piece[0])
+        for (int i = 0; i < pieces / 2; i++)
+            piece[i] = lanes_pair(e, piece[2 * i], piece[2 * i + 1]);
+    return joined;
+}
+
 V math_exp(struct emitter *e, V x)
 {
     struct format f = format_of(e, x);
@@ -355,7 +397,7 @@ V math_power(struct emitter *e, V x, V y, const struct ir_expr *exponent)
             return whole_power(e, x, (int)fabs(n));
         }
         if (fabs(n) == 0.5) { /* unlike sqrt: pow(-0, 1/2) = 0, pow(-inf, 1/2) = inf */
-            V root = add(e, unary(e, "llvm.sqrt", x), number(&f, 0));
+            V root = add(e, math_sqrt(e, x), number(&f, 0));
             root = choose(e, LLVMRealOEQ, x, number(&f, -INFINITY), number(&f, INFINITY), root);
             return n > 0 ? root : LLVMBuildFDiv(e->builder, number(&f, 1), root, "");
         }

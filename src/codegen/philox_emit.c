@@ -134,7 +134,7 @@ static void normal_pair(struct emitter *e, V a, V b, V out[2])
     V log_m = LLVMBuildFAdd(build, f, LLVMBuildFMul(build, LLVMBuildFMul(build, f, f, ""), p, ""), "");
     V whole_part = times(e, to_f32(e, LLVMBuildNeg(build, exponent, "")), (double)(float)RNET_TWO_LOG2);
     V square = LLVMBuildFSub(build, whole_part, times(e, log_m, 2), "");
-    V radius = intrinsic(e, "llvm.sqrt", &real, 1, &square, 1);
+    V radius = math_sqrt(e, square);
 
     V k = shift_right(e, b, 8);
     V quadrant = shift_right(e, LLVMBuildAdd(build, k, whole_like(whole, 0x200000), ""), 22);

@@ -211,6 +211,38 @@ static void operators_agree_with_libm(void **state)
     assert_int_equal(bad, 0);
 }
 
+/* Numbers of every exponent and sign, some hundred of each, infinities and NaN among them: the same bits. */
+static void square_roots_are_those_of_the_processor(void **state)
+{
+    enum { ROOTS = 1 << 18 };
+    struct arena *arena = arena_new();
+    struct ir_program *p = parse_program(arena, "program roots f32\ninput x[i: 262144]\ny[i: 262144] = sqrt(x[i])\noutput y\n");
+    struct machine_run run;
+    int bad = 0;
+
+    (void)state;
+    fuse(p, true);
+    plan_memory(p, layout_new(arena), true);
+    struct ir_values values = ir_values_new(arena, p);
+    double *x = values.at[ir_find(p, "x")->number];
+    for (uint32_t i = 0; i < ROOTS; i++) {
+        uint32_t bits = i << 14 | (i * 2654435761u >> 18);
+        float number;
+        memcpy(&number, &bits, sizeof number);
+        x[i] = fabsf(number) < FLT_MIN ? copysign(0, (double)number) : (double)number; /* denormal numbers count as 0 */
+    }
+    machine_open(&run, p, &values, (struct ir_run){.step = 1}, NULL);
+    machine_step(&run, 1);
+    const double *found = machine_numbers(arena, &run, p->outputs.at[0].tensor);
+    for (int i = 0; i < ROOTS; i++) {
+        double wanted = (double)sqrtf((float)x[i]);
+        bad += isnan(wanted) ? !isnan(found[i]) : found[i] != wanted || signbit(found[i]) != signbit(wanted);
+    }
+    machine_close(&run);
+    arena_free(arena);
+    assert_int_equal(bad, 0);
+}
+
 /* One divisor for all: no division is left in the loop. Limit: rounding, and what a rest that is too small would have said. */
 static void division_by_one_number_is_rounded(void **state)
 {
@@ -275,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operators_agree_with_libm),
+        cmocka_unit_test(square_roots_are_those_of_the_processor),
         cmocka_unit_test(division_by_one_number_is_rounded),
         cmocka_unit_test(whole_arithmetic_agrees_with_the_evaluator),
     };

@@ -317,7 +317,7 @@ static const struct {
     {"adam", "eve",
      "rule eve(w[...], g[...]; rate = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8) {\n state m[...] = 0, v[...] = 0\n"
      " m <- beta1 * m + (1 - beta1) * g\n v <- beta2 * v + (1 - beta2) * g^2\n"
-     " w <- w - rate * (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)\n}\n",
+     " root = sqrt(1 - beta2^step)\n w <- w - rate * root / (1 - beta1^step) * m / (sqrt(v) + eps * root)\n}\n",
      NULL},
 };
 
