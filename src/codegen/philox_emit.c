@@ -324,8 +324,26 @@ static const char *const fill_names[] = {
 
 static LLVMTypeRef fill_type(struct emitter *e)
 {
-    LLVMTypeRef types[] = {e->pointer, e->i64, e->i64, e->i64, e->i64, e->i64, e->i64};
+    LLVMTypeRef types[] = {e->pointer, e->i64, e->i64, e->pointer, e->i64, e->i64, e->i64};
     return LLVMFunctionType(e->nothing, types, 7, false);
+}
+
+/* The keys of all rounds, in memory: an operation reads one from there for all its lanes. */
+static V emit_keys(struct emitter *e, V key)
+{
+    V keys = stack_room(e, e->i64, 2 * RNET_PHILOX_ROUNDS), words[2];
+
+    at_level(e, 0);
+    words[0] = mask_with(e, key, 0xFFFFFFFF);
+    words[1] = shift_right(e, key, 32);
+    for (int round = 0; round < RNET_PHILOX_ROUNDS; round++)
+        for (int i = 0; i < 2; i++) {
+            V by = whole_like(e->i64, (int64_t)round * (i ? RNET_PHILOX_W1 : RNET_PHILOX_W0));
+            V at = mask_with(e, LLVMBuildAdd(e->builder, words[i], by, ""), 0xFFFFFFFF);
+            LLVMBuildStore(e->builder, at, offset_constant(e, keys, 16 * round + 8 * i));
+        }
+    at_level(e, e->depth);
+    return keys;
 }
 
 void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_index *index, V first, V end, int64_t most)
@@ -357,41 +375,91 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
     V first_group = shift_right(e, begin, bits);
     V end_group = shift_right(e, LLVMBuildAdd(e->builder, limit, whole_like(e->i64, group_size - 1), ""), bits);
     struct row row = {read, numbers, shift_left(e, first_group, bits), e->depth};
-    V arguments[] = {numbers,          first_group,      end_group,       counter.key,
+    V arguments[] = {numbers,          first_group,      end_group,       emit_keys(e, counter.key),
                      counter.words[1], counter.words[2], counter.words[3]};
     LLVMBuildCall2(e->builder, fill_type(e), runtime_function(e, fill_names[t->draw], fill_type(e)), arguments, 7, "");
     list_add(e->arena, e->rows, row);
 }
 
-/* void fill(numbers, first group, end group, key, counter words 1 to 3): one for each kind of draw, whoever wants it.
- */
+static V key_of(struct emitter *e, V keys, int round, int word)
+{
+    return LLVMBuildLoad2(e->builder, e->i64, offset_constant(e, keys, 16 * round + 8 * word), "");
+}
+
+/* Of the counter's words only the block differs from lane to lane. So does one word of each pair after the first round, and
+   what only the others take part in is worked out once, for all groups, with the keys of the first rounds. */
+struct common {
+    V first, second, third, fourth;
+};
+static struct common common_words(struct emitter *e, V function)
+{
+    V keys = LLVMGetParam(function, 3), c1 = LLVMGetParam(function, 4), c2 = LLVMGetParam(function, 5), c3 = LLVMGetParam(function, 6);
+    V product1 = LLVMBuildMul(e->builder, mask_with(e, c2, 0xFFFFFFFF), whole_like(e->i64, RNET_PHILOX_M1), "");
+    V word0 = wide2(e, LLVMBuildXor, wide2(e, LLVMBuildXor, shift_right(e, product1, 32), c1), key_of(e, keys, 0, 0));
+    V product0 = LLVMBuildMul(e->builder, mask_with(e, word0, 0xFFFFFFFF), whole_like(e->i64, RNET_PHILOX_M0), "");
+
+    return (struct common){
+        .first = wide2(e, LLVMBuildXor, c3, key_of(e, keys, 0, 1)),
+        .second = wide2(e, LLVMBuildXor, product1, key_of(e, keys, 1, 0)),
+        .third = wide2(e, LLVMBuildXor, shift_right(e, product0, 32), key_of(e, keys, 1, 1)),
+        .fourth = wide2(e, LLVMBuildXor, product0, key_of(e, keys, 2, 1)),
+    };
+}
+
+static void philox_group(struct emitter *e, const struct common *common, V keys, V block, V c[4])
+{
+    V product0 = LLVMBuildMul(e->builder, mask_with(e, block, 0xFFFFFFFF), whole_like(LLVMTypeOf(block), RNET_PHILOX_M0), "");
+    V word2 = wide2(e, LLVMBuildXor, shift_right(e, product0, 32), common->first);
+    V product1 = LLVMBuildMul(e->builder, mask_with(e, word2, 0xFFFFFFFF), whole_like(LLVMTypeOf(block), RNET_PHILOX_M1), "");
+
+    c[0] = wide2(e, LLVMBuildXor, shift_right(e, product1, 32), common->second);
+    c[1] = product1;
+    c[2] = wide2(e, LLVMBuildXor, product0, common->third);
+    c[3] = common->fourth;
+    for (int round = 2; round < RNET_PHILOX_ROUNDS; round++)
+        philox_round(e, c, key_of(e, keys, round, 0), round == 2 ? LLVMConstNull(e->i64) : key_of(e, keys, round, 1));
+}
+
+/* The low halves of all lanes' words, then their high halves. */
+static V halves(struct emitter *e, V word)
+{
+    V from[2 * LANES];
+
+    for (int i = 0; i < 2 * LANES; i++)
+        from[i] = whole_like(e->i32, i % LANES * 4 + i / LANES);
+    word = LLVMBuildBitCast(e->builder, word, LLVMVectorType(e->i16, 4 * LANES), "");
+    return LLVMBuildShuffleVector(e->builder, word, LLVMGetPoison(LLVMTypeOf(word)), LLVMConstVector(from, 2 * LANES), "");
+}
+
+/* void fill(numbers, first group, end group, keys of all rounds, counter words 1 to 3): one for each kind of draw, whoever
+   wants it. */
 static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
 {
     bool half = draw == IR_UNIFORM16;
     int64_t bytes = half ? 2 : 4, group_size = half ? 128 : 64;
     V numbers = LLVMGetParam(function, 0), first = LLVMGetParam(function, 1), words[4];
-    V counter[4] = {NULL, LLVMGetParam(function, 4), LLVMGetParam(function, 5), LLVMGetParam(function, 6)};
 
     body_open(e, function);
+    struct common common = common_words(e, function);
     V group = loop_open(e, first, LLVMGetParam(function, 2), 1);
-    counter[0] = LLVMBuildAdd(e->builder, splat(e, shift_left(e, group, 4)), lane_numbers(e, e->i64), "");
-    philox(e, counter, LLVMGetParam(function, 3), words);
+    V block = LLVMBuildAdd(e->builder, splat(e, shift_left(e, group, 4)), lane_numbers(e, e->i64), "");
+    philox_group(e, &common, LLVMGetParam(function, 3), block, words);
     V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""),
                            whole_like(e->i64, group_size * bytes), "");
     V out = offset_pointer(e, numbers, place);
     for (int i = 0; i < 4; i++) {
         V here[2] = {0};
         if (half) {
-            LLVMTypeRef narrow = vector_of(e, e->i16);
-            here[0] = LLVMBuildTrunc(e->builder, words[i], narrow, "");
-            here[1] = LLVMBuildTrunc(e->builder, shift_right(e, words[i], 16), narrow, "");
-        } else if (draw == IR_UNIFORM32) {
-            here[0] = uniform32(e, words[i]);
-        } else if (i % 2 == 0) {
-            normal_pair(e, words[i], words[i + 1], here);
+            here[0] = halves(e, words[i]);
+        } else {
+            V word = LLVMBuildTrunc(e->builder, words[i], as_wide(e->i32, words[i]), "");
+            if (draw == IR_UNIFORM32)
+                here[0] = uniform32(e, word);
+            else if (i % 2 == 0)
+                normal_pair(e, word, LLVMBuildTrunc(e->builder, words[i + 1], as_wide(e->i32, words[i]), ""), here);
         }
         for (int k = 0; k < 2 && here[k]; k++) {
-            int64_t at = LANES * (half ? 2 * i + k : i + k);
+            int64_t at = LANES * (half ? 2 * i : i + k);
             LLVMSetAlignment(LLVMBuildStore(e->builder, here[k], offset_constant(e, out, at * bytes)), (unsigned)bytes);
         }
     }
