@@ -202,13 +202,21 @@ static struct ahead lines_of_c(struct emitter *e, const struct tile_plan *plan, 
     return (struct ahead){from, count_of(e, LINE), count_of(e, plan->c_stride)};
 }
 
-/* The function for tiles with so many vectors, for the height that the block of rows has. */
-static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, int vectors)
+/* The function for a block of rows that may be tall and a panel that may be the last. */
+static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, V is_last, bool copies)
 {
-    V function = tile_function(e, plan, plan->height, vectors);
+    V functions[2] = {NULL, NULL};
 
-    return plan->tall < plan->blocks ? chosen(e, is_tall, function, tile_function(e, plan, plan->height - 1, vectors))
-                                     : function;
+    for (int last = 0; last < 2; last++) {
+        int vectors = last ? plan->last_vectors : plan->vectors;
+        if (last && vectors == plan->vectors)
+            continue;
+        functions[last] = tile_function(e, plan, plan->height, vectors, copies);
+        if (plan->tall < plan->blocks)
+            functions[last] =
+                chosen(e, is_tall, functions[last], tile_function(e, plan, plan->height - 1, vectors, copies));
+    }
+    return functions[1] ? chosen(e, is_last, functions[1], functions[0]) : functions[0];
 }
 
 /* The tiles of one panel for one block of k. */
@@ -217,10 +225,13 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     V is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, panel, count_of(e, plan->full_panels), "");
     V q, c, c_row, zero = count_of(e, 0);
     bool by_rows = copied_by_rows(plan), copied = plan->p.access != IN_PLACE;
+    bool turns = plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
+    bool copies = plan->q.access == PACKED_PANELS && !turns;
 
     if (plan->q.access == PACKED_PANELS) {
         q = g->q_panel;
-        emit_pack_panel(e, plan, g->q, q, k, depth, panel);
+        if (turns)
+            emit_turn_panel(e, plan, g->q, q, k, depth, panel);
         at_level(e, e->depth);
     } else {
         q = further(e, further(e, g->q, panel, plan->depth * plan->panel_bytes), k, plan->panel_bytes);
@@ -229,9 +240,17 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, block, count_of(e, plan->tall), "");
     V row = first_row(e, plan, block), row_here = LLVMBuildNSWSub(e->builder, row, g->row, "");
     bool two = plan->tall < plan->blocks;
-    V function = tile_of(e, plan, is_tall, plan->vectors);
-    if (plan->last_vectors < plan->vectors)
-        function = chosen(e, is_last, tile_of(e, plan, is_tall, plan->last_vectors), function);
+    V q_here = q, function = !copies || plan->blocks_each > 1 ? tile_of(e, plan, is_tall, is_last, false) : NULL;
+    V columns = count_of(e, plan->vectors * plan->lanes);
+    if (copies) { /* the first block of rows, which takes the panel as it lies */
+        V first = LLVMBuildICmp(e->builder, LLVMIntEQ, block, g->first_block, "");
+        V copying = tile_of(e, plan, is_tall, is_last, true);
+        V source = further(e, further(e, g->q, k, plan->q.k), panel, plan->panel_bytes);
+        function = function ? chosen(e, first, copying, function) : copying;
+        q_here = chosen(e, first, source, q);
+        if (has_last(plan))
+            columns = chosen(e, is_last, count_of(e, last_columns(plan)), columns);
+    }
     V p, p_step;
     if (!copied) {
         p = further(e, further(e, g->p, row, plan->p.outer), k, plan->p.k);
@@ -260,7 +279,6 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
     bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered;
-    bool turns = plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
     struct ahead ahead =
         writes      ? lines_of_c(e, plan, g, row, panel)
         : turns     ? columns_ahead(e, plan, g, block, panel, k, q)
@@ -268,8 +286,8 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
                     : lines_ahead(e, plan, g, block, panel, k, q);
     if (plan->k_blocks > 1 && plan->block_k <= SHORT_DEPTH)
         fetch_tile(e, plan, c, c_row);
-    V arguments[] = {depth, p,   p_step, q, c, c_row, add, number_like(plan->type, plan->product->scale),
-                     ahead.from, ahead.on, ahead.within};
+    V arguments[] = {depth, p, p_step, q_here, c, c_row, add, number_like(plan->type, plan->product->scale),
+                     ahead.from, ahead.on, ahead.within, q, count_of(e, plan->q.k), columns};
     LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, TILE_ARGUMENTS, "");
     loop_close(e);
 }
@@ -367,7 +385,7 @@ static V operand_of(struct emitter *e, const struct tile_plan *plan, const struc
     from = at_batch(e, plan->product, batch, operand->batch, plan->bytes, operand_base(e, operand, plan->bytes));
     if (operand->access == IN_PLACE || operand->access == PACKED_PANELS)
         return from;
-    (operand == &plan->q ? emit_pack_q : emit_pack_p)(e, plan, from, room, count_of(e, 0), all);
+    emit_pack_p(e, plan, from, room, count_of(e, 0), all);
     return room;
 }
 
@@ -377,14 +395,12 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     const struct product *product = plan->product;
     struct group g = {0};
     struct kernel_plan followers;
-    V rooms[2] = {NULL, NULL};
+    V p_room = NULL;
 
     emit_pack_functions(e, plan, functions, when);
     part_open(e, arena_printf(e->arena, "kernel_%s%s", e->kernel->name, when == FIRST_STEP ? "_first" : ""));
     if (plan->p.access == PACKED_INSIDE)
-        rooms[0] = stack_room(e, e->i8, plan->p.packed);
-    if (plan->q.access == PACKED_INSIDE)
-        rooms[1] = stack_room(e, e->i8, plan->q.packed);
+        p_room = stack_room(e, e->i8, plan->p.packed);
     if (plan->q.access == PACKED_PANELS)
         g.q_panel = stack_room(e, e->i8, plan->block_k * plan->panel_bytes);
     g.all_gathered = plan->turned || is_at_hand(t);
@@ -423,9 +439,9 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
             g.c = further(e, g.c, binding_of(e, e->kernel->time)->scalar, product->c_time * plan->bytes);
         g.c = at_batch(e, product, batch, product->c_batch_stride, plan->bytes, g.c);
     }
-    g.p = operand_of(e, plan, &plan->p, batch, rooms[0]);
+    g.p = operand_of(e, plan, &plan->p, batch, p_room);
     at_level(e, e->depth);
-    g.q = operand_of(e, plan, &plan->q, batch, rooms[1]);
+    g.q = operand_of(e, plan, &plan->q, batch, NULL);
     at_level(e, e->depth);
     g.first_block = times(e, row_group, plan->blocks_each);
     g.end_block = lesser(e, plus(e, g.first_block, count_of(e, plan->blocks_each)), count_of(e, plan->blocks));

@@ -17,8 +17,8 @@ enum { SHORT_DEPTH = 256 };
 enum tile_access {
     IN_PLACE,      /* P: as it lies */
     PACKED_BEFORE, /* all of it is copied by a function of its own before the tiles begin */
-    PACKED_PANELS, /* Q: a part copies a panel's block of k onto its stack when it comes to it, or turns it about */
-    PACKED_INSIDE  /* a part copies it onto its stack, batch by batch */
+    PACKED_PANELS, /* Q: a panel's block of k is copied to the part's stack by the first of its tiles, or turned about before it */
+    PACKED_INSIDE  /* P: a part copies it onto its stack, batch by batch */
 };
 /* Strides are in bytes. `outer` is the row of P, the column of Q. */
 struct tile_operand {
@@ -59,13 +59,14 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 
 /* ---- tile_kernel.c ---- */
 
-/* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, ahead_k): C = scale * sum, or C += it if add is not 0. Q is packed.
-   vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's size. Brings lines that
-   are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes on by so much. */
+/* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, within, on, to, q_k, columns): C = scale * sum, or C += it if add is not 0. Q is
+   packed. vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's size. Brings
+   lines that are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes
+   `on` by so much. copies: Q is as it lies, its k q_k bytes apart, so many columns of it; it is copied to `to`, packed. */
 enum { STEPS_A_TURN = 4 };
-enum { TILE_ARGUMENTS = 11 };
+enum { TILE_ARGUMENTS = 14 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
-LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors);
+LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors, bool copies);
 /* void tile(k, segments, p, p_k, p_segment, q, q_k, q_segment, c, c_row, add, scale, ahead): the same over `segments`
    runs of k, of which each begins p_segment and q_segment behind the one before. Rows of P are p_row bytes apart. With
    taps each k of Q is as many panels' rows, of which the t-th goes with the rows of P t further on. Of the rows of P
@@ -104,9 +105,9 @@ void emit_pack_q(struct emitter *e, const struct tile_plan *plan, LLVMValueRef f
                  LLVMValueRef end);
 void emit_pack_p(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
                  LLVMValueRef end);
-/* Copies a panel of Q, `depth` of k from k on. */
-void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef k,
-                     LLVMValueRef depth, LLVMValueRef panel);
+/* Copies a panel of Q with its k side by side, `depth` of k from `first` on. */
+void emit_turn_panel(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to,
+                     LLVMValueRef first, LLVMValueRef depth, LLVMValueRef panel);
 /* So many numbers side by side, straight-line. */
 void copy_numbers(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, int64_t count);
 /* One k of Q, whose columns lie side by side, to where the panels have it. */

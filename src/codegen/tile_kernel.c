@@ -17,7 +17,8 @@ enum {
     MOST_TAPS = 5,
     MOST_SUMS = 32,
     LINE = 64,
-    PIECE_BYTES = 16
+    PIECE_BYTES = 16,
+    SOON = 16
 };
 
 static bool has_feature(const struct emitter *e, const char *feature)
@@ -45,7 +46,7 @@ int vector_registers(const struct emitter *e)
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type)
 {
     LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->pointer, e->pointer, e->i64,
-                           e->i64, type,       e->pointer, e->i64, e->i64};
+                           e->i64, type,       e->pointer, e->i64, e->i64,     e->pointer, e->i64, e->i64};
 
     return LLVMFunctionType(e->nothing, types, TILE_ARGUMENTS, false);
 }
@@ -55,10 +56,11 @@ static char suffix_of(const struct emitter *e, LLVMTypeRef type)
     return type == e->f32 ? 's' : 'd';
 }
 
-V tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors)
+V tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors, bool copies)
 {
+    bool by_rows = copied_by_rows(plan);
     const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%d_%c", suffix_of(e, plan->type), height, vectors,
-                                    plan->vectors, copied_by_rows(plan) ? 'r' : 'n');
+                                    plan->vectors, copies ? by_rows ? 'R' : 'N' : by_rows ? 'r' : 'n');
 
     return runtime_function(e, name, tile_type(e, plan->type));
 }
@@ -96,6 +98,28 @@ static V load_vector(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t b
 
     LLVMSetAlignment(v, (unsigned)bytes);
     return v;
+}
+
+/* The lanes below a number, as a mask. */
+static V lanes_before(struct emitter *e, int lanes, V count)
+{
+    V numbers[MOST_LANES];
+    LLVMTypeRef type = LLVMVectorType(e->i32, (unsigned)lanes);
+    V poison = LLVMGetPoison(type), narrow = LLVMBuildTrunc(e->builder, count, e->i32, "");
+
+    for (int i = 0; i < lanes; i++)
+        numbers[i] = whole_like(e->i32, i);
+    V wide = LLVMBuildInsertElement(e->builder, poison, narrow, whole_like(e->i32, 0), "");
+    wide = LLVMBuildShuffleVector(e->builder, wide, poison, LLVMConstNull(type), "");
+    return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
+}
+
+static V load_lanes(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes, V mask)
+{
+    LLVMTypeRef types[] = {vector, e->pointer};
+    V arguments[] = {pointer, whole_like(e->i32, bytes), mask, LLVMConstNull(vector)};
+
+    return intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
 }
 
 static V spread(struct emitter *e, LLVMTypeRef vector, V scalar)
@@ -169,13 +193,15 @@ static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector
 
 /* What a step of k goes on from: where the operands are, and the sums. */
 struct steps {
-    V left, q, ahead, rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS];
+    V left, q, to, ahead, rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS];
 };
 struct tile_shape {
     LLVMTypeRef type, vector;
     int height, vectors, of, pointers, sums; /* vectors of the `of` that a panel is wide */
     int64_t bytes, wide; /* of a number, of a vector */
     bool neighbours;     /* P's rows at one k lie side by side, else a row's k */
+    bool copies;         /* Q is as it lies, and is copied */
+    V there[MOST_VECTORS]; /* which of its lanes are there */
     V twice;             /* the distance between rows, doubled */
 };
 
@@ -190,6 +216,20 @@ static void hold_loads(struct emitter *e)
     LLVMBuildCall2(e->builder, type, nothing, NULL, 0, "");
 }
 
+/* Q goes on by a k. The lines of a later one are brought into the first cache: they lie too far apart for the machine to see, and
+   sums wait for them. */
+static void step_as_it_lies(struct emitter *e, const struct tile_shape *t, struct steps *s)
+{
+    V soon = offset_pointer(e, s->q, LLVMBuildMul(e->builder, argument(e, 12), whole_like(e->i64, SOON), ""));
+
+    for (int j = 0; j <= t->vectors; j++) {
+        V line = offset_constant(e, soon, j < t->vectors ? j * t->wide : j * t->wide - 1);
+        V prefetch[] = {line, whole_like(e->i32, 0), whole_like(e->i32, 3), whole_like(e->i32, 1)};
+        intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
+    }
+    s->q = offset_pointer(e, s->q, argument(e, 12));
+}
+
 /* `count` steps of k, straight-line. */
 static void emit_steps(struct emitter *e, const struct tile_shape *t, struct steps *s, int count)
 {
@@ -200,8 +240,17 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
     for (int step = 0; step < count; step++) {
         if (step)
             hold_loads(e);
-        for (int j = 0; j < t->vectors; j++)
-            bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, (step * t->of + j) * t->wide), t->bytes);
+        for (int j = 0; j < t->vectors; j++) {
+            int64_t place = (step * t->of + j) * t->wide;
+            if (!t->copies) {
+                bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, place), t->bytes);
+                continue;
+            }
+            bs[j] = load_lanes(e, t->vector, offset_constant(e, s->q, j * t->wide), t->bytes, t->there[j]);
+            LLVMSetAlignment(LLVMBuildStore(e->builder, bs[j], offset_constant(e, s->to, place)), (unsigned)t->bytes);
+        }
+        if (t->copies)
+            step_as_it_lies(e, t, s);
         for (int i = 0; i < t->height; i++) {
             V at = t->neighbours ? offset_constant(e, s->rows[0], i * t->bytes) : s->rows[i / ROWS_A_POINTER];
             if (!t->neighbours) {
@@ -227,7 +276,10 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
         s->rows[i] = offset_constant(e, s->rows[i], count * t->bytes);
     if (count > 1)
         s->ahead = offset_pointer(e, s->ahead, argument(e, 9));
-    s->q = offset_constant(e, s->q, count * t->of * t->wide);
+    if (t->copies)
+        s->to = offset_constant(e, s->to, count * t->of * t->wide);
+    else
+        s->q = offset_constant(e, s->q, count * t->of * t->wide);
     s->left = LLVMBuildSub(e->builder, s->left, whole_like(e->i64, count), "");
 }
 
@@ -247,6 +299,7 @@ static struct steps merge_steps(struct emitter *e, const struct tile_shape *t, c
 
     merged.left = merge(e, s->left, from);
     merged.q = merge(e, s->q, from);
+    merged.to = merge(e, s->to, from);
     merged.ahead = merge(e, s->ahead, from);
     for (int i = 0; i < t->pointers; i++)
         merged.rows[i] = merge(e, s->rows[i], from);
@@ -260,6 +313,7 @@ static void merge_again(const struct tile_shape *t, const struct steps *merged, 
 {
     LLVMAddIncoming(merged->left, &s->left, &from, 1);
     LLVMAddIncoming(merged->q, &s->q, &from, 1);
+    LLVMAddIncoming(merged->to, &s->to, &from, 1);
     LLVMAddIncoming(merged->ahead, &s->ahead, &from, 1);
     for (int i = 0; i < t->pointers; i++)
         LLVMAddIncoming(merged->rows[i], &s->rows[i], &from, 1);
@@ -288,19 +342,22 @@ static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struc
 }
 
 static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int of,
-                      bool neighbours)
+                      bool neighbours, bool copies)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
     int lanes = vector_bytes(e) / (int)bytes;
     struct tile_shape t = {.type = type, .vector = LLVMVectorType(type, (unsigned)lanes), .height = height,
                            .vectors = vectors, .of = of, .sums = height * vectors, .bytes = bytes, .wide = lanes * bytes,
-                           .neighbours = neighbours,
+                           .neighbours = neighbours, .copies = copies,
                            .pointers = neighbours ? 1 : (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER};
     struct steps s;
 
     body_open(e, function);
     s.left = argument(e, 0);
     s.q = argument(e, 3);
+    s.to = argument(e, 11);
+    for (int j = 0; j < vectors && copies; j++)
+        t.there[j] = lanes_before(e, lanes, LLVMBuildSub(e->builder, argument(e, 13), whole_like(e->i64, j * lanes), ""));
     s.ahead = argument(e, 8);
     s.rows[0] = argument(e, 1);
     if (!neighbours)
@@ -479,20 +536,6 @@ static void emit_slide(struct emitter *e, V function, LLVMTypeRef type, int vect
 
 /* ---- turning a square about ---- */
 
-/* The lanes below a number, as a mask. */
-static V lanes_before(struct emitter *e, int lanes, V count)
-{
-    V numbers[MOST_LANES];
-    LLVMTypeRef type = LLVMVectorType(e->i32, (unsigned)lanes);
-    V poison = LLVMGetPoison(type), narrow = LLVMBuildTrunc(e->builder, count, e->i32, "");
-
-    for (int i = 0; i < lanes; i++)
-        numbers[i] = whole_like(e->i32, i);
-    V wide = LLVMBuildInsertElement(e->builder, poison, narrow, whole_like(e->i32, 0), "");
-    wide = LLVMBuildShuffleVector(e->builder, wide, poison, LLVMConstNull(type), "");
-    return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
-}
-
 /* A square that is whole. */
 static void turn_whole(struct emitter *e, LLVMTypeRef type, int lanes, int64_t bytes)
 {
@@ -534,8 +577,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
     for (int i = 0; i < lanes; i++) {
         V row = lesser(e, whole_like(e->i64, i), last);
         V from = offset_pointer(e, argument(e, 0), LLVMBuildMul(e->builder, row, argument(e, 1), ""));
-        V arguments[] = {from, align, read, LLVMConstNull(vector)};
-        rows[i] = intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
+        rows[i] = load_lanes(e, vector, from, bytes, read);
     }
     turn_square(e, rows, lanes);
     for (int i = 0; i < lanes; i++) {
@@ -583,6 +625,7 @@ bool emit_tile_function(struct emitter *e, const char *name)
         height > MOST_HEIGHT || vectors > MOST_VECTORS)
         return false;
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
-    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, of, order == 'n');
+    emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, of, order == 'n' || order == 'N',
+              order == 'N' || order == 'R');
     return true;
 }

@@ -71,16 +71,7 @@ static void pack_neighbours(struct emitter *e, const struct tile_plan *plan, V f
     loop_close(e);
 }
 
-static void copy_rows(struct emitter *e, const struct tile_plan *plan, V from, V to, V depth, int64_t columns)
-{
-    V k = loop_open(e, count_of(e, 0), depth, 1);
-
-    copy_numbers(e, plan, further(e, from, k, plan->q.k), further(e, to, k, plan->panel_bytes), columns);
-    loop_close(e);
-}
-
-/* A panel of Q with its k side by side. */
-static void turn_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V depth, V panel)
+void emit_turn_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V depth, V panel)
 {
     V lanes = count_of(e, plan->lanes), first_vector = times(e, panel, plan->vectors);
     V behind = lesser(e, plus(e, first_vector, count_of(e, plan->vectors)),
@@ -97,27 +88,6 @@ static void turn_panel(struct emitter *e, const struct tile_plan *plan, V from, 
               further(e, goal, k, plan->panel_bytes), count_of(e, plan->panel_bytes), rows, columns);
     loop_close(e);
     loop_close(e);
-}
-
-void emit_pack_panel(struct emitter *e, const struct tile_plan *plan, V from, V to, V k, V depth, V panel)
-{
-    if (plan->q.k == plan->bytes) {
-        turn_panel(e, plan, from, to, k, depth, panel);
-        return;
-    }
-    V source = further(e, further(e, from, k, plan->q.k), panel, plan->panel_bytes);
-    V full = count_of(e, plan->full_panels);
-
-    if (plan->full_panels) {
-        if_open(e, last_columns(plan) ? LLVMBuildICmp(e->builder, LLVMIntSLT, panel, full, "") : NULL);
-        copy_rows(e, plan, source, to, depth, plan->vectors * plan->lanes);
-        if_close(e);
-    }
-    if (last_columns(plan)) {
-        if_open(e, plan->full_panels ? LLVMBuildICmp(e->builder, LLVMIntEQ, panel, full, "") : NULL);
-        copy_rows(e, plan, source, to, depth, last_columns(plan));
-        if_close(e);
-    }
 }
 
 /* Q with its k side by side. */

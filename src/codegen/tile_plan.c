@@ -24,7 +24,8 @@
    core's other thread is busy). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
    is made of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one short block, C is
    written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple share their places in the
-   first cache. LARGE_Q: bytes. COPIES_AGAIN: blocks of rows that a panel may be copied for anew. */
+   first cache. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE_Q, NEAR_Q (which several groups of rows may
+   read as it lies), CLOSE (k of P that are not copied): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,
@@ -42,6 +43,8 @@ enum {
     PARTS_WANTED = 8,
     INSIDE_BYTES = 1 << 16,
     SHORT_ROWS = 64,
+    CLOSE = 128,
+    NEAR_Q = 1 << 18,
     PAGE = 4096,
     K_TOGETHER = 4
 };
@@ -50,7 +53,7 @@ static const double part_flops = 5e5;
 static const double least_idle = 0.015;
 /* Cycles: of copying a number before the tiles begin, of copying or turning one as they come to it, of turning one of C about, of a
    multiplication and addition on a vector, of a function that all threads take part in. */
-static const double before_cycles = 0.5, copy_cycles = 0.2, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
+static const double before_cycles = 0.5, copy_cycles = 0.05, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
                     launch_cycles = 5000;
 
 /* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
@@ -169,10 +172,12 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->c_stride = product->ldc * bytes;
 }
 
-/* May P lie where it is? Not where many of its rows share places in the first cache. */
+/* May P lie where it is? Not where many of its rows share places in the first cache, or its k are far apart. */
 static bool lies_well(const struct tile_plan *plan)
 {
-    return copied_by_rows(plan) && (plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE));
+    if (!copied_by_rows(plan))
+        return plan->p.k <= CLOSE;
+    return plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE);
 }
 
 /* Rows that a panel is read for once, if a part has them all. */
@@ -186,6 +191,12 @@ static int64_t rows_at_a_time(const struct tile_plan *plan)
                                                    : ROWS_AT_A_TIME;
 }
 
+/* Is Q read by each group of rows as it lies? */
+static bool is_near(const struct tile_plan *plan)
+{
+    return plan->q.k != plan->bytes && plan->columns * plan->depth * plan->bytes <= NEAR_Q;
+}
+
 /* What copying and turning about cost, and the lanes that are wasted. */
 static double cost_of(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned)
 {
@@ -195,7 +206,7 @@ static double cost_of(const struct emitter *e, const struct product *product, st
     set_operands(product, plan, turned);
     best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     p_before = !plan->p.kept && !lies_well(plan);
-    q_before = !plan->q.kept && plan->rows > rows_at_a_time(plan);
+    q_before = !plan->q.kept && plan->rows > rows_at_a_time(plan) && !is_near(plan);
     p = p_before ? before_cycles : 0;
     q = plan->q.kept ? 0 : q_before ? before_cycles : plan->q.k == plan->bytes ? turn_panel_cycles : copy_cycles;
     c = turned ? turn_cycles : 0;
@@ -241,7 +252,8 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
         plan->items = batches * plan->row_groups * plan->panel_groups;
         if (plan->items >= wanted || (plan->blocks_each == 1 && plan->panels_each == 1))
             break;
-        bool by_panels = plan->panels > 2 * plan->blocks || (few_rows && 2 * batches * plan->panels >= wanted);
+        bool by_panels = plan->panels > 2 * plan->blocks ||
+                         (few_rows && plan->panels > 1 && 2 * batches * plan->panels >= wanted);
         if (few_rows && plan->panels_each == 1 && by_panels)
             break;
         if (plan->panels_each > 1 && by_panels)
@@ -279,12 +291,10 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
     p->access = lies_well(plan) ? IN_PLACE : PACKED_BEFORE;
-    bool once = plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN;
+    bool once = plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN || is_near(plan);
     q->access = once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
-    if (inside && q->packed <= INSIDE_BYTES && !q->kept)
-        q->access = PACKED_INSIDE;
     if (p->access == PACKED_BEFORE)
         p->copies = (p->kept ? take_kept : take_scratch)(e, batches * p->packed);
     if (q->access == PACKED_BEFORE)
