@@ -20,7 +20,6 @@ bool form_nests(struct ir_program *p, const struct ir_form *f, const struct ir_i
 bool form_reads(const struct ir_form *f);
 /* The name itself if none of the indices has it, else with a suffix _2, _3, ... */
 const char *unused_name(struct ir_program *p, const char *name, struct ir_index *const *indices, int count);
-bool is_zero(const struct ir_expr *e);
 
 /* Either index := to, or divided // divisor := quotient and divided % divisor := remainder. */
 struct replacement {

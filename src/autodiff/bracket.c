@@ -51,7 +51,7 @@ void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bo
         s->number = inverse ? s->number / number : s->number * number;
         return;
     }
-    if (e->kind == IR_READ && e->otherwise && is_zero(e->otherwise) && !inverse && fresh)
+    if (e->kind == IR_READ && e->otherwise && ir_is_zero(e->otherwise) && !inverse && fresh)
         for (int i = 0; i < e->tensor->rank; i++)
             guard_add_range(s->p, &s->guards, e->subscripts[i], e->tensor->axes[i]->extent);
     if (e->kind == IR_APPLY && e->op == IR_multiply) {
@@ -63,8 +63,8 @@ void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bo
     } else if (e->kind == IR_APPLY && e->op == IR_negate) {
         s->number = -s->number;
         system_multiply(s, a[0], inverse, fresh);
-    } else if (e->kind == IR_APPLY && e->op == IR_select && !inverse && (is_zero(a[1]) || is_zero(a[2]))) {
-        bool holds = is_zero(a[2]);
+    } else if (e->kind == IR_APPLY && e->op == IR_select && !inverse && (ir_is_zero(a[1]) || ir_is_zero(a[2]))) {
+        bool holds = ir_is_zero(a[2]);
         guard_add(s->p, &s->guards, guard_of(s->p, a[0], holds));
         system_multiply(s, holds ? a[1] : a[2], false, fresh);
     } else {
@@ -615,7 +615,7 @@ void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoin
     out->reduced = NEW_ARRAY(p->arena, struct ir_index *, s.unknowns.count);
     for (int i = 0; i < s.unknowns.count; i++)
         out->reduced[i] = s.unknowns.at[i].index;
-    if (out->value && is_zero(out->value))
+    if (out->value && ir_is_zero(out->value))
         out->value = NULL;
 }
 

@@ -42,7 +42,7 @@ static const struct ir_expr *zero(struct ir_program *p)
 
 static bool guarded(const struct ir_expr *e)
 {
-    return e->kind == IR_APPLY && e->op == IR_select && (is_zero(e->arguments[1]) || is_zero(e->arguments[2]));
+    return e->kind == IR_APPLY && e->op == IR_select && (ir_is_zero(e->arguments[1]) || ir_is_zero(e->arguments[2]));
 }
 
 /* op(g, by) for a product or quotient, or op(by, g) if reversed, taken into the live side of a guarded g. */
@@ -51,8 +51,8 @@ static const struct ir_expr *scaled(struct ir_program *p, enum ir_op op, const s
 {
     if (guarded(g)) {
         const struct ir_expr *yes = g->arguments[1], *no = g->arguments[2];
-        return choose(p, g->arguments[0], is_zero(yes) ? yes : scaled(p, op, yes, by, reversed),
-                      is_zero(no) ? no : scaled(p, op, no, by, reversed));
+        return choose(p, g->arguments[0], ir_is_zero(yes) ? yes : scaled(p, op, yes, by, reversed),
+                      ir_is_zero(no) ? no : scaled(p, op, no, by, reversed));
     }
     return reversed ? apply2(p, op, by, g) : apply2(p, op, g, by);
 }
@@ -71,7 +71,7 @@ static const struct ir_expr *minus(struct ir_program *p, const struct ir_expr *g
 {
     if (guarded(g)) {
         const struct ir_expr *yes = g->arguments[1], *no = g->arguments[2];
-        return choose(p, g->arguments[0], is_zero(yes) ? yes : minus(p, yes), is_zero(no) ? no : minus(p, no));
+        return choose(p, g->arguments[0], ir_is_zero(yes) ? yes : minus(p, yes), ir_is_zero(no) ? no : minus(p, no));
     }
     return apply1(p, IR_negate, g);
 }

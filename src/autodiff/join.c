@@ -179,7 +179,7 @@ static bool repeatable(const struct ir_expr *e)
 
     if (e->kind == IR_CONSTANT)
         return true;
-    return e->kind == IR_APPLY && e->op == IR_select && a[1]->kind == IR_CONSTANT && is_zero(a[2]) &&
+    return e->kind == IR_APPLY && e->op == IR_select && a[1]->kind == IR_CONSTANT && ir_is_zero(a[2]) &&
            a[0]->kind == IR_APPLY && a[0]->op == IR_equal && a[0]->arguments[0]->whole && a[0]->arguments[1]->whole;
 }
 

@@ -75,7 +75,7 @@ static void accumulate(struct sweep *s, const struct ir_expr *e, const struct ir
     struct ir_program *p = s->passing->p;
     struct node *node;
 
-    if (!weight || is_zero(weight) || !passes(s->passing, e))
+    if (!weight || ir_is_zero(weight) || !passes(s->passing, e))
         return;
     node = &s->order.at[(intptr_t)node_get(s->numbers, e) - 1];
     node->gradient = node->gradient ? ir_apply(p, IR_add, node->gradient, weight, NULL) : weight;

@@ -112,11 +112,6 @@ const char *unused_name(struct ir_program *p, const char *name, struct ir_index 
     }
 }
 
-bool is_zero(const struct ir_expr *e)
-{
-    return (e->kind == IR_CONSTANT && e->number == 0) || (e->kind == IR_FORM && !e->form->count && !e->form->constant);
-}
-
 /* ---- rewriting ---- */
 
 struct rewrite {

@@ -224,7 +224,7 @@ static bool merge(struct system *s)
 /* A factor that is a tensor at some place; what lies outside of it is for the guards to say. */
 static bool plain_read(const struct factor *f)
 {
-    return f->value->kind == IR_READ && !f->inverse && (!f->value->otherwise || is_zero(f->value->otherwise));
+    return f->value->kind == IR_READ && !f->inverse && (!f->value->otherwise || ir_is_zero(f->value->otherwise));
 }
 
 static bool subscript_is(const struct system *s, const struct ir_index *index)

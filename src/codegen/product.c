@@ -142,11 +142,6 @@ static int64_t emit_zeros(struct emitter *e, const struct product *product, bool
     return 1;
 }
 
-static bool is_zero(const struct ir_expr *e)
-{
-    return e->kind == IR_CONSTANT && e->number == 0;
-}
-
 /* One call a step. first: the function of a recurrence's first step alone. */
 static void emit_calls(struct emitter *e, const struct product *product, const struct ir_tensor *t, bool zero,
                        enum when when, part_functions *functions)
@@ -192,8 +187,8 @@ static void emit_first_step(struct emitter *e, const struct ir_kernel *kernel, c
     struct ir_tensor *t = kernel->stages.at[0]->equations.at[0];
     struct ir_tensor first = *t;
     struct product other;
-    bool zero = (product->a->otherwise && is_zero(product->a->otherwise)) ||
-                (product->b->otherwise && is_zero(product->b->otherwise));
+    bool zero = (product->a->otherwise && ir_is_zero(product->a->otherwise)) ||
+                (product->b->otherwise && ir_is_zero(product->b->otherwise));
 
     first.value = product_first(e->program, t);
     if (zero) {

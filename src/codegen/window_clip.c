@@ -46,20 +46,15 @@ static void narrow_condition(struct narrowing *n, const struct ir_expr *e)
           b->low + (e->op == IR_greater) - (e->op == IR_less));
 }
 
-static bool is_zero(const struct ir_expr *e)
-{
-    return e && e->kind == IR_CONSTANT && e->number == 0;
-}
-
 /* Where the value may be other than 0. */
 static void narrow_value(struct narrowing *n, const struct ir_expr *e)
 {
-    if (e->kind == IR_READ && is_zero(e->otherwise)) {
+    if (e->kind == IR_READ && e->otherwise && ir_is_zero(e->otherwise)) {
         for (int i = 0; i < e->tensor->rank; i++) {
             bound(n, e->subscripts[i], false, 0);
             bound(n, e->subscripts[i], true, e->tensor->axes[i]->extent - 1);
         }
-    } else if (e->kind == IR_APPLY && e->op == IR_select && is_zero(e->arguments[2])) {
+    } else if (e->kind == IR_APPLY && e->op == IR_select && ir_is_zero(e->arguments[2])) {
         narrow_condition(n, e->arguments[0]);
         narrow_value(n, e->arguments[1]);
     }

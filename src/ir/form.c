@@ -415,6 +415,11 @@ const struct ir_form *ir_form_of(struct ir_program *p, const struct ir_expr *who
     return form_of_atom(p, intern_atom(p->tables, &atom));
 }
 
+bool ir_is_zero(const struct ir_expr *e)
+{
+    return (e->kind == IR_CONSTANT && e->number == 0) || (e->kind == IR_FORM && !e->form->count && !e->form->constant);
+}
+
 struct ir_index *ir_form_bare(const struct ir_form *form)
 {
     return form->count == 1 && !form->constant && form->terms[0].coefficient == 1 ? form->terms[0].atom->index : NULL;

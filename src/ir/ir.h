@@ -260,6 +260,8 @@ bool ir_form_mentions(const struct ir_form *form, const struct ir_index *index);
 const struct ir_expr *ir_number(struct ir_program *p, double value); /* whole if it has no fraction and |value| < 2^53 */
 const struct ir_expr *ir_real(struct ir_program *p, double value);
 const struct ir_expr *ir_of_form(struct ir_program *p, const struct ir_form *form);
+/* Is it the constant 0, real or whole? */
+bool ir_is_zero(const struct ir_expr *e);
 /* requires: count == tensor->rank; each subscript inside its axis by its interval, or otherwise != NULL (dropped if inside) */
 const struct ir_expr *ir_read(struct ir_program *p, struct ir_tensor *tensor, const struct ir_form **subscripts, int count,
                               const struct ir_expr *otherwise);

@@ -164,21 +164,15 @@ static bool use_sign(struct masking *m, struct ir_tensor *e, const struct ir_exp
     return true;
 }
 
-static bool is_zero(const struct ir_expr *e)
-{
-    return (e->kind == IR_CONSTANT && e->number == 0) ||
-           (e->kind == IR_FORM && e->form->count == 0 && e->form->constant == 0);
-}
-
 static bool mask_by_sign(struct masking *m, struct ir_tensor *e)
 {
     const struct ir_expr *v = e->value, *condition, *r;
 
     if (!is_plain(e) || e->reduction != IR_MAP || v->kind != IR_APPLY || v->op != IR_select ||
-        !is_zero(v->arguments[2]))
+        !ir_is_zero(v->arguments[2]))
         return false;
     condition = v->arguments[0];
-    if (condition->kind != IR_APPLY || condition->op != IR_greater || !is_zero(condition->arguments[1]))
+    if (condition->kind != IR_APPLY || condition->op != IR_greater || !ir_is_zero(condition->arguments[1]))
         return false;
     r = condition->arguments[0];
     if (!reads_alike(r, e))
