@@ -39,6 +39,14 @@ struct ir_index *ir_index(struct ir_program *p, const char *name, int64_t extent
     return index;
 }
 
+bool ir_is_among(struct ir_index *const *indices, int count, const struct ir_index *index)
+{
+    for (int i = 0; i < count; i++)
+        if (indices[i] == index)
+            return true;
+    return false;
+}
+
 int64_t ir_extent_product(struct ir_index *const *indices, int count)
 {
     int64_t product = 1;
@@ -164,14 +172,6 @@ struct ir_tensor *ir_draw_leaf(struct ir_program *p, const char *site, enum ir_d
     return leaf;
 }
 
-static bool contains(struct ir_index *const *indices, int count, const struct ir_index *index)
-{
-    for (int i = 0; i < count; i++)
-        if (indices[i] == index)
-            return true;
-    return false;
-}
-
 bool infer_equation(const struct ir_tensor *equation, struct interval *range)
 {
     bool whole =
@@ -225,15 +225,15 @@ static void define(struct ir_program *p, struct ir_tensor *equation, enum ir_red
 
     ir_indices(p->arena, value, &free);
     for (int i = 0; i < free.count; i++)
-        if (!contains(equation->axes, equation->rank, free.at[i]) && !contains(reduced, reduced_count, free.at[i]))
+        if (!ir_is_among(equation->axes, equation->rank, free.at[i]) && !ir_is_among(reduced, reduced_count, free.at[i]))
             bug("equation %s: index %s occurs in its value but is neither an output nor reduced", name,
                 free.at[i]->name);
     for (int i = 0; i < equation->rank; i++)
-        if (contains(equation->axes, i, equation->axes[i]) || contains(reduced, reduced_count, equation->axes[i]))
+        if (ir_is_among(equation->axes, i, equation->axes[i]) || ir_is_among(reduced, reduced_count, equation->axes[i]))
             bug("equation %s: index %s occurs twice among its outputs and reduced indices", name,
                 equation->axes[i]->name);
     for (int i = 0; i < reduced_count; i++)
-        if (contains(reduced, i, reduced[i]))
+        if (ir_is_among(reduced, i, reduced[i]))
             bug("equation %s: index %s is reduced twice", name, reduced[i]->name);
     equation->reduction = reduction;
     equation->reduced_count = reduced_count;

@@ -320,6 +320,8 @@ struct ir_tensor *ir_find(const struct ir_program *p, const char *name);
 int64_t ir_elements(const struct ir_tensor *tensor);
 /* How far apart neighbours along each axis lie, in elements; returns how many elements there is room for. */
 int64_t ir_strides(const struct ir_tensor *tensor, int64_t *strides);
+/* Is the index one of these? */
+bool ir_is_among(struct ir_index *const *indices, int count, const struct ir_index *index);
 int64_t ir_extent_product(struct ir_index *const *indices, int count);
 
 /* ---- operators.c: ops.def as data ---- */

@@ -232,10 +232,8 @@ static void collect(struct ir_index *index, void *context)
 {
     struct index_set *set = context;
 
-    for (int i = 0; i < set->list->count; i++)
-        if (set->list->at[i] == index)
-            return;
-    list_add(set->arena, *set->list, index);
+    if (!ir_is_among(set->list->at, set->list->count, index))
+        list_add(set->arena, *set->list, index);
 }
 
 void ir_indices(struct arena *arena, const struct ir_expr *e, ir_index_list *set)

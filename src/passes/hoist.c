@@ -36,9 +36,8 @@ static ir_index_list loops_of(struct hoisting *h, const struct ir_expr *e)
     for (int i = 0; i < t->rank + t->reduced_count; i++) {
         struct ir_index *loop = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
 
-        for (int j = 0; j < found.count; j++)
-            if (found.at[j] == loop)
-                list_add(h->scratch, sorted, loop);
+        if (ir_is_among(found.at, found.count, loop))
+            list_add(h->scratch, sorted, loop);
     }
     return sorted;
 }

@@ -57,6 +57,8 @@ void drop_dead(struct ir_program *p);
 void set_tensors(struct ir_program *p, struct ir_tensor *const *order, int count);
 /* Moves the tensor listed last to before t. */
 void insert_before(struct ir_program *p, struct ir_tensor *t, struct ir_tensor *last);
+/* Does any of the indices occur free in e? */
+bool mentions(struct arena *arena, const struct ir_expr *e, struct ir_index *const *indices, int count);
 /* Is each axis read at that very index? */
 bool reads_at_axes(const struct ir_expr *read, struct ir_index *const *axes);
 

@@ -58,14 +58,6 @@ static const struct ir_expr *comparable(struct keeping *k, const struct ir_expr 
     return ir_substitute(k->p, e, indices->at, to, indices->count);
 }
 
-static bool contains(const ir_index_list *list, const struct ir_index *index)
-{
-    for (int i = 0; i < list->count; i++)
-        if (list->at[i] == index)
-            return true;
-    return false;
-}
-
 static void add_own(const struct ir_expr *read, void *context)
 {
     struct kept *kept = context;
@@ -87,9 +79,9 @@ static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_e
         return;
     ir_indices(k->arena, e, &kept.order);
     for (int i = 0; i < t->rank; i++)
-        if (contains(&kept.order, t->axes[i]))
+        if (ir_is_among(kept.order.at, kept.order.count, t->axes[i]))
             list_add(k->arena, kept.loops, t->axes[i]);
-    if (kept.loops.count != kept.order.count || !contains(&kept.order, t->axes[t->time]))
+    if (kept.loops.count != kept.order.count || !ir_is_among(kept.order.at, kept.order.count, t->axes[t->time]))
         return;
     ir_reads(e, add_own, &kept);
     if (!kept.tensor) /* what depends on nothing that the step has made is no part of it */
@@ -154,7 +146,7 @@ static const struct ir_expr *find_kept(struct keeping *k, const struct ir_tensor
     ir_index_list indices = {0};
 
     ir_indices(k->arena, e, &indices);
-    int reach = time && contains(&indices, time);
+    int reach = time && ir_is_among(indices.at, indices.count, time);
     for (int by = -reach; by <= reach; by++) {
         const struct ir_expr *value = comparable(k, e, &indices, by ? time : NULL, by);
         const struct ir_expr *otherwise = by ? outside(k, e) : NULL;

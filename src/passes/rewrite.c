@@ -301,6 +301,17 @@ void drop_dead(struct ir_program *p)
     arena_free(scratch);
 }
 
+bool mentions(struct arena *arena, const struct ir_expr *e, struct ir_index *const *indices, int count)
+{
+    ir_index_list found = {0};
+
+    ir_indices(arena, e, &found);
+    for (int i = 0; i < count; i++)
+        if (ir_is_among(found.at, found.count, indices[i]))
+            return true;
+    return false;
+}
+
 bool reads_at_axes(const struct ir_expr *read, struct ir_index *const *axes)
 {
     for (int i = 0; i < read->tensor->rank; i++)

@@ -178,18 +178,6 @@ struct factors {
     expr_list inside, outside;
 };
 
-static bool mentions(struct arena *arena, const struct ir_expr *e, struct ir_index *const *indices, int count)
-{
-    ir_index_list found = {0};
-
-    ir_indices(arena, e, &found);
-    for (int i = 0; i < found.count; i++)
-        for (int j = 0; j < count; j++)
-            if (found.at[i] == indices[j])
-                return true;
-    return false;
-}
-
 static void split(struct ir_program *p, struct factors *f, const struct ir_expr *e, const struct ir_tensor *t)
 {
     if (e->kind == IR_APPLY && e->op == IR_multiply) {

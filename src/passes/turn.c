@@ -20,29 +20,18 @@ static const struct ir_expr *replace(struct ir_program *p, const struct ir_expr 
     return read == turning->from ? turning->to : read;
 }
 
-static bool mentions(struct arena *arena, const struct ir_expr *e, const struct ir_index *index)
-{
-    ir_index_list found = {0};
-
-    ir_indices(arena, e, &found);
-    for (int i = 0; i < found.count; i++)
-        if (found.at[i] == index)
-            return true;
-    return false;
-}
-
 /* What both operands run along, then what is summed, then what the columns run along. */
 static ir_index_list axes_of_copy(struct arena *arena, const struct ir_tensor *q, const struct product *product)
 {
     ir_index_list axes = {0};
 
     for (int i = 0; i < q->rank; i++)
-        if (mentions(arena, product->b, q->axes[i]) && mentions(arena, product->a, q->axes[i]))
+        if (mentions(arena, product->b, &q->axes[i], 1) && mentions(arena, product->a, &q->axes[i], 1))
             list_add(arena, axes, q->axes[i]);
     for (int i = 0; i < q->reduced_count; i++)
         list_add(arena, axes, q->reduced[i]);
     for (int i = 0; i < q->rank; i++)
-        if (mentions(arena, product->b, q->axes[i]) && !mentions(arena, product->a, q->axes[i]))
+        if (mentions(arena, product->b, &q->axes[i], 1) && !mentions(arena, product->a, &q->axes[i], 1))
             list_add(arena, axes, q->axes[i]);
     return axes;
 }

@@ -23,14 +23,6 @@ struct bounding {
     int64_t most; /* numbers that a bound may be made of */
 };
 
-static bool is_index_of(const ir_index_list *indices, const struct ir_index *index)
-{
-    for (int i = 0; i < indices->count; i++)
-        if (indices->at[i] == index)
-            return true;
-    return false;
-}
-
 /* The sum of e's squares over all its indices. */
 static const struct ir_expr *sum_of_squares(const struct bounding *b, const struct ir_expr *e)
 {
@@ -67,10 +59,10 @@ static const struct ir_expr *bound_of_products(const struct bounding *b, const s
         return NULL;
     for (int i = 0; i < t->summed_count; i++)
         for (int k = 0; k < 2; k++)
-            if (!is_index_of(&of[k], t->summed[i]))
+            if (!ir_is_among(of[k].at, of[k].count, t->summed[i]))
                 repeated *= (double)t->summed[i]->extent;
     for (int i = 0; i < t->rank; i++)
-        if (!is_index_of(&of[0], t->axes[i]) && !is_index_of(&of[1], t->axes[i]))
+        if (!ir_is_among(of[0].at, of[0].count, t->axes[i]) && !ir_is_among(of[1].at, of[1].count, t->axes[i]))
             repeated *= (double)t->axes[i]->extent;
     for (int i = 0; i < 2; i++)
         sums[i] = sum_of_squares(b, t->value->arguments[i]);
@@ -88,7 +80,7 @@ static bool reads_all(const struct ir_expr *read, const struct ir_tensor *t)
     for (int i = 0; all && i < t->rank; i++) {
         struct ir_index *index = ir_form_bare(read->subscripts[i]);
 
-        all = index && index->extent == read->tensor->axes[i]->extent && !is_index_of(&met, index);
+        all = index && index->extent == read->tensor->axes[i]->extent && !ir_is_among(met.at, met.count, index);
         list_add(scratch, met, index);
     }
     arena_free(scratch);
@@ -153,7 +145,7 @@ static const struct ir_expr *squares_of_products(struct bounding *b, const struc
     for (int i = 0; i < 2; i++)
         ir_indices(b->w->arena, t->value->arguments[i], &of[i]);
     for (int i = 0; i < of[0].count; i++)
-        if (is_index_of(&of[1], of[0].at[i]))
+        if (ir_is_among(of[1].at, of[1].count, of[0].at[i]))
             return NULL;
     b->most = ir_elements(t);
     return bound_of_products(b, &product);
