@@ -1,5 +1,5 @@
-/* nonfinite.c: a step that gave numbers that are not finite is run again, one kernel an equation, every value kept, and says where
-   they began. */
+/* nonfinite.c: a step that gave numbers that are not finite is run again, one kernel an equation, every value kept, and says
+   where they began. */
 #include "nonfinite.h"
 
 #include <inttypes.h>
@@ -90,7 +90,8 @@ int explain_nonfinite(struct trainer *t, uint64_t position, uint64_t step)
             complain(0, "nothing was updated in that step; %s is as it was; `rnetc replay %s` says more",
                      t->checkpoint_path, t->folder);
     } else {
-        complain(0, "step %" PRIu64 ": the loss or the gradient is not finite with fused kernels, and is with one an equation",
+        complain(0,
+                 "step %" PRIu64 ": the loss or the gradient is not finite with fused kernels, and is with one an equation",
                  step);
     }
     again_free(&again);

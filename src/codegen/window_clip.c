@@ -94,7 +94,8 @@ static void terms_of(const struct window_clip *clip, int64_t row, int64_t extent
 
 static double share_of(const struct window_plan *plan, const struct window_clip *clip)
 {
-    int64_t rows = plan->product->loops[clip->row_loop].extent, extent = plan->product->loops[clip->sum_loop].extent, all = 0;
+    int64_t rows = plan->product->loops[clip->row_loop].extent, extent = plan->product->loops[clip->sum_loop].extent;
+    int64_t all = 0;
 
     for (int64_t i = 0; i < rows; i++) {
         int64_t first, end;

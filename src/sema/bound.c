@@ -12,7 +12,8 @@
    may be infinite for a finite gradient: from norms of 1.8e19 over the square root of the number of samples on, in f32.
 
    So the guard of a step is the sum of such bounds, and of the squares themselves of gradients for which there is none that
-   costs less; unless all of them are the squares themselves, or an update needs a number made of the whole gradient, as clipping by its norm does. */
+   costs less; unless all of them are the squares themselves, or an update needs a number made of the whole gradient, as
+   clipping by its norm does. */
 #include "internal.h"
 
 /* ---- bounds ---- */
@@ -89,7 +90,8 @@ static bool reads_all(const struct ir_expr *read, const struct ir_tensor *t)
 
 static const struct ir_expr *bound_of_tensor(const struct bounding *b, const struct ir_tensor *t);
 
-/* Of a term of t: a product, a sum of products, or a parameter times a constant, as a penalty has it that sums its squares anyway. */
+/* Of a term of t: a product, a sum of products, or a parameter times a constant, as a penalty has it that sums its squares
+   anyway. */
 static const struct ir_expr *bound_of_term(const struct bounding *b, const struct ir_tensor *t, const struct ir_expr *e)
 {
     struct ir_program *p = b->w->program;
@@ -132,8 +134,8 @@ static const struct ir_expr *bound_of_tensor(const struct bounding *b, const str
 
 /* ---- of all gradients ---- */
 
-/* The sum of t's squares where each of its numbers is a product of one factor's and one of the other's, as of a single sample: then the
-   bound is no more than it. NULL: t is not so. */
+/* The sum of t's squares where each of its numbers is a product of one factor's and one of the other's, as of a single
+   sample: then the bound is no more than it. NULL: t is not so. */
 static const struct ir_expr *squares_of_products(struct bounding *b, const struct ir_tensor *t)
 {
     const struct products product = {.value = t->value, .axes = t->axes, .rank = t->rank};
