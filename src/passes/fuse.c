@@ -160,7 +160,7 @@ static void join_end(struct fusion *f, const struct ir_tensor *e)
     }
 }
 
-/* Joins kernels over the same loops that share at least half of what the smaller reads. */
+/* Joins kernels over the same loops that share about half of what the smaller reads. */
 static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *only)
 {
     const char *why;
@@ -179,7 +179,7 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
                 (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
-            if (shared >= 256 && 2 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
+            if (shared >= 256 && 2.1 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
                 join_groups(f, a, b, shrink, &why);
         }
 }
