@@ -321,6 +321,20 @@ bool draw_mentions(struct emitter *e, const struct ir_expr *read, const struct i
 
 static const char *const fill_names[] = {
     [IR_UNIFORM16] = "fill_uniform16", [IR_UNIFORM32] = "fill_uniform32", [IR_NORMAL] = "fill_normal"};
+/* Of the others a row that is worth making ends in the second half of a group. */
+static const char half_name[] = "half_uniform16";
+
+/* Are the elements begin .. limit - 1 known to be in the first half of one group, which takes two of the four words? */
+static bool within_half(V begin, V limit, int bits)
+{
+    int64_t first, end;
+
+    if (!LLVMIsAConstantInt(begin) || !LLVMIsAConstantInt(limit))
+        return false;
+    first = LLVMConstIntGetSExtValue(begin) >> bits << bits;
+    end = LLVMConstIntGetSExtValue(limit);
+    return end - first <= 1 << (bits - 1);
+}
 
 static LLVMTypeRef fill_type(struct emitter *e)
 {
@@ -372,12 +386,13 @@ void emit_row(struct emitter *e, const struct ir_expr *read, const struct ir_ind
 
     at_level(e, e->depth);
     V begin = LLVMBuildAdd(e->builder, start.at, first, ""), limit = LLVMBuildAdd(e->builder, start.at, end, "");
+    const char *name = half && within_half(begin, limit, bits) ? half_name : fill_names[t->draw];
     V first_group = shift_right(e, begin, bits);
     V end_group = shift_right(e, LLVMBuildAdd(e->builder, limit, whole_like(e->i64, group_size - 1), ""), bits);
     struct row row = {read, numbers, shift_left(e, first_group, bits), e->depth};
     V arguments[] = {numbers,          first_group,      end_group,       emit_keys(e, counter.key),
                      counter.words[1], counter.words[2], counter.words[3]};
-    LLVMBuildCall2(e->builder, fill_type(e), runtime_function(e, fill_names[t->draw], fill_type(e)), arguments, 7, "");
+    LLVMBuildCall2(e->builder, fill_type(e), runtime_function(e, name, fill_type(e)), arguments, 7, "");
     list_add(e->arena, e->rows, row);
 }
 
@@ -432,8 +447,8 @@ static V halves(struct emitter *e, V word)
 }
 
 /* void fill(numbers, first group, end group, keys of all rounds, counter words 1 to 3): one for each kind of draw, whoever
-   wants it. */
-static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
+   wants it. count: of a group's four words the first ones. */
+static void emit_fill(struct emitter *e, enum ir_draw draw, int count, V function)
 {
     bool half = draw == IR_UNIFORM16;
     int64_t bytes = half ? 2 : 4, group_size = half ? 128 : 64;
@@ -447,7 +462,7 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
     V place = LLVMBuildMul(e->builder, LLVMBuildSub(e->builder, group, first, ""),
                            whole_like(e->i64, group_size * bytes), "");
     V out = offset_pointer(e, numbers, place);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < count; i++) {
         V here[2] = {0};
         if (half) {
             here[0] = halves(e, words[i]);
@@ -470,8 +485,9 @@ static void emit_fill(struct emitter *e, enum ir_draw draw, V function)
 bool emit_draw_function(struct emitter *e, const char *name)
 {
     for (int draw = IR_UNIFORM16; draw <= IR_NORMAL; draw++) {
-        if (!strcmp(name, fill_names[draw])) {
-            emit_fill(e, (enum ir_draw)draw, runtime_function(e, name, fill_type(e)));
+        bool part = draw == IR_UNIFORM16 && !strcmp(name, half_name);
+        if (part || !strcmp(name, fill_names[draw])) {
+            emit_fill(e, (enum ir_draw)draw, part ? 2 : 4, runtime_function(e, name, fill_type(e)));
             return true;
         }
         for (int vector = 0; vector < 2; vector++)
