@@ -260,7 +260,7 @@ struct value to_real(struct emitter *e, struct value v, LLVMTypeRef element)
     LLVMTypeRef from = LLVMTypeOf(v.at);
 
     if (v.kind == TRUTH)
-        v.at = LLVMBuildUIToFP(e->builder, v.at, type, "");
+        v.at = LLVMBuildSelect(e->builder, v.at, number_like(type, 1), number_like(type, 0), "");
     else if (v.kind == WHOLE)
         v.at = LLVMBuildSIToFP(e->builder, v.at, type, "");
     else if (from != type)

@@ -9,8 +9,9 @@
 
 typedef LLVMValueRef V;
 
-/* More vectors side by side than MOST_VECTORS make no fewer loads. */
-enum { MOST_VECTORS = 4, MOST_ROWS = 16 };
+/* More vectors side by side than MOST_VECTORS make no fewer loads. FEW_ROWS: of what is a function of what is loaded, which has
+   many numbers alive itself. */
+enum { MOST_VECTORS = 4, MOST_ROWS = 16, FEW_ROWS = 4 };
 
 /* Neighbours of an index: `count` from `first` on; of the last of vectors so many lanes are there (0: all). */
 struct some {
@@ -46,6 +47,24 @@ static int64_t room(const struct emitter *e, const struct stage_plan *stage)
     return registers < 1 ? 1 : registers;
 }
 
+static bool has_function(const struct ir_expr *e)
+{
+    if (e->kind != IR_APPLY)
+        return false;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        if (has_function(e->arguments[i]))
+            return true;
+    return ir_operators[e->op].work == IR_POLYNOMIAL;
+}
+
+static int64_t most_rows(const struct stage_plan *stage)
+{
+    for (int i = 0; i < stage->count; i++)
+        if (has_function(stage->equations[i].tensor->value))
+            return FEW_ROWS;
+    return MOST_ROWS;
+}
+
 static int64_t even_share(int64_t extent, int64_t most)
 {
     int64_t groups = (extent + most - 1) / most;
@@ -78,7 +97,7 @@ void plan_sums(const struct emitter *e, const struct stage_plan *stage, struct s
     plan->vectors = (int)even_share(vectors, left < MOST_VECTORS ? left : MOST_VECTORS);
     left /= plan->vectors;
     if (plan->row >= 0)
-        plan->rows = (int)even_share(stage->extents[plan->row], left < MOST_ROWS ? left : MOST_ROWS);
+        plan->rows = (int)even_share(stage->extents[plan->row], left < most_rows(stage) ? left : most_rows(stage));
     plan->together = plan->rows * plan->vectors > 1;
 }
 
