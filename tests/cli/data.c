@@ -43,14 +43,6 @@ static const char *const cloud =
     "    report = accuracy(logits, label)\n"
     "}\n";
 
-static double number_behind(const char *text, const char *key)
-{
-    const char *at = strstr(text, key);
-
-    assert_non_null(at);
-    return strtod(at + strlen(key), NULL);
-}
-
 static void data_derived_from_data_and_models_train(void **state)
 {
     struct outcome o;

@@ -50,20 +50,16 @@ static const char *const normalised = "    if training {\n"
 static const char *const plain = "    y[o] = gain[o] * a[o]\n";
 
 /* The number behind `key` behind `from`. */
-static double number_behind(const char *json, const char *from, const char *key)
+static double number_of(const char *json, const char *from, const char *key)
 {
-    const char *at = strstr(json, from);
-
-    at = at ? strstr(at, key) : NULL;
-    if (!at)
-        fail_msg("no %s behind %s in %s", key, from, json);
-    return strtod(at + strlen(key), NULL);
+    assert_contains(json, from);
+    return number_behind(strstr(json, from), key);
 }
 
 /* Nine digits are printed and stored. */
 static void assert_near(const char *json, const char *from, const char *key, double expected)
 {
-    double got = number_behind(json, from, key);
+    double got = number_of(json, from, key);
 
     if (!(fabs(got - expected) <= 2e-8 * fabs(expected)))
         fail_msg("%s %s is %.9g, not %.9g", from, key, got, expected);
@@ -102,7 +98,7 @@ static void the_bound_is_that_of_torch_with_equality(void **state)
     assert_near(json, "\"bound\"", "\"mean\": ", 5.28482681e-05);
     assert_near(json, "\"bound\"", "\"along\": ", 0.00033261673);
     assert_near(json, "\"bound\"", "\"gradient\": ", 0.032584646);
-    assert_true(number_behind(json, "\"bound\"", "\"off\": ") < 1e-13); /* of sums of 24 squares */
+    assert_true(number_of(json, "\"bound\"", "\"off\": ") < 1e-13); /* of sums of 24 squares */
     leave_folder();
 }
 
@@ -161,8 +157,8 @@ static void second_derivatives_are_those_of_torch(void **state)
         double trace, error;
 
         snprintf(name, sizeof name, "\"parameter\": \"%s\"", names[i]);
-        trace = number_behind(strstr(json, "\"traces\""), name, "\"trace\": ");
-        error = number_behind(strstr(json, "\"traces\""), name, "\"error\": ");
+        trace = number_of(strstr(json, "\"traces\""), name, "\"trace\": ");
+        error = number_of(strstr(json, "\"traces\""), name, "\"error\": ");
         /* A mean of 16 draws with a fixed seed. */
         if (!(fabs(trace - traces[i]) < 4 * error && error < 0.6))
             fail_msg("the trace of %s is %.9g +- %.3g, not %.9g", names[i], trace, error, traces[i]);
@@ -254,27 +250,27 @@ static void the_mean_of_two_batches_is_that_of_one_of_both(void **state)
     snprintf(whole, sizeof whole, "%s", run_expecting(RNET_DONE, "rnetc probe net.rnet %s", options).out);
     run_expecting(0, "sed -i 's/batch     = 24/batch     = 12/' net.rnet");
     json = run_expecting(RNET_DONE, "rnetc probe net.rnet --batches 2 %s", options).out;
-    assert_near(json, "", "\"mean_loss\": ", number_behind(whole, "", "\"loss\": "));
-    assert_near(json, "{\"name\": \"net.V\"", "\"mean_gradient_norm\": ", number_behind(whole, "{\"name\": \"net.V\"", "\"gradient_norm\": "));
-    assert_near(json, "{\"name\": \"net.h\"", "\"mean\": ", number_behind(whole, "{\"name\": \"net.h\"", "\"mean\": "));
+    assert_near(json, "", "\"mean_loss\": ", number_of(whole, "", "\"loss\": "));
+    assert_near(json, "{\"name\": \"net.V\"", "\"mean_gradient_norm\": ", number_of(whole, "{\"name\": \"net.V\"", "\"gradient_norm\": "));
+    assert_near(json, "{\"name\": \"net.h\"", "\"mean\": ", number_of(whole, "{\"name\": \"net.h\"", "\"mean\": "));
     for (int i = 1; i < 4; i++)
-        assert_near(json, "\"curvature\"", keys[i], number_behind(whole, "\"curvature\"", keys[i]));
-    assert_near(json, "\"matrix\"", "[[", number_behind(whole, "\"matrix\"", "[["));
-    assert_near(json, "\"landscape\"", "\"loss\": [", number_behind(whole, "\"landscape\"", "\"loss\": ["));
+        assert_near(json, "\"curvature\"", keys[i], number_of(whole, "\"curvature\"", keys[i]));
+    assert_near(json, "\"matrix\"", "[[", number_of(whole, "\"matrix\"", "[["));
+    assert_near(json, "\"landscape\"", "\"loss\": [", number_of(whole, "\"landscape\"", "\"loss\": ["));
     /* Norms are means of norms, which are larger than the norm of the mean. */
-    assert_true(number_behind(json, "\"shift\"", "\"gradient\": ") > 1.0001 * number_behind(whole, "\"shift\"", "\"gradient\": "));
+    assert_true(number_of(json, "\"shift\"", "\"gradient\": ") > 1.0001 * number_of(whole, "\"shift\"", "\"gradient\": "));
     /* One after the other. */
     snprintf(whole, sizeof whole, "%s", run_expecting(RNET_DONE, "rnetc probe net.rnet --json").out);
     json = run_expecting(RNET_DONE, "rnetc probe net.rnet --at 2 --json").out;
     assert_contains(json, "\"step\": 2, \"batches\": 1");
     {
-        double first = number_behind(whole, "", "\"loss\": "), second = number_behind(json, "", "\"loss\": ");
+        double first = number_of(whole, "", "\"loss\": "), second = number_of(json, "", "\"loss\": ");
         const char *both = run_expecting(RNET_DONE, "rnetc probe net.rnet --batches 2 --json").out;
 
         assert_true(fabs(first - second) > 1e-6);
         assert_near(both, "", "\"mean_loss\": ", (first + second) / 2);
         /* Of two numbers: half their distance. */
-        assert_true(fabs(number_behind(both, "", "\"loss_error\": ") - fabs(first - second) / 2) < 2e-9);
+        assert_true(fabs(number_of(both, "", "\"loss_error\": ") - fabs(first - second) / 2) < 2e-9);
     }
     leave_folder();
 }

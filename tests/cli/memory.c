@@ -41,13 +41,9 @@ static void write_program(const char *model, int batch)
 static double number_of(const char *text, const char *key)
 {
     char wanted[80];
-    const char *found;
 
     snprintf(wanted, sizeof wanted, "\"%s\":", key);
-    found = strstr(text, wanted);
-    if (!found)
-        fail_msg("expected %s in\n%s", wanted, text);
-    return strtod(found + strlen(wanted), NULL);
+    return number_behind(text, wanted);
 }
 
 static void assert_near(const char *what, double found, double planned)

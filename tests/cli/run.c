@@ -118,3 +118,9 @@ void assert_contains(const char *text, const char *part)
     if (!strstr(text, part))
         fail_msg("expected to find\n%s\nin\n%s", part, text);
 }
+
+double number_behind(const char *text, const char *key)
+{
+    assert_contains(text, key);
+    return strtod(strstr(text, key) + strlen(key), NULL);
+}

@@ -26,5 +26,7 @@ char *read_file(const char *path, size_t *size);
 void assert_files_equal(const char *a, const char *b);
 /* Fails, showing both, unless text contains part. */
 void assert_contains(const char *text, const char *part);
+/* What stands behind the key's first place in the text; fails unless there is one. */
+double number_behind(const char *text, const char *key);
 
 #endif

@@ -16,14 +16,6 @@ static const char *const program =
     "model m(y) -> e { param w ~ normal(0, 1)\n e = (w - y)^2 }\n"
     "train m on one { loss = e, optimizer = gd(rate = rate), batch = 4, steps = 2, precision = f64, report = e }\n";
 
-static double number_behind(const char *text, const char *key)
-{
-    const char *at = strstr(text, key);
-
-    assert_non_null(at);
-    return strtod(at + strlen(key), NULL);
-}
-
 static void a_table_has_means_and_errors_over_seeds(void **state)
 {
     struct outcome o;
