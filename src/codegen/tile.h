@@ -145,6 +145,14 @@ struct follow {
     int64_t row_elements;
 };
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
+/* What the maps read of memory where C's own numbers are: tensors of its shape, as a rule those that are updated with it. */
+enum { MOST_BESIDE = 4 };
+struct beside {
+    const struct ir_tensor *c, *tensors[MOST_BESIDE];
+    int64_t bytes; /* of a number */
+    int count;
+};
+void find_beside(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct beside *beside);
 
 /* ---- small things ---- */
 

@@ -113,3 +113,30 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
     loop_close(e);
     at_level(e, e->depth);
 }
+
+/* ---- what they read beside C ---- */
+
+static void note_beside(const struct ir_expr *read, void *context)
+{
+    struct beside *beside = context;
+    const struct ir_tensor *t = read->tensor, *c = beside->c;
+
+    if (t->kind == IR_DRAW || t->region == IR_LOCAL || t->region == IR_NOWHERE || t->rank != c->rank ||
+        storage_bytes(t->storage) != beside->bytes || beside->count == MOST_BESIDE)
+        return;
+    for (int i = 0; i < t->rank; i++)
+        if (ir_form_bare(read->subscripts[i]) != c->axes[i] || t->axes[i]->extent != c->axes[i]->extent)
+            return;
+    for (int i = 0; i < beside->count; i++)
+        if (beside->tensors[i] == t)
+            return;
+    beside->tensors[beside->count++] = t;
+}
+
+void find_beside(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct beside *beside)
+{
+    *beside = (struct beside){.c = t, .bytes = plan->bytes};
+    for (int i = product_stage(e->kernel) + 1; i < e->kernel->stages.count; i++)
+        for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
+            ir_reads(e->kernel->stages.at[i]->equations.at[k]->value, note_beside, beside);
+}

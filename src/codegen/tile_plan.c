@@ -22,16 +22,17 @@
    cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight).
    MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two (1.02 to 1.06 where a
    core's other thread is busy). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
-   is made of them. PANELS_OF_ROWS: maps that follow read whole rows of other tensors where they can. Where k is one short block, C is
-   written once, so few rows at a time keep to the first. PAGE: addresses apart by a multiple share their places in the
-   first cache. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE_Q, NEAR_Q (which several groups of rows may
-   read as it lies), CLOSE (k of P that are not copied): bytes. */
+   is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough
+   to stay there too. Where k is one short block, C is written once, so few rows at a time keep to the first. PAGE: addresses
+   apart by a multiple share their places in the first cache. COPIES_AGAIN: blocks of rows that a panel may be brought for
+   anew. LARGE_Q, NEAR_Q (which several groups of rows may read as it lies), CLOSE (k of P that are not copied): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,
     MANY_ROWS = 64,
     ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
+    ROWS_OF_MAPS = 40,
     ROWS_TURNED = 112,
     ROWS_TOGETHER = 160,
     ROWS_OF_LARGE_Q = 64,
@@ -233,7 +234,8 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
-    plan->blocks_each = scaled(rows_at_a_time(plan) / plan->height, way.rows);
+    bool large = plan->panels_each * plan->depth * plan->panel_bytes > LARGE_Q;
+    plan->blocks_each = scaled((whole_rows && !large ? ROWS_OF_MAPS : rows_at_a_time(plan)) / plan->height, way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     wanted = (int64_t)(flops * (double)batches / part_flops);
@@ -244,7 +246,6 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     bool few_rows = !plan->q.kept && plan->blocks_each == plan->blocks;
     /* Each group of rows reads its panels anew, from the third cache if they do not fit the second: 28 rows at a time did so at
        160 GFLOP/s where 112 do at 235 (700 x 200 x 10000). */
-    bool large = plan->panels_each * plan->depth * plan->panel_bytes > LARGE_Q;
     int64_t fewest = large ? parts_of(ROWS_OF_LARGE_Q, plan->height) : 1;
     for (;;) {
         plan->row_groups = parts_of(plan->blocks, plan->blocks_each);
