@@ -2,7 +2,13 @@
    frames and copies of Q, window.c puts a kernel together.
 
    Tiles read P where it is, in memory or in a frame: rows of a tile are neighbours along the innermost loop of the rows, k runs over
-   segments, the two innermost loops of the sum. What does not fit into that goes round outside. */
+   segments, the two innermost loops of the sum. What does not fit into that goes round outside.
+
+   What bounds a tile beside multiply-adds is loads: 8 rows by 2 vectors want 10 for 16 of them. Where windows overlap, a number that
+   has been loaded is multiplied for all of its taps, and then the same tile wants .28 loads each (5 x 5): forward a number of P goes
+   to so many rows, in a gradient of weights ("slides") a vector of Q to so many of C. Frames' columns of zeros are then rows of P
+   that a tile does not read. Measured beside the peak of the same milliseconds, on a Granite Rapids whose cores are shared: .67 of
+   it before, .85 to 1 now, the zeros counted. */
 #ifndef RNET_WINDOW_H
 #define RNET_WINDOW_H
 
