@@ -9,9 +9,10 @@
    status 1 if results differ.
 
    A turn: all threads asleep, one call that is not timed (of short ones), then calls for 1.5 ms. Operands are the same
-   memory for all. The table says for each shape the least time of all turns, and how many times as fast as the best
-   peer rnet is: by the least times, and by the median of what the turns say, each side beside the one of the same
-   moment; the worst first. */
+   memory for all. The table, the worst first, says for each shape rnet's least time of all turns, everybody's GFLOP/s by the
+   least time, and how many times as fast as the best peer rnet is: by the least times, and by the median of what the
+   turns say, each side beside the one of the same moment. By that median somebody is ahead, if by more than 3 %; the last line
+   counts them. */
 #include "products_peer.h"
 
 #include "driver.h"
@@ -21,11 +22,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_SIDES = 8, LEAST_TURNS = 5, SPIN = 2000 };
 static const double turn_seconds = 1.5e-3, sample_seconds = 20e-6, sleep_seconds = 0.3e-3, long_call = 2e-3, giga = 1e9;
 /* Sums of up to 10,000 products in f32, in whatever order: of the norm. */
 static const double tolerance = 1e-4;
+/* Sides that differ by less are even. */
+static const double noise = 0.03;
 
 /* ---- the shapes ---- */
 
@@ -407,10 +411,24 @@ static const struct bench *sorted; /* qsort hands nothing through */
 
 static int worst_first(const void *a, const void *b)
 {
-    double left = ahead(sorted, ((const struct result *)a)->least),
-           right = ahead(sorted, ((const struct result *)b)->least);
+    double left = ahead(sorted, ((const struct result *)a)->beside),
+           right = ahead(sorted, ((const struct result *)b)->beside);
 
     return left < right ? -1 : left > right;
+}
+
+/* The side that is ahead: rnet, the best peer, or NULL: they are within the noise of each other. */
+static const struct side *first_of(const struct bench *bench, const struct result *r)
+{
+    const struct side *best = NULL;
+    double least = INFINITY;
+
+    for (int i = 1; i < bench->side_count; i++)
+        if (bench->sides[i].peer && r->beside[i] > 0 && r->beside[i] < least) {
+            least = r->beside[i];
+            best = &bench->sides[i];
+        }
+    return least > 1 + noise ? &bench->sides[0] : least < 1 - noise ? best : NULL;
 }
 
 static void print_head(const struct bench *bench)
@@ -418,12 +436,13 @@ static void print_head(const struct bench *bench)
     printf("%-18s %7s %9s ", "m x k x n", "threads", "us");
     for (int i = 0; i < bench->side_count; i++)
         printf(" %9.9s", bench->sides[i].name);
-    printf("   least  beside  nets\n");
+    printf("   least  beside  %-9s nets\n", "ahead");
 }
 
 static void print_result(const struct bench *bench, const struct result *r)
 {
     const struct shape *s = r->shape;
+    const struct side *first = first_of(bench, r);
     double flops = 2.0 * s->m * s->n * s->k;
 
     printf("%-18s %7d %9.2f ", s->text, s->threads, 1e6 * r->least[0]);
@@ -432,22 +451,36 @@ static void print_result(const struct bench *bench, const struct result *r)
             printf(" %9.1f", flops / r->least[i] / giga);
         else
             printf(" %9s", "-");
-    printf("  %6.2f  %6.2f  %s\n", ahead(bench, r->least), ahead(bench, r->beside), s->nets);
-    fflush(stdout);
+    printf("  %6.2f  %6.2f  %-9s %s\n", ahead(bench, r->least), ahead(bench, r->beside), first ? first->name : "-", s->nets);
 }
 
+/* Each side beside rnet, then who is ahead of all others how often. */
 static void print_counts(const struct bench *bench, const struct result *results, int count)
 {
+    int even = 0;
+
     for (int i = 1; i < bench->side_count; i++) {
         int behind = 0, faster = 0;
 
         for (int k = 0; k < count; k++) {
-            behind += results[k].least[i] > 0 && results[k].beside[i] < 0.97;
-            faster += results[k].beside[i] > 1.03;
+            behind += results[k].beside[i] > 0 && results[k].beside[i] < 1 - noise;
+            faster += results[k].beside[i] > 1 + noise;
         }
-        printf("%s: rnet is more than 3 %% slower at %d of %d shapes, more than 3 %% faster at %d\n",
+        printf("%-9s is more than 3 %% faster than rnet at %d of %d shapes, more than 3 %% slower at %d\n",
                bench->sides[i].name, behind, count, faster);
     }
+    for (int k = 0; k < count; k++)
+        even += !first_of(bench, &results[k]);
+    printf("ahead of all others by more than 3 %%, of %d shapes:", count);
+    for (int i = 0; i < bench->side_count; i++) {
+        int firsts = 0;
+
+        for (int k = 0; k < count; k++)
+            firsts += first_of(bench, &results[k]) == &bench->sides[i];
+        if (!i || bench->sides[i].peer)
+            printf(" %s at %d,", bench->sides[i].name, firsts);
+    }
+    printf(" nobody at %d\n", even);
 }
 
 /* ---- the command ---- */
@@ -523,23 +556,24 @@ int main(int count, char **words)
     results = NEW_ARRAY(bench.arena, struct result, chosen.count);
     pool = rnet_pool_new(threads);
     peak = rnet_multiply_add_rate(pool);
-    print_head(&bench);
     for (int i = 0; i < chosen.count; i++) {
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "\r%d of %d: %-20s", i + 1, chosen.count, chosen.at[i].text);
         results[i] = measure(&bench, &chosen.at[i]);
-        print_result(&bench, &results[i]);
     }
+    if (isatty(STDERR_FILENO))
+        fputs("\r                                \r", stderr);
     peak = fmax(peak, rnet_multiply_add_rate(pool));
     rnet_pool_free(pool);
     sorted = &bench;
     qsort(results, (size_t)chosen.count, sizeof *results, worst_first);
-    puts("\nthe worst first; GFLOP/s by the least time; the best peer's time by rnet's: of the least times, and in the "
-         "same moments");
+    puts("GFLOP/s by the least time; the best peer's time by rnet's, of the least times and in the same moments, the worst first");
     print_head(&bench);
     for (int i = 0; i < chosen.count; i++)
         print_result(&bench, &results[i]);
-    print_counts(&bench, results, chosen.count);
-    printf("%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; OpenBLAS as %s\n", machine.cpu, threads,
+    printf("\n%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; OpenBLAS as %s\n", machine.cpu, threads,
            peak / giga, rnet_blas_core());
+    print_counts(&bench, results, chosen.count);
     arena_free(bench.arena);
     return 0;
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Products alone beside OpenBLAS and what peers there are: oneDNN as install.sh brings it, and the MKL that is in PyTorch.
+# Products alone beside OpenBLAS and what peers there are: oneDNN as install.sh brings it, and the MKL that is in PyTorch. A table, the
+# worst first; its last line says at how many shapes who is ahead.
 #   products.sh BENCH_PRODUCTS PEERS_FOLDER TORCH_PYTHON [WORD...]     words as products.c has them
 set -eu
 if [ $# -lt 3 ]; then
-    sed -n '2,3s/^# \{0,1\}//p' "$0"
+    sed -n '2,4s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 program=$1 peers=$2 python=$3
