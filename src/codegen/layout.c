@@ -17,7 +17,7 @@
    differ little. */
 enum { PART_WORK = 32768, FINE_PARTS = 16, FLOPS_AT_ONCE = 8, BLOCK = 2048, MOST_TIMES = 12, MOST_UNROLLED = 1500 };
 /* What vectors cost that are folded to a number, or whose numbers are stored far apart, where loading one costs 1. */
-static const double fold_cost = 8, scatter_cost = 60;
+static const double fold_cost = 8, scatter_cost = 24;
 
 bool list_has(struct ir_index *const *indices, int count, const struct ir_index *index)
 {
