@@ -63,6 +63,7 @@ static void many_groups_of_rows_and_panels(void **state)
     check_orders(130, 517, 64);
     check_orders(600, 10, 270);
     check_orders(10, 600, 270);
+    check_orders(20, 2500, 30); /* few columns in the last of many panels */
 }
 
 /* Long blocks of k, one and two. */
