@@ -102,6 +102,7 @@ static bool spin_while(const struct rnet_pool *pool, atomic_uint *word, unsigned
             start = rnet_seconds();
         else if (rnet_seconds() - start > pool->spin)
             return false;
+        sched_yield(); /* who is waited for may have been put on this core */
     }
 }
 
