@@ -48,9 +48,23 @@ static bool runs_along(struct arena *arena, const struct ir_stage *stage, const 
     return found == stage->inner.count;
 }
 
-/* The part of the stage, which the equation has, as a tensor of the kernel's. */
+/* Of the stage's equations that hold the part and of `first` the one that stands first in the program, which need not be the order
+   of stages. */
+static struct ir_tensor *first_holder(const struct ir_stage *stage, const struct ir_expr *part, struct ir_tensor *first)
+{
+    for (int i = 0; i < stage->equations.count; i++) {
+        struct ir_tensor *t = stage->equations.at[i];
+
+        if (!t->single && t->number < first->number && holds(t->value, part))
+            first = t;
+    }
+    return first;
+}
+
+/* The part of the stage, which the equation has, as a tensor of the kernel's. first: of all equations that have it the one that
+   stands first in the program. */
 static struct ir_tensor *retained(struct ir_program *p, struct ir_kernel *kernel, struct ir_stage *stage,
-                                  struct ir_tensor *equation, const struct ir_expr *part)
+                                  struct ir_tensor *equation, struct ir_tensor *first, const struct ir_expr *part)
 {
     int rank = kernel->parallel.count + stage->inner.count, place = 0;
     struct ir_index **axes = NEW_ARRAY(p->arena, struct ir_index *, rank + 1);
@@ -59,7 +73,7 @@ static struct ir_tensor *retained(struct ir_program *p, struct ir_kernel *kernel
         axes[i] = i < kernel->parallel.count ? kernel->parallel.at[i] : stage->inner.at[i - kernel->parallel.count];
     struct ir_tensor *t = ir_equation(p, arena_printf(p->arena, "%s.part", equation->name), axes, rank, IR_MAP, NULL, 0,
                                       part, false, equation->origin);
-    insert_before(p, equation, t);
+    insert_before(p, first, t);
     t->region = IR_LOCAL;
     while (stage->equations.at[place] != equation)
         place++;
@@ -127,7 +141,8 @@ static bool retain_part(struct retaining *r, const struct ir_expr *part)
 
         if (t->single || !holds(t->value, theirs))
             continue;
-        r->tensor = retained(r->p, r->kernel, r->before, t, theirs);
+        struct ir_tensor *first = first_holder(r->stage, part, first_holder(r->before, theirs, t));
+        r->tensor = retained(r->p, r->kernel, r->before, t, first, theirs);
         read_instead(r, r->before, theirs);
         read_instead(r, r->stage, part);
         return true;
