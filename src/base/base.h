@@ -54,6 +54,21 @@ void map_put(struct map *map, const char *key, void *value);
 /* The same entries in a map of its own; with bytes, each value is a copy of so many bytes. */
 struct map *map_copy(struct arena *arena, const struct map *map, size_t bytes);
 
+/* ---- memo.c: what a walk over a DAG has met: from nodes to results. Small walks stay on the stack ---- */
+
+struct memo_entry {
+    const void *key, *value;
+};
+struct memo {
+    struct memo_entry small[32], *at;
+    size_t slots, used;
+    struct arena *arena; /* once it has outgrown `small` */
+};
+void memo_begin(struct memo *memo);
+/* The value's place, which holds NULL for a key not met before; valid until the next call. */
+const void **memo_at(struct memo *memo, const void *key);
+void memo_end(struct memo *memo);
+
 /* XXH3 of bytes. */
 uint64_t hash_bytes(const void *bytes, size_t count, uint64_t seed);
 

@@ -123,14 +123,11 @@ static void fix_numbers(struct walk *w, const struct ir_expr *e)
         fix_numbers(w, e->otherwise);
 }
 
-static bool holds_number(const struct ir_expr *e, double number)
+static bool is_number(const struct ir_expr *e, const void *number)
 {
-    if (e->kind == IR_CONSTANT)
-        return e->number == number || e->number * number == 1;
-    for (int i = 0; i < 3 && e->kind == IR_APPLY && e->arguments[i]; i++)
-        if (holds_number(e->arguments[i], number))
-            return true;
-    return false;
+    const double *n = number;
+
+    return e->kind == IR_CONSTANT && (e->number == *n || e->number * *n == 1);
 }
 
 struct asked {
@@ -160,7 +157,7 @@ static bool is_mean(const struct ir_program *p, const struct ir_tensor *sum, con
             continue;
         if (!asked.found)
             ir_reads(t->value, note_asked, &asked);
-        if (asked.found && holds_number(t->value, extent))
+        if (asked.found && ir_any(t->value, is_number, &extent))
             return true;
     }
     return false;

@@ -207,15 +207,6 @@ const char *absorb_before(struct reading *r, const struct affine *affine, change
 
 /* ---- after the layer ---- */
 
-static bool mentions(const struct absorbing *a, const struct ir_expr *e, const struct ir_tensor *t)
-{
-    bool found = e->kind == IR_READ && (reading_tensor(a->r, e->tensor) == t || (e->otherwise && mentions(a, e->otherwise, t)));
-
-    for (int i = 0; i < 3 && e->kind == IR_APPLY && e->arguments[i] && !found; i++)
-        found = mentions(a, e->arguments[i], t);
-    return found;
-}
-
 struct asking {
     const struct absorbing *a;
     const struct ir_tensor *t;
@@ -227,6 +218,14 @@ static void note_asked(const struct ir_expr *read, void *context)
     struct asking *asking = context;
 
     asking->found |= reading_tensor(asking->a->r, read->tensor) == asking->t;
+}
+
+static bool mentions(const struct absorbing *a, const struct ir_expr *e, const struct ir_tensor *t)
+{
+    struct asking asking = {a, t, false};
+
+    ir_reads(e, note_asked, &asking);
+    return asking.found;
 }
 
 static bool reads(const struct absorbing *a, const struct ir_tensor *equation, const struct ir_tensor *t)

@@ -30,13 +30,9 @@ struct hidden {
     const struct ir_expr *in;
 };
 
-static bool occurs(const struct ir_expr *e, const struct ir_expr *read)
+static bool is_read(const struct ir_expr *e, const void *read)
 {
-    bool found = e == read || (e->kind == IR_READ && e->otherwise && occurs(e->otherwise, read));
-
-    for (int i = 0; i < 3 && e->kind == IR_APPLY && e->arguments[i] && !found; i++)
-        found = occurs(e->arguments[i], read);
-    return found;
+    return e == read;
 }
 
 /* What subscripts are computed from is read twice at least: nothing that can change. */
@@ -44,7 +40,7 @@ static void count_hidden(const struct ir_expr *read, void *context)
 {
     struct hidden *hidden = context;
 
-    if (!occurs(hidden->in, read))
+    if (!ir_any(hidden->in, is_read, read))
         hidden->r->uses[reading_tensor(hidden->r, read->tensor)->number] += 2;
 }
 

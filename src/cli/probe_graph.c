@@ -22,16 +22,18 @@ static derivative *const derivatives[IR_OP_COUNT] = {
 #undef OP
 };
 
-const struct ir_expr *derivative_by(struct ir_program *p, const struct ir_expr *e, const struct ir_tensor *t)
+static const struct ir_expr *derivative_of(struct ir_program *p, struct memo *done, const struct ir_expr *e, const struct ir_tensor *t)
 {
+    static const char none; /* in the memo: known to be NULL */
     const struct ir_expr *sum = NULL;
+    const void *known = *memo_at(done, e);
 
     if (e->kind == IR_READ)
         return e->tensor == t ? ir_real(p, 1) : NULL;
-    if (e->kind != IR_APPLY)
-        return NULL;
+    if (e->kind != IR_APPLY || known)
+        return e->kind != IR_APPLY || known == &none ? NULL : known;
     for (int i = 0; i < ir_operators[e->op].arity; i++) {
-        const struct ir_expr *inner = derivative_by(p, e->arguments[i], t), *weights[3] = {NULL};
+        const struct ir_expr *inner = derivative_of(p, done, e->arguments[i], t), *weights[3] = {NULL};
 
         if (!inner || (i && e->arguments[i] == e->arguments[0] && e->op == IR_multiply))
             continue;
@@ -39,7 +41,19 @@ const struct ir_expr *derivative_by(struct ir_program *p, const struct ir_expr *
         if (weights[i])
             sum = sum ? ir_apply(p, IR_add, sum, weights[i], NULL) : weights[i];
     }
+    *memo_at(done, e) = sum ? (const void *)sum : &none;
     return sum;
+}
+
+const struct ir_expr *derivative_by(struct ir_program *p, const struct ir_expr *e, const struct ir_tensor *t)
+{
+    struct memo done;
+    const struct ir_expr *result;
+
+    memo_begin(&done);
+    result = derivative_of(p, &done, e, t);
+    memo_end(&done);
+    return result;
 }
 
 bool is_elementwise(const struct ir_tensor *e, const read_list *reads, const struct ir_tensor *t)
@@ -66,14 +80,10 @@ bool is_elementwise(const struct ir_tensor *e, const read_list *reads, const str
     return true;
 }
 
-static bool has_infinity(const struct ir_expr *e)
+static bool is_infinity(const struct ir_expr *e, const void *unused)
 {
-    if (e->kind == IR_CONSTANT)
-        return isinf(e->number);
-    for (int i = 0; e->kind == IR_APPLY && i < ir_operators[e->op].arity; i++)
-        if (has_infinity(e->arguments[i]))
-            return true;
-    return e->kind == IR_READ && e->otherwise && has_infinity(e->otherwise);
+    (void)unused;
+    return e->kind == IR_CONSTANT && isinf(e->number);
 }
 
 struct mention { const struct ir_tensor *tensor; bool found; };
@@ -315,7 +325,7 @@ const char *probe_graph(struct probe *probe)
         bool exponential;
 
         v->gradient = gradients[i];
-        v->infinite = v->tensor->kind == IR_EQUATION && has_infinity(v->tensor->value);
+        v->infinite = v->tensor->kind == IR_EQUATION && ir_any(v->tensor->value, is_infinity, NULL);
         v->slope = slope_of(g, v->tensor, &exponential);
         v->judged = v->slope && !exponential && v->hidden;
     }

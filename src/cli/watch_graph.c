@@ -79,14 +79,10 @@ static int64_t kept_elements(const struct ir_tensor *t, const bool *kept)
     return count;
 }
 
-static bool has_root(const struct ir_expr *e)
+static bool is_root(const struct ir_expr *e, const void *unused)
 {
-    if (e->kind != IR_APPLY)
-        return false;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        if (has_root(e->arguments[i]))
-            return true;
-    return e->op == IR_sqrt;
+    (void)unused;
+    return e->kind == IR_APPLY && e->op == IR_sqrt;
 }
 
 /* Is e a quotient, or made of one, whose divisor has the root of something with fewer axes than t? kept: which those are. */
@@ -94,7 +90,7 @@ static bool divides_by_root(struct graph *g, const struct ir_tensor *t, const st
 {
     if (e->kind != IR_APPLY)
         return false;
-    if (e->op == IR_divide && has_root(e->arguments[1])) {
+    if (e->op == IR_divide && ir_any(e->arguments[1], is_root, NULL)) {
         read_list reads = graph_reads_in(g->arena, e->arguments[1]);
         bool varies = false, fewer = false;
 
@@ -127,16 +123,12 @@ static bool reads_weight(const struct graph *g, const struct ir_expr *e)
 }
 
 /* Does it choose by a value? What places alone decide, as in a mask, is 0 on purpose. */
-static bool chooses(const struct graph *g, const struct ir_expr *e)
+static bool chooses(const struct ir_expr *e, const void *context)
 {
-    if (e->kind != IR_APPLY)
-        return false;
-    if (((e->op == IR_max || e->op == IR_min) && reads_weight(g, e)) || (e->op == IR_select && reads_weight(g, e->arguments[0])))
-        return true;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        if (chooses(g, e->arguments[i]))
-            return true;
-    return false;
+    const struct graph *g = context;
+
+    return e->kind == IR_APPLY && (((e->op == IR_max || e->op == IR_min) && reads_weight(g, e)) ||
+                                   (e->op == IR_select && reads_weight(g, e->arguments[0])));
 }
 
 static void instrument_value(struct graph *g, struct ir_tensor *t, struct watched *v, int number)
@@ -155,7 +147,7 @@ static void instrument_value(struct graph *g, struct ir_tensor *t, struct watche
         memcpy(kept, units, sizeof *kept * (size_t)t->rank);
     v->per_unit = ir_elements(t) / kept_elements(t, units);
     v->per_spread = ir_elements(t) / kept_elements(t, kept);
-    v->chosen = t->reduction == IR_MAP && chooses(g, t->value);
+    v->chosen = t->reduction == IR_MAP && ir_any(t->value, chooses, g);
     if (v->chosen)
         ir_add_output(g->p, most, reduced(g, most, IR_MAXIMUM, axes, t->rank, units, ir_apply(g->p, IR_abs, e, NULL, NULL)), false);
     sum = reduced(g, arena_printf(g->arena, "total.%d", number), IR_SUM, axes, t->rank, kept, e);

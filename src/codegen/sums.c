@@ -47,20 +47,16 @@ static int64_t room(const struct emitter *e, const struct stage_plan *stage)
     return registers < 1 ? 1 : registers;
 }
 
-static bool has_function(const struct ir_expr *e)
+static bool is_function(const struct ir_expr *e, const void *unused)
 {
-    if (e->kind != IR_APPLY)
-        return false;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        if (has_function(e->arguments[i]))
-            return true;
-    return ir_operators[e->op].work == IR_POLYNOMIAL;
+    (void)unused;
+    return e->kind == IR_APPLY && ir_operators[e->op].work == IR_POLYNOMIAL;
 }
 
 static int64_t most_rows(const struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++)
-        if (has_function(stage->equations[i].tensor->value))
+        if (ir_any(stage->equations[i].tensor->value, is_function, NULL))
             return FEW_ROWS;
     return MOST_ROWS;
 }

@@ -29,20 +29,6 @@ const struct ir_expr *intern_expr(struct ir_tables *tables, const struct ir_expr
 /* Below, equal or above 0. Indices by name, extent, number; everything else by kind and parts. */
 int compare_atoms(const struct ir_atom *a, const struct ir_atom *b);
 
-/* What a walk over a DAG has met: from nodes to results. Small walks stay on the stack. */
-struct memo_entry {
-    const void *key, *value;
-};
-struct memo {
-    struct memo_entry small[32], *at;
-    size_t slots, used;
-    struct arena *arena; /* once it has outgrown `small` */
-};
-void memo_begin(struct memo *memo);
-/* The value's place, which holds NULL for a key not met before; valid until the next call. */
-const void **memo_at(struct memo *memo, const void *key);
-void memo_end(struct memo *memo);
-
 /* ---- range.c ---- */
 
 struct interval {

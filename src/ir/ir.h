@@ -281,6 +281,8 @@ const struct ir_expr *ir_retarget(struct ir_program *p, const struct ir_expr *e,
 /* Adds the indices that occur free in e to the set, in order of first occurrence, each once. */
 typedef LIST(struct ir_index *) ir_index_list;
 void ir_indices(struct arena *arena, const struct ir_expr *e, ir_index_list *set);
+/* Does it hold of e, or of a node that e is made of: arguments and else values, not what subscripts compute? Each is asked once. */
+bool ir_any(const struct ir_expr *e, bool (*holds)(const struct ir_expr *node, const void *context), const void *context);
 /* Calls visit for every read in e (subscripts' and otherwise's reads included), each distinct node once. */
 void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read, void *context), void *context);
 

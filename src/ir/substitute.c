@@ -246,6 +246,37 @@ void ir_indices(struct arena *arena, const struct ir_expr *e, ir_index_list *set
     memo_end(&w.memo);
 }
 
+struct question {
+    bool (*holds)(const struct ir_expr *node, const void *context);
+    const void *context;
+    struct memo memo;
+};
+
+static bool any(struct question *q, const struct ir_expr *e)
+{
+    const void **met = memo_at(&q->memo, e);
+    bool found;
+
+    if (*met)
+        return false;
+    *met = e;
+    found = q->holds(e, q->context) || (e->kind == IR_READ && e->otherwise && any(q, e->otherwise));
+    for (int i = 0; !found && e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
+        found = any(q, e->arguments[i]);
+    return found;
+}
+
+bool ir_any(const struct ir_expr *e, bool (*holds)(const struct ir_expr *node, const void *context), const void *context)
+{
+    struct question q = {.holds = holds, .context = context};
+    bool found;
+
+    memo_begin(&q.memo);
+    found = any(&q, e);
+    memo_end(&q.memo);
+    return found;
+}
+
 void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read, void *context), void *context)
 {
     struct walk w = {.read = visit, .context = context};

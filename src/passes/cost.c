@@ -1,46 +1,30 @@
 /* cost.c: what an expression, an equation and a kernel cost. */
 #include "internal.h"
 
-struct walk {
-    struct arena *arena;
-    expr_list done;
-    double flops;
-};
-
-static void walk(struct walk *w, const struct ir_expr *e)
-{
-    if (e->kind != IR_APPLY)
-        return;
-    for (int i = 0; i < w->done.count; i++)
-        if (w->done.at[i] == e)
-            return;
-    list_add(w->arena, w->done, e);
-    w->flops += ir_operators[e->op].work;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        walk(w, e->arguments[i]);
-}
-
 double expression_flops(const struct ir_expr *e)
 {
-    struct walk w = {.arena = arena_new()};
+    struct arena *scratch = arena_new();
+    expr_list parts = {0};
+    double flops = 0;
 
-    walk(&w, e);
-    arena_free(w.arena);
-    return w.flops;
+    collect_applications(scratch, e, &parts);
+    for (int i = 0; i < parts.count; i++)
+        flops += ir_operators[parts.at[i]->op].work;
+    arena_free(scratch);
+    return flops;
+}
+
+static bool rounds(const struct ir_expr *e, const void *unused)
+{
+    const int64_t exact = 1 << 24; /* whole numbers up to here are the same in f32 */
+
+    (void)unused;
+    return e->kind == IR_APPLY && (!e->whole || e->low < -exact || e->high > exact);
 }
 
 bool expression_rounds(const struct ir_expr *e)
 {
-    const int64_t exact = 1 << 24; /* whole numbers up to here are the same in f32 */
-
-    if (e->kind != IR_APPLY)
-        return false;
-    if (!e->whole || e->low < -exact || e->high > exact)
-        return true;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        if (expression_rounds(e->arguments[i]))
-            return true;
-    return false;
+    return ir_any(e, rounds, NULL);
 }
 
 int64_t iteration_points(const struct ir_tensor *t)

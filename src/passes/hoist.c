@@ -13,7 +13,7 @@ struct hoisting {
     struct ir_program *p;
     struct ir_tensor *equation;
     struct arena *scratch;
-    expr_list from, to;
+    struct memo done;
 };
 
 static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, ir_index_list *indices)
@@ -50,9 +50,8 @@ static const struct ir_expr *take_out(struct hoisting *h, const struct ir_expr *
 
     if (e->kind != IR_APPLY)
         return e;
-    for (int i = 0; i < h->from.count; i++)
-        if (h->from.at[i] == e)
-            return h->to.at[i];
+    if (*memo_at(&h->done, e))
+        return *memo_at(&h->done, e);
     loops = loops_of(h, e);
     if (!e->whole && FEWER * ir_extent_product(loops.at, loops.count) <= iteration_points(t) &&
         (t->single ? expression_rounds(e) : expression_flops(e) >= WORTH)) {
@@ -66,21 +65,22 @@ static const struct ir_expr *take_out(struct hoisting *h, const struct ir_expr *
             arguments[i] = take_out(h, e->arguments[i]);
         result = ir_apply(h->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    list_add(h->scratch, h->from, e);
-    list_add(h->scratch, h->to, result);
+    *memo_at(&h->done, e) = result;
     return result;
 }
 
 void hoist_parts(struct ir_program *p)
 {
     for (int i = 0; i < p->tensors.count; i++) {
-        struct hoisting h = {p, p->tensors.at[i], NULL, {0}, {0}};
+        struct hoisting h = {.p = p, .equation = p->tensors.at[i]};
 
         if (!is_plain(h.equation))
             continue;
         h.scratch = arena_new();
+        memo_begin(&h.done);
         h.equation->value = take_out(&h, h.equation->value);
         i = h.equation->number; /* parts were put before it */
+        memo_end(&h.done);
         arena_free(h.scratch);
     }
     share(p);

@@ -191,26 +191,23 @@ static void repeat(struct inlining *in, struct ir_tensor *t)
     in->uses.readers[t->number] = (tensor_list){0};
 }
 
-/* Is the value of a single equation the same in any precision? Its operands are rounded too. */
-static bool same_in_f32(const struct ir_expr *e)
+/* Can a node of a single equation's value differ between precisions? Its operands are rounded too. */
+static bool differs_in_f32(const struct ir_expr *e, const void *unused)
 {
     const int64_t exact = 1 << 24;
 
+    (void)unused;
     switch (e->kind) {
     case IR_CONSTANT:
-        return (double)(float)e->number == e->number;
+        return (double)(float)e->number != e->number;
     case IR_FORM:
-        return e->low >= -exact && e->high <= exact;
+        return e->low < -exact || e->high > exact;
     case IR_READ:
-        return (!e->otherwise || same_in_f32(e->otherwise)) && (e->tensor->kind == IR_DRAW || e->tensor->whole ||
-                                                                (e->tensor->kind == IR_EQUATION && e->tensor->single));
+        return e->tensor->kind != IR_DRAW && !e->tensor->whole && !(e->tensor->kind == IR_EQUATION && e->tensor->single);
     case IR_APPLY:
-        for (int i = 0; i < 3 && e->arguments[i]; i++)
-            if (!same_in_f32(e->arguments[i]))
-                return false;
-        return !expression_rounds(e);
+        return !e->whole || e->low < -exact || e->high > exact;
     }
-    return false;
+    return true;
 }
 
 /* May the value be computed as part of each reader's? */
@@ -218,7 +215,7 @@ static bool may_be_part(const struct inlining *in, const struct ir_tensor *t)
 {
     const tensor_list *readers = &in->uses.readers[t->number];
 
-    if (t->single && !same_in_f32(t->value))
+    if (t->single && ir_any(t->value, differs_in_f32, NULL))
         return false;
     for (int i = 0; i < readers->count; i++)
         if (readers->at[i]->single && !t->single)

@@ -31,6 +31,10 @@ const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *r
 void for_reads(const struct ir_tensor *t, void (*visit)(const struct ir_expr *read, void *context), void *context);
 /* The distinct reads of an equation, in order of first occurrence. */
 void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out);
+/* The distinct applications of operators that e is made of, those in reads left out: arguments before what they are arguments of. */
+void collect_applications(struct arena *arena, const struct ir_expr *e, expr_list *out);
+/* e with the part, wherever it is an operator's argument or e itself, exchanged for another; e if it has none. */
+const struct ir_expr *exchange(struct ir_program *p, const struct ir_expr *e, const struct ir_expr *part, const struct ir_expr *other);
 
 /* Who reads what, by tensor->number. */
 struct uses {

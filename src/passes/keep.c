@@ -19,7 +19,7 @@ struct keeping {
     struct arena *arena;
     ir_index_list places; /* indices in which parts of different equations are compared */
     LIST(struct kept) kept;
-    expr_list from, to; /* of the equation at hand: what has been rewritten */
+    struct memo done; /* of the equation at hand: what has been rewritten */
 };
 
 static bool takes_effort(const struct ir_expr *e)
@@ -66,15 +66,11 @@ static void add_own(const struct ir_expr *read, void *context)
         kept->tensor = read->tensor;
 }
 
-/* Notes the parts of a recurrence's equation that could be kept: what has its time, and is made at some of its points. */
-static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_expr *e)
+/* Notes a part of a recurrence's equation if it could be kept: it has its time, and is made at some of its points. */
+static void note_part(struct keeping *k, struct ir_tensor *t, const struct ir_expr *e)
 {
     struct kept kept = {.equation = t, .part = e};
 
-    if (e->kind != IR_APPLY)
-        return;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        note_parts(k, t, e->arguments[i]);
     if (!takes_effort(e))
         return;
     ir_indices(k->arena, e, &kept.order);
@@ -92,6 +88,15 @@ static void note_parts(struct keeping *k, struct ir_tensor *t, const struct ir_e
         if (k->kept.at[i].value == kept.value)
             return;
     list_add(k->arena, k->kept, kept);
+}
+
+static void note_parts(struct keeping *k, struct ir_tensor *t)
+{
+    expr_list parts = {0};
+
+    collect_applications(k->arena, t->value, &parts);
+    for (int i = 0; i < parts.count; i++)
+        note_part(k, t, parts.at[i]);
 }
 
 static struct ir_tensor *tensor_of(struct keeping *k, struct kept *kept)
@@ -168,9 +173,8 @@ static const struct ir_expr *with_kept(struct keeping *k, const struct ir_tensor
 
     if (e->kind != IR_APPLY)
         return e;
-    for (int i = 0; i < k->from.count; i++)
-        if (k->from.at[i] == e)
-            return k->to.at[i];
+    if (*memo_at(&k->done, e))
+        return *memo_at(&k->done, e);
     if (takes_effort(e))
         result = find_kept(k, t, e);
     if (!result) {
@@ -178,35 +182,14 @@ static const struct ir_expr *with_kept(struct keeping *k, const struct ir_tensor
             arguments[i] = with_kept(k, t, e->arguments[i]);
         result = ir_apply(k->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    list_add(k->arena, k->from, e);
-    list_add(k->arena, k->to, result);
+    *memo_at(&k->done, e) = result;
     return result;
 }
 
 /* In the recurrence itself the part stands once, in the new equation. */
-static const struct ir_expr *without_part(struct keeping *k, const struct ir_expr *e, struct kept *kept)
-{
-    const struct ir_expr *result, *arguments[3] = {0};
-
-    if (e == kept->part)
-        return read_kept(k, kept, &kept->order, NULL, 0, NULL);
-    if (e->kind != IR_APPLY)
-        return e;
-    for (int i = 0; i < k->from.count; i++)
-        if (k->from.at[i] == e)
-            return k->to.at[i];
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        arguments[i] = without_part(k, e->arguments[i], kept);
-    result = ir_apply(k->p, e->op, arguments[0], arguments[1], arguments[2]);
-    list_add(k->arena, k->from, e);
-    list_add(k->arena, k->to, result);
-    return result;
-}
-
 static void read_instead(struct keeping *k, struct kept *kept, struct ir_tensor *of)
 {
-    k->from.count = k->to.count = 0;
-    of->value = without_part(k, of->value, kept);
+    of->value = exchange(k->p, of->value, kept->part, read_kept(k, kept, &kept->order, NULL, 0, NULL));
 }
 
 void keep_parts(struct ir_program *p)
@@ -218,11 +201,13 @@ void keep_parts(struct ir_program *p)
 
         if (t->kind != IR_EQUATION || t->single)
             continue;
-        k.from.count = k.to.count = 0;
-        if (k.kept.count && !t->targets)
+        if (k.kept.count && !t->targets) {
+            memo_begin(&k.done);
             t->value = with_kept(&k, t, t->value);
+            memo_end(&k.done);
+        }
         if (t->recurrence && !t->whole)
-            note_parts(&k, t, t->value);
+            note_parts(&k, t);
         i = t->number; /* what is kept was put before it */
     }
     /* Outer parts first: then what they hold is found in their own equations too, and each stands once. */

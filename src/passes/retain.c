@@ -15,13 +15,14 @@ static bool takes_effort(const struct ir_expr *e)
     return e->kind == IR_APPLY && !e->whole && e->op != IR_power && ir_operators[e->op].work >= IR_POLYNOMIAL;
 }
 
-/* Does e hold the part? */
-static bool holds(const struct ir_expr *e, const struct ir_expr *part)
+/* Does e have the part? */
+static bool has(struct arena *arena, const struct ir_expr *e, const struct ir_expr *part)
 {
-    if (e == part)
-        return true;
-    for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
-        if (holds(e->arguments[i], part))
+    expr_list parts = {0};
+
+    collect_applications(arena, e, &parts);
+    for (int i = 0; i < parts.count; i++)
+        if (parts.at[i] == part)
             return true;
     return false;
 }
@@ -48,14 +49,15 @@ static bool runs_along(struct arena *arena, const struct ir_stage *stage, const 
     return found == stage->inner.count;
 }
 
-/* Of the stage's equations that hold the part and of `first` the one that stands first in the program, which need not be the order
+/* Of the stage's equations that have the part and of `first` the one that stands first in the program, which need not be the order
    of stages. */
-static struct ir_tensor *first_holder(const struct ir_stage *stage, const struct ir_expr *part, struct ir_tensor *first)
+static struct ir_tensor *first_to_have(struct arena *arena, const struct ir_stage *stage, const struct ir_expr *part,
+                                       struct ir_tensor *first)
 {
     for (int i = 0; i < stage->equations.count; i++) {
         struct ir_tensor *t = stage->equations.at[i];
 
-        if (!t->single && t->number < first->number && holds(t->value, part))
+        if (!t->single && t->number < first->number && has(arena, t->value, part))
             first = t;
     }
     return first;
@@ -102,20 +104,6 @@ static const struct ir_expr *read_at(const struct retaining *r, const struct ir_
     return ir_read(r->p, r->tensor, subscripts, rank, NULL);
 }
 
-static const struct ir_expr *with(const struct retaining *r, const struct ir_expr *e, const struct ir_expr *part,
-                                  const struct ir_expr *read)
-{
-    const struct ir_expr *arguments[3] = {0};
-
-    if (e == part)
-        return read;
-    if (e->kind != IR_APPLY || !holds(e, part))
-        return e;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        arguments[i] = with(r, e->arguments[i], part, read);
-    return ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
-}
-
 static void read_instead(const struct retaining *r, const struct ir_stage *stage, const struct ir_expr *part)
 {
     const struct ir_expr *read = read_at(r, stage);
@@ -124,7 +112,7 @@ static void read_instead(const struct retaining *r, const struct ir_stage *stage
         struct ir_tensor *t = stage->equations.at[i];
 
         if (t != r->tensor && !t->single)
-            t->value = with(r, t->value, part, read);
+            t->value = exchange(r->p, t->value, part, read);
     }
 }
 
@@ -139,9 +127,9 @@ static bool retain_part(struct retaining *r, const struct ir_expr *part)
     for (int i = 0; i < r->before->equations.count; i++) {
         struct ir_tensor *t = r->before->equations.at[i];
 
-        if (t->single || !holds(t->value, theirs))
+        if (t->single || !has(r->arena, t->value, theirs))
             continue;
-        struct ir_tensor *first = first_holder(r->stage, part, first_holder(r->before, theirs, t));
+        struct ir_tensor *first = first_to_have(r->arena, r->stage, part, first_to_have(r->arena, r->before, theirs, t));
         r->tensor = retained(r->p, r->kernel, r->before, t, first, theirs);
         read_instead(r, r->before, theirs);
         read_instead(r, r->stage, part);
@@ -150,15 +138,14 @@ static bool retain_part(struct retaining *r, const struct ir_expr *part)
     return false;
 }
 
-/* Outer parts first; true: one was found, and e is no longer what the equation has. */
-static bool retain_parts_of(struct retaining *r, const struct ir_expr *e)
+/* Outer parts first; true: one was found, and the equation no longer has it. */
+static bool retain_part_of(struct retaining *r, const struct ir_tensor *t)
 {
-    if (e->kind != IR_APPLY)
-        return false;
-    if (takes_effort(e) && runs_along(r->arena, r->stage, e) && retain_part(r, e))
-        return true;
-    for (int i = 0; i < 3 && e->arguments[i]; i++)
-        if (retain_parts_of(r, e->arguments[i]))
+    expr_list parts = {0};
+
+    collect_applications(r->arena, t->value, &parts);
+    for (int i = parts.count - 1; i >= 0; i--)
+        if (takes_effort(parts.at[i]) && runs_along(r->arena, r->stage, parts.at[i]) && retain_part(r, parts.at[i]))
             return true;
     return false;
 }
@@ -170,7 +157,7 @@ static void retain_between(struct retaining *r)
     for (int i = 0; i < r->stage->equations.count; i++) {
         const struct ir_tensor *t = r->stage->equations.at[i];
 
-        while (!t->single && retain_parts_of(r, t->value))
+        while (!t->single && retain_part_of(r, t))
             ;
     }
 }

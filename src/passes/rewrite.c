@@ -1,6 +1,8 @@
 /* rewrite.c: reading and rebuilding programs. */
 #include "internal.h"
 
+#include <string.h>
+
 const struct ir_form *read_address(struct ir_program *p, const struct ir_expr *read)
 {
     const struct ir_form *sum = ir_form_constant(p, 0);
@@ -34,6 +36,52 @@ static void collect(const struct ir_expr *read, void *context)
 void collect_reads(struct arena *arena, const struct ir_expr *e, expr_list *out)
 {
     ir_reads(e, collect, &(struct collector){arena, out});
+}
+
+static void collect_from(struct collector *c, struct memo *met, const struct ir_expr *e)
+{
+    const void **place;
+
+    if (e->kind != IR_APPLY || *(place = memo_at(met, e)))
+        return;
+    *place = e;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        collect_from(c, met, e->arguments[i]);
+    list_add(c->arena, *c->out, e);
+}
+
+void collect_applications(struct arena *arena, const struct ir_expr *e, expr_list *out)
+{
+    struct memo met;
+
+    memo_begin(&met);
+    collect_from(&(struct collector){arena, out}, &met, e);
+    memo_end(&met);
+}
+
+static const struct ir_expr *exchanged(struct ir_program *p, struct memo *done, const struct ir_expr *e)
+{
+    const struct ir_expr *result = *memo_at(done, e), *arguments[3] = {0};
+
+    if (result || e->kind != IR_APPLY)
+        return result ? result : e;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        arguments[i] = exchanged(p, done, e->arguments[i]);
+    result = memcmp(arguments, e->arguments, sizeof arguments) ? ir_apply(p, e->op, arguments[0], arguments[1], arguments[2]) : e;
+    *memo_at(done, e) = result;
+    return result;
+}
+
+const struct ir_expr *exchange(struct ir_program *p, const struct ir_expr *e, const struct ir_expr *part, const struct ir_expr *other)
+{
+    struct memo done;
+    const struct ir_expr *result;
+
+    memo_begin(&done);
+    *memo_at(&done, part) = other;
+    result = exchanged(p, &done, e);
+    memo_end(&done);
+    return result;
 }
 
 static void form_reads(const struct ir_form *form, void (*visit)(const struct ir_expr *read, void *context),
@@ -126,9 +174,6 @@ void note_reads(struct arena *arena, struct uses *uses, struct ir_tensor *equati
 
 /* ---- rewriting ---- */
 
-struct rewritten {
-    const struct ir_expr *from, *to;
-};
 struct rewriting {
     struct ir_program *p;
     struct ir_index **from;
@@ -136,8 +181,7 @@ struct rewriting {
     int count;
     read_replacer *replace;
     void *context;
-    struct arena *scratch;
-    LIST(struct rewritten) done;
+    struct memo done;
 };
 
 static const struct ir_expr *rewrite_expr(struct rewriting *r, const struct ir_expr *e);
@@ -194,9 +238,8 @@ static const struct ir_expr *rewrite_expr(struct rewriting *r, const struct ir_e
 {
     const struct ir_expr *to = e, *arguments[3] = {0};
 
-    for (int i = 0; i < r->done.count; i++)
-        if (r->done.at[i].from == e)
-            return r->done.at[i].to;
+    if (*memo_at(&r->done, e))
+        return *memo_at(&r->done, e);
     if (e->kind == IR_FORM) {
         to = ir_of_form(r->p, rewrite_form(r, e->form));
     } else if (e->kind == IR_READ) {
@@ -206,17 +249,19 @@ static const struct ir_expr *rewrite_expr(struct rewriting *r, const struct ir_e
             arguments[i] = rewrite_expr(r, e->arguments[i]);
         to = ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    list_add(r->scratch, r->done, (struct rewritten){e, to});
+    *memo_at(&r->done, e) = to;
     return to;
 }
 
 const struct ir_expr *rewrite(struct ir_program *p, const struct ir_expr *e, struct ir_index **from,
                               const struct ir_form **to, int count, read_replacer *replace, void *context)
 {
-    struct rewriting r = {p, from, to, count, replace, context, arena_new(), {0}};
-    const struct ir_expr *result = rewrite_expr(&r, e);
+    struct rewriting r = {.p = p, .from = from, .to = to, .count = count, .replace = replace, .context = context};
+    const struct ir_expr *result;
 
-    arena_free(r.scratch);
+    memo_begin(&r.done);
+    result = rewrite_expr(&r, e);
+    memo_end(&r.done);
     return result;
 }
 

@@ -115,35 +115,33 @@ static bool drop_extents(struct ir_program *p, struct ir_tensor *t)
     return true;
 }
 
-static const struct ir_expr *without_squares(struct ir_program *p, const struct ir_expr *e, struct arena *arena,
-                                             expr_list *from, expr_list *to)
+static const struct ir_expr *without_squares(struct ir_program *p, const struct ir_expr *e, struct memo *done)
 {
     const struct ir_expr *result = e, *arguments[3] = {0};
 
     if (e->kind != IR_APPLY)
         return e;
-    for (int i = 0; i < from->count; i++)
-        if (from->at[i] == e)
-            return to->at[i];
+    if (*memo_at(done, e))
+        return *memo_at(done, e);
     for (int i = 0; i < 3 && e->arguments[i]; i++)
-        arguments[i] = without_squares(p, e->arguments[i], arena, from, to);
+        arguments[i] = without_squares(p, e->arguments[i], done);
     /* A whole square has a range that the product of two unknown signs has not. */
     if (e->op == IR_power && !e->whole && arguments[1]->kind == IR_CONSTANT && arguments[1]->number == 2)
         result = ir_apply(p, IR_multiply, arguments[0], arguments[0], NULL);
     else
         result = ir_apply(p, e->op, arguments[0], arguments[1], arguments[2]);
-    list_add(arena, *from, e);
-    list_add(arena, *to, result);
+    *memo_at(done, e) = result;
     return result;
 }
 
 static bool expand_squares(struct ir_program *p, struct ir_tensor *t)
 {
-    struct arena *scratch = arena_new();
-    expr_list from = {0}, to = {0};
-    const struct ir_expr *value = without_squares(p, t->value, scratch, &from, &to);
+    struct memo done;
+    const struct ir_expr *value;
 
-    arena_free(scratch);
+    memo_begin(&done);
+    value = without_squares(p, t->value, &done);
+    memo_end(&done);
     return set_value(t, value);
 }
 

@@ -155,25 +155,19 @@ static bool form_is_same(const struct ir_form *form)
     return true;
 }
 
-static bool expr_is_same(const struct ir_expr *e)
+static bool reaches_another(const struct ir_expr *e, const void *unused)
 {
+    (void)unused;
     if (e->kind == IR_FORM)
-        return form_is_same(e->form);
-    if (e->kind == IR_READ) {
-        if (e->otherwise && !expr_is_same(e->otherwise))
-            return false;
-        for (int i = 0; i < e->tensor->rank; i++) {
-            struct ir_index *bare = ir_form_bare(e->subscripts[i]);
+        return !form_is_same(e->form);
+    for (int i = 0; e->kind == IR_READ && i < e->tensor->rank; i++) {
+        struct ir_index *bare = ir_form_bare(e->subscripts[i]);
 
-            if (!(bare && bare->batch && e->tensor->axes[i]->batch) &&
-                (e->tensor->axes[i]->batch || !form_is_same(e->subscripts[i])))
-                return false;
-        }
+        if (!(bare && bare->batch && e->tensor->axes[i]->batch) &&
+            (e->tensor->axes[i]->batch || !form_is_same(e->subscripts[i])))
+            return true;
     }
-    for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
-        if (!expr_is_same(e->arguments[i]))
-            return false;
-    return true;
+    return false;
 }
 
 /* Does nothing reach other items? Then it may run over a few at a time. */
@@ -189,7 +183,7 @@ static bool reaches_no_other(const struct workspace *w, const struct ir_program 
         for (int k = 0; k < t->reduced_count; k++)
             if (t->reduced[k]->batch)
                 return false;
-        if (t->targets || !expr_is_same(t->value))
+        if (t->targets || ir_any(t->value, reaches_another, NULL))
             return false;
     }
     return !w->sized;

@@ -13,6 +13,19 @@ struct walk {
     const struct ir_tensor *reader; /* the equation whose reads are looked at */
 };
 
+bool sums_samples(const struct ir_tensor *t)
+{
+    for (int i = 0; i < t->reduced_count; i++) {
+        bool stays = false; /* a scatter that puts each sample's where it was */
+
+        for (int j = 0; t->targets && j < t->rank; j++)
+            stays |= t->axes[j]->batch && ir_form_bare(t->targets[j]) == t->reduced[i];
+        if (t->reduced[i]->batch && !stays)
+            return true;
+    }
+    return false;
+}
+
 static void visit(struct walk *walk, const struct ir_tensor *t);
 
 static void visit_read(const struct ir_expr *read, void *context)
@@ -42,9 +55,8 @@ static void visit(struct walk *walk, const struct ir_tensor *t)
         visit(walk, t->operands[i]);
     if (t->kind != IR_EQUATION)
         return;
-    for (int i = 0; i < t->reduced_count; i++)
-        if (t->reduced[i]->batch && !walk->coupled)
-            walk->coupled = t;
+    if (!walk->coupled && sums_samples(t))
+        walk->coupled = t;
     outer = walk->reader;
     walk->reader = t;
     ir_reads(t->value, visit_read, walk);
@@ -101,24 +113,31 @@ struct reach {
     bool found;
 };
 
+static bool passes(struct memo *met, const struct ir_expr *e, const bool *mark)
+{
+    const void **place;
+
+    if (!e || e->whole || *(place = memo_at(met, e)))
+        return false;
+    *place = e;
+    if (e->kind == IR_READ)
+        return mark[e->tensor->number] || passes(met, e->otherwise, mark);
+    for (int i = 0; e->kind == IR_APPLY && e->op != IR_stop && i < 3; i++)
+        if (!(e->op == IR_select && i == 0) && passes(met, e->arguments[i], mark))
+            return true;
+    return false;
+}
+
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
 bool derivative_passes(const struct ir_expr *e, const bool *mark)
 {
-    if (!e || e->whole)
-        return false;
-    switch (e->kind) {
-    case IR_READ:
-        return mark[e->tensor->number] || derivative_passes(e->otherwise, mark);
-    case IR_APPLY:
-        if (e->op == IR_stop)
-            return false;
-        for (int i = 0; i < 3; i++)
-            if (e->arguments[i] && !(e->op == IR_select && i == 0) && derivative_passes(e->arguments[i], mark))
-                return true;
-        return false;
-    default:
-        return false;
-    }
+    struct memo met;
+    bool found;
+
+    memo_begin(&met);
+    found = passes(&met, e, mark);
+    memo_end(&met);
+    return found;
 }
 
 /* Marks what a derivative gets to from what is marked, among the tensors from first to last. */

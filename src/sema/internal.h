@@ -504,6 +504,8 @@ struct span origin_span(struct unit *unit, const struct ir_origin *origin);
 void check_derivatives_through_draws(struct scope *scope, struct ir_tensor *loss);
 /* E0602 for parameters that get no derivative of the objective: one for those of one place whose paths end alike. */
 void say_cut_off(struct scope *scope, const parameter_list *cut_off, const struct ir_tensor *objective);
+/* Does it add up values of different samples? */
+bool sums_samples(const struct ir_tensor *t);
 /* Is one of the tensors marked read in e where a derivative passes, that is outside `stop` and whole numbers? */
 bool derivative_passes(const struct ir_expr *e, const bool *mark);
 /* Marks what a derivative gets to from what is marked, among the tensors from first to last. */

@@ -67,11 +67,8 @@ const struct ir_tensor *samples_meet(struct workspace *w, const struct ir_tensor
 
         if (!from[i] || !reached[i] || t == x || t->kind != IR_EQUATION || !t->value)
             continue;
-        for (int k = 0; k < t->reduced_count; k++)
-            if (t->reduced[k]->batch)
-                return t;
         ir_reads(t->value, find_other_sample, &meeting);
-        if (meeting.found)
+        if (meeting.found || sums_samples(t))
             return t;
     }
     return NULL;

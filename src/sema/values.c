@@ -447,32 +447,49 @@ static struct ir_tensor *equation(struct scope *scope, const char *name, const i
                                   enum ir_reduction reduction, const ir_index_list *reduced,
                                   const struct ir_expr *value, struct span span);
 
+struct storing {
+    struct scope *scope;
+    const char *name;
+    struct span span;
+    struct memo done;
+};
+
+static const struct ir_expr *stored(struct storing *s, const struct ir_expr *e)
+{
+    struct scope *scope = s->scope;
+    struct ir_program *p = scope->workspace->program;
+    const struct ir_expr *parts[3] = {0}, *result = *memo_at(&s->done, e);
+    ir_index_list indices = {0}, none = {0};
+
+    if (result || e->kind != IR_APPLY)
+        return result ? result : e;
+    ir_indices(scope->unit->arena, e, &indices);
+    if (indices.count) {
+        for (int i = 0; i < 3 && e->arguments[i]; i++)
+            parts[i] = stored(s, e->arguments[i]);
+        result = memcmp(parts, e->arguments, sizeof parts) ? ir_apply(p, e->op, parts[0], parts[1], parts[2]) : e;
+    } else if (e->op == IR_stop && e->arguments[0]->kind == IR_READ) {
+        result = e;
+    } else {
+        const char *part = arena_printf(scope->unit->arena, "%s.part", s->name);
+
+        result = ir_read(p, equation(scope, part, &none, IR_MAP, NULL, e, s->span), NULL, 0, NULL);
+    }
+    *memo_at(&s->done, e) = result;
+    return result;
+}
+
 /* The expression with every part that no index occurs in made an equation of rank 0: it is computed once and not for
    each element, and what rests on settings and the step alone can leave the program. */
 const struct ir_expr *constants_stored(struct scope *scope, const struct ir_expr *e, const char *name, struct span span)
 {
-    struct ir_program *p = scope->workspace->program;
-    const struct ir_expr *parts[3] = {0};
-    ir_index_list indices = {0}, none = {0};
-    bool changed = false;
+    struct storing s = {.scope = scope, .name = name, .span = span};
+    const struct ir_expr *result;
 
-    if (e->kind != IR_APPLY)
-        return e;
-    ir_indices(scope->unit->arena, e, &indices);
-    if (!indices.count) {
-        struct ir_tensor *tensor;
-
-        if (e->op == IR_stop && e->arguments[0]->kind == IR_READ)
-            return e;
-        tensor = equation(scope, arena_printf(scope->unit->arena, "%s.part", name), &none, IR_MAP, NULL, e, span);
-        return ir_read(p, tensor, NULL, 0, NULL);
-    }
-    for (int i = 0; i < 3 && e->arguments[i]; i++) {
-        parts[i] = constants_stored(scope, e->arguments[i], name, span);
-        if (parts[i] != e->arguments[i])
-            changed = true;
-    }
-    return changed ? ir_apply(p, e->op, parts[0], parts[1], parts[2]) : e;
+    memo_begin(&s.done);
+    result = stored(&s, e);
+    memo_end(&s.done);
+    return result;
 }
 
 static struct ir_tensor *equation(struct scope *scope, const char *name, const ir_index_list *axes,

@@ -54,10 +54,33 @@ static void every_example_checks_and_is_in_canonical_form(void **state)
     leave_folder();
 }
 
+/* As a tree the function has 3^32 leaves: whoever walks over an expression meets what is equal once. */
+static void a_function_of_itself_takes_no_time(void **state)
+{
+    (void)state;
+    enter_folder();
+    write_file("net.rnet", "use std\n"
+                           "data noise {\n    samples = 256\n"
+                           "    train { x[i: 6] ~ normal(0, 1)\n        label = argmax[class: 3] x[class + 0] }\n}\n"
+                           "fn one(x) = x * (1.02 - 0.02 * x * x)\nfn two(x) = one(one(x))\nfn four(x) = two(two(x))\n"
+                           "fn eight(x) = four(four(x))\nfn sixteen(x) = eight(eight(x))\n"
+                           "layer odd(a[i]) -> y[i] {\n    e[i] = exp(a[i] - 1)\n    s = sum[i] e[i]\n"
+                           "    y[i] = exp(a[i] - 1) * sixteen(sixteen(a[i])) / s\n}\n"
+                           "model net(x[i: 6]) -> logits[class: 3] { logits = x |> dense(40) |> odd |> dense(3) }\n"
+                           "train net on noise {\n    loss = cross_entropy(logits, label)\n    optimizer = gd(rate = 0.02)\n"
+                           "    batch = 32\n    steps = 3\n}\n");
+    run_expecting(RNET_DONE, "rnetc explain net.rnet");
+    run_expecting(RNET_DONE, "rnetc gradcheck net.rnet");
+    run_expecting(RNET_DONE, "rnetc probe net.rnet");
+    run_expecting(RNET_DONE, "rnetc train net.rnet --out a");
+    leave_folder();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_program_of_the_reference_checks),
+        cmocka_unit_test(a_function_of_itself_takes_no_time),
         cmocka_unit_test(every_example_checks_and_is_in_canonical_form),
     };
 

@@ -152,6 +152,32 @@ static void a_jacobian_and_its_diagonal(void **state)
     program_end(&p);
 }
 
+/* What a place that is computed reads is put back there, sample by sample, and that has a gradient too. */
+static void twice_through_a_computed_place(void **state)
+{
+    struct program p;
+    struct ir_values v;
+    struct ir_program *m = evaluated(&p,
+                                     "model m(x[i: 3]) -> h[i] {\n c = argmax[i] x[i]\n e = x[c]^3 + x[0]^2\n"
+                                     " g = grad(e, x)\n f = 0.5 * (sum[i] g[i]^2)\n h = grad(f, x)\n}\n",
+                                     4, &v);
+    const double *x = at(m, &v, "x");
+
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        const double *own = &x[3 * n];
+        int c = own[1] > own[0];
+
+        c = own[2] > own[c] ? 2 : c;
+        for (int i = 0; i < 3; i++) {
+            double g = (i == c ? 3 * own[i] * own[i] : 0) + (i == 0 ? 2 * own[i] : 0);
+
+            assert_near(output_at(m, &v, "h")[3 * n + i], g * ((i == c ? 6 * own[i] : 0) + (i == 0 ? 2 : 0)), 1e-12);
+        }
+    }
+    program_end(&p);
+}
+
 /* Mapped over k: each value of k has an x and an e of its own, coupled by a sum over k. */
 static void of_an_index_that_both_have_the_diagonal_is_taken(void **state)
 {
@@ -447,6 +473,7 @@ int main(void)
         cmocka_unit_test(gradients_are_by_one_name),
         cmocka_unit_test(products_with_the_hessian_and_its_rows),
         cmocka_unit_test(a_jacobian_and_its_diagonal),
+        cmocka_unit_test(twice_through_a_computed_place),
         cmocka_unit_test(of_an_index_that_both_have_the_diagonal_is_taken),
         cmocka_unit_test(descent_on_an_input_inside_over),
         cmocka_unit_test(inside_repeat),
