@@ -455,7 +455,7 @@ static LLVMValueRef as_stored(struct emitter *e, const struct ir_tensor *tensor,
 }
 
 /* How many lanes a mask has if it is that of the first ones and known; else -1. */
-static int first_lanes(LLVMValueRef mask)
+static int count_first_lanes(LLVMValueRef mask)
 {
     int count = 0, lanes = (int)LLVMGetVectorSize(LLVMTypeOf(mask));
 
@@ -485,7 +485,7 @@ static void store_pieces(struct emitter *e, LLVMValueRef number, LLVMValueRef po
 
 static void store_contiguous(struct emitter *e, LLVMValueRef number, LLVMValueRef pointer, int64_t bytes)
 {
-    int count = e->mask && is_vector(number) ? first_lanes(e->mask) : -1;
+    int count = e->mask && is_vector(number) ? count_first_lanes(e->mask) : -1;
 
     if (count > 0 && __builtin_popcount((unsigned)count % LANES) <= MOST_PIECES) {
         store_pieces(e, number, pointer, bytes, count);

@@ -149,12 +149,10 @@ static V scale(struct emitter *e, V x, V n)
     int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(x)), of = single ? 16 : 8;
 
     if (lanes > of) {
-        V numbers[WIDEST], low = scale(e, lanes_slice(e, x, 0, lanes / 2), lanes_slice(e, n, 0, lanes / 2));
+        V low = scale(e, lanes_slice(e, x, 0, lanes / 2), lanes_slice(e, n, 0, lanes / 2));
         V high = scale(e, lanes_slice(e, x, lanes / 2, lanes / 2), lanes_slice(e, n, lanes / 2, lanes / 2));
 
-        for (int i = 0; i < lanes; i++)
-            numbers[i] = whole_like(e->i32, i);
-        return LLVMBuildShuffleVector(e->builder, low, high, LLVMConstVector(numbers, (unsigned)lanes), "");
+        return lanes_pair(e, low, high);
     }
     enum { AS_ELSEWHERE = 4 }; /* rounding */
     V all = LLVMConstAllOnes(single ? e->i16 : e->i8);

@@ -12,7 +12,7 @@ typedef LLVMValueRef V;
 
 /* AHEAD_BYTES: of what the maps of a group read, if it is asked for while the group's tiles are made: so much stays in the second
    cache. Of groups three times as large, from memory, the tiles became slower by more than the maps became faster. */
-enum { LINE = 64, AHEAD_BYTES = 1 << 19 };
+enum { AHEAD_BYTES = 1 << 19 };
 
 /* ---- small things ---- */
 

@@ -64,6 +64,8 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
    lines that are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes
    `on` by so much. copies: Q is as it lies, its k q_k bytes apart, so many columns of it; it is copied to `to`, packed. */
 enum { STEPS_A_TURN = 4 };
+/* LINE: bytes of a cache's line. MOST_TAPS: taps of a window that share what is loaded, each with a row of vectors in registers. */
+enum { LINE = 64, MOST_TAPS = 5 };
 enum { TILE_ARGUMENTS = 14 };
 LLVMTypeRef tile_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors, bool copies);

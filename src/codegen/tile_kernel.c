@@ -14,9 +14,7 @@ enum {
     MOST_HEIGHT = 28,
     MOST_VECTORS = 4,
     MOST_LANES = 16,
-    MOST_TAPS = 5,
     MOST_SUMS = 32,
-    LINE = 64,
     PIECE_BYTES = 16,
     SOON = 16
 };
@@ -114,7 +112,7 @@ static V lanes_before(struct emitter *e, int lanes, V count)
     return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
 }
 
-static V load_lanes(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes, V mask)
+static V load_some(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes, V mask)
 {
     LLVMTypeRef types[] = {vector, e->pointer};
     V arguments[] = {pointer, whole_like(e->i32, bytes), mask, LLVMConstNull(vector)};
@@ -246,7 +244,7 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
                 bs[j] = load_vector(e, t->vector, offset_constant(e, s->q, place), t->bytes);
                 continue;
             }
-            bs[j] = load_lanes(e, t->vector, offset_constant(e, s->q, j * t->wide), t->bytes, t->there[j]);
+            bs[j] = load_some(e, t->vector, offset_constant(e, s->q, j * t->wide), t->bytes, t->there[j]);
             LLVMSetAlignment(LLVMBuildStore(e->builder, bs[j], offset_constant(e, s->to, place)), (unsigned)t->bytes);
         }
         if (t->copies)
@@ -577,7 +575,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
     for (int i = 0; i < lanes; i++) {
         V row = lesser(e, whole_like(e->i64, i), last);
         V from = offset_pointer(e, argument(e, 0), LLVMBuildMul(e->builder, row, argument(e, 1), ""));
-        rows[i] = load_lanes(e, vector, from, bytes, read);
+        rows[i] = load_some(e, vector, from, bytes, read);
     }
     turn_square(e, rows, lanes);
     for (int i = 0; i < lanes; i++) {

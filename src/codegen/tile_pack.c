@@ -8,7 +8,7 @@ typedef LLVMValueRef V;
 
 enum { K_AT_A_TIME = 16, PACK_PARTS = 32, PACK_BYTES = 1 << 15 };
 
-static V first_lanes(struct emitter *e, int64_t lanes, int64_t count)
+static V mask_of_first(struct emitter *e, int64_t lanes, int64_t count)
 {
     V bits[64];
 
@@ -29,7 +29,7 @@ static void copy_vector(struct emitter *e, const struct tile_plan *plan, V from,
         return;
     }
     LLVMTypeRef types[] = {plan->vector, e->pointer};
-    V mask = first_lanes(e, plan->lanes, count), bytes = whole_like(e->i32, align);
+    V mask = mask_of_first(e, plan->lanes, count), bytes = whole_like(e->i32, align);
     V load[] = {from, bytes, mask, LLVMConstNull(plan->vector)};
     V v = intrinsic(e, "llvm.masked.load", types, 2, load, 4);
     V store[] = {v, to, bytes, mask};

@@ -4,14 +4,12 @@
    Parts depend on the shape and on the machine's vectors. No number of a product depends on parts (tile.h), but sums of
    its numbers are made part by part.
 
-   Tiles do every product that is fused, BLAS only those of unfused programs: on one core of a Sapphire Rapids (170
-   GFLOP/s), before panels were copied as they come, against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, least of several passes
-   (tests/bench/products measures anew):
+   Tiles do every product that is fused, BLAS only those of unfused programs: on two cores of a Granite Rapids whose other threads
+   were busy, against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, taking turns of 1.5 ms, the least of each (tests/bench/bench_products
+   measures anew):
 
-       128 x 2500 x 2500  139 : 130     its data gradient     148 : 132    its weight gradient   170 : 128
-       128 x 512 x 784    150 : 126     20 x 2600 x 650       104 : 77     20 x 650 x 2600        78 : 56
-       700 x 2600 x 650   151 : 149     700 x 650 x 2600      151 : 149    2048 x 2048 x 2048    143 : 157
-       128 x 10 x 2500     84 : 47      64 x 10 x 640          84 : 75     32768 x 32 x 144       88 : 59
+       128 x 2500 x 2500  302 : 199     700 x 2600 x 650      299 : 213    its weight gradient   251 : 225
+       700 x 650 x 2600 (data gradient) 285 : 274             700 x 10000 x 650  252 : 231       2048 x 2048 x 2048  288 : 267
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
 #include "tile.h"
@@ -20,8 +18,8 @@
 /* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY, C
    would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
    cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight).
-   MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two (1.02 to 1.06 where a
-   core's other thread is busy). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
+   MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's other
+   thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
    is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough
    to stay there too. Where k is one short block, C is written once, so few rows at a time keep to the first. PAGE: addresses
    apart by a multiple share their places in the first cache. COPIES_AGAIN: blocks of rows that a panel may be brought for
@@ -46,8 +44,7 @@ enum {
     SHORT_ROWS = 64,
     CLOSE = 128,
     NEAR_Q = 1 << 18,
-    PAGE = 4096,
-    K_TOGETHER = 4
+    PAGE = 4096
 };
 static const double part_flops = 5e5;
 /* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
@@ -169,7 +166,7 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->columns = turned ? product->m : product->n;
     plan->depth = product->k;
     plan->k_blocks = parts_of(plan->depth, product->m >= MANY && product->n >= MANY ? LONG_DEPTH : SHORT_DEPTH);
-    plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), K_TOGETHER) : plan->depth;
+    plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), STEPS_A_TURN) : plan->depth;
     plan->c_stride = product->ldc * bytes;
 }
 
@@ -187,9 +184,9 @@ static int64_t rows_at_a_time(const struct tile_plan *plan)
     /* Few rows are one group where Q is turned about for each group anew. */
     bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
 
-    return plan->turned                            ? ROWS_TURNED
-           : plan->depth <= SHORT_DEPTH && !together ? ROWS_OF_ONE_BLOCK
-                                                   : ROWS_AT_A_TIME;
+    if (plan->turned)
+        return ROWS_TURNED;
+    return plan->depth <= SHORT_DEPTH && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
 }
 
 /* Is Q read by each group of rows as it lies? */

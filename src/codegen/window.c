@@ -11,7 +11,7 @@
 
 typedef LLVMValueRef V;
 
-enum { LINE = 64, ROWS_JOINED = 64, JOINED_AT_ONCE = 1 << 14 };
+enum { ROWS_JOINED = 64, JOINED_AT_ONCE = 1 << 14 };
 
 /* ---- one item ---- */
 
@@ -379,7 +379,7 @@ static void emit_part_sums(struct emitter *e, const struct window_plan *plan, pa
     list_add(e->arena, *functions, (struct part_function){e->function, plan->parts, ALWAYS});
 }
 
-static V load_lanes(struct emitter *e, const struct tile_plan *tile, V from)
+static V load_partial(struct emitter *e, const struct tile_plan *tile, V from)
 {
     V v = LLVMBuildLoad2(e->builder, tile->vector, from, "");
 
@@ -393,7 +393,7 @@ static V tree_of_parts(struct emitter *e, const struct window_plan *plan, V from
     int64_t half = 1;
 
     if (count == 1)
-        return load_lanes(e, &plan->tile, offset_constant(e, from, first * plan->partial_bytes));
+        return load_partial(e, &plan->tile, offset_constant(e, from, first * plan->partial_bytes));
     while (2 * half < count)
         half *= 2;
     V low = tree_of_parts(e, plan, from, first, half);

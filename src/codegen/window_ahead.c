@@ -6,7 +6,7 @@
 
 typedef LLVMValueRef V;
 
-enum { LINE = 64, MOST_AT_A_TILE = 32 };
+enum { MOST_AT_A_TILE = 32 };
 
 /* Tiles of an item, or of a part's share of it. */
 static int64_t tiles_of(const struct window_plan *plan)

@@ -11,10 +11,8 @@ enum {
     MOST_PLACES = 16,
     IN_PLACE_BYTES = 256,
     LARGE_Q = 1 << 19,
-    LINE = 64,
     MOST_LINES = 4,
-    MOST_ITEMS_WANTED = 64,
-    MOST_TAPS = 5
+    MOST_ITEMS_WANTED = 64
 };
 static const double part_flops = 1e6;
 /* As measured on a Sapphire Rapids beside as many multiply-adds: two are promised. */

@@ -160,6 +160,9 @@ static void join_end(struct fusion *f, const struct ir_tensor *e)
     }
 }
 
+/* Times what two kernels share that the smaller one may read: of two tensors one, and beside them what is small (a norm's gain). */
+static const double of_shared = 2.1;
+
 /* Joins kernels over the same loops that share about half of what the smaller reads. */
 static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *only)
 {
@@ -179,7 +182,7 @@ static void join_neighbours(struct fusion *f, enum shrink shrink, const bool *on
                 (only && !holds_end(f, a, only) && !holds_end(f, b, only)))
                 continue;
             shared = shared_bytes(f, a, b);
-            if (shared >= 256 && 2.1 * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
+            if (shared >= 256 && of_shared * shared >= read_bytes(f, read_bytes(f, a) < read_bytes(f, b) ? a : b))
                 join_groups(f, a, b, shrink, &why);
         }
 }
