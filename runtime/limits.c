@@ -1,15 +1,16 @@
 /* limits.c: what the machine gives at this moment: operations a second on registers, bytes a second of a copy. Others may use it
-   too, so each is the best of a few short slices, and is to be asked again beside whatever is compared with it. */
+   too, so it is to be asked again beside whatever is compared with it, and for as long. */
 #include "rnet.h"
 
+#include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 enum {
-    CHAINS = 16, /* independent multiply-adds: more than latency times units of every processor so far */
-    ROUNDS = 400000,
+    CHAINS = 16,   /* independent multiply-adds: more than latency times units of every processor so far */
+    ROUNDS = 4000, /* from one look at the clock to the next: ten microseconds */
     SLICES = 6
 };
 
@@ -44,23 +45,31 @@ CHAINS_OF(chains_of_sixteen, __attribute__((target("avx512f"))), __m512, 16, _mm
 
 struct slice {
     chains_function *chains;
-    volatile double result; /* so that nothing is left out */
+    double begin, end;
+    struct {
+        int64_t rounds;
+        volatile double result; /* so that nothing is left out */
+        char own_line[64];
+    } *threads;
 };
 
 static void run_chains(void *context, int64_t part)
 {
     struct slice *slice = context;
-    double result = slice->chains(ROUNDS);
+    int64_t rounds = 0;
 
-    if (part == 0)
-        slice->result = result;
+    do {
+        slice->threads[part].result = slice->chains(ROUNDS);
+        rounds += ROUNDS;
+    } while (rnet_seconds() < slice->end);
+    slice->threads[part].rounds = rounds;
 }
 
-double rnet_multiply_add_rate(struct rnet_pool *pool)
+double rnet_multiply_add_rate(struct rnet_pool *pool, double seconds)
 {
     int threads = rnet_pool_threads(pool), lanes = 4;
-    struct slice slice = {.chains = chains_of_four};
-    double best = 0;
+    struct slice slice = {.chains = chains_of_four, .threads = calloc((size_t)threads, sizeof *slice.threads)};
+    double rounds = 0;
 
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) {
@@ -71,14 +80,15 @@ double rnet_multiply_add_rate(struct rnet_pool *pool)
         lanes = 8;
     }
 #endif
-    for (int i = 0; i < SLICES; i++) {
-        double begin = rnet_seconds(), rate;
-
-        rnet_pool_run(pool, run_chains, &slice, threads);
-        rate = 2.0 * lanes * CHAINS * ROUNDS * threads / (rnet_seconds() - begin);
-        best = rate > best ? rate : best;
-    }
-    return best;
+    if (!slice.threads)
+        return 0;
+    slice.begin = rnet_seconds();
+    slice.end = slice.begin + seconds;
+    rnet_pool_run(pool, run_chains, &slice, threads);
+    for (int i = 0; i < threads; i++)
+        rounds += (double)slice.threads[i].rounds;
+    free(slice.threads);
+    return 2.0 * lanes * CHAINS * rounds / (rnet_seconds() - slice.begin);
 }
 
 /* ---- copying ---- */

@@ -333,11 +333,12 @@ double rnet_seconds(void); /* monotonic */
    there. false: nothing is to be kept (RNET_CACHE=off), or there is no place for it. */
 bool rnet_cache_folder(char *out, size_t size);
 
-/* ---- limits.c: what the machine gives just now, to all threads of the pool: the best of a few slices of milliseconds ---- */
+/* ---- limits.c: what the machine gives just now, to all threads of the pool ---- */
 
-/* Floating-point operations a second: multiply-adds of f32 on registers, each two. */
-double rnet_multiply_add_rate(struct rnet_pool *pool);
-/* Bytes a second, read and written, of copying one half of `memory` to the other. */
+/* Floating-point operations a second, for so many seconds (a millisecond at least): multiply-adds of f32 on registers, each two. A
+   machine that others use too gives less for long than for a moment. 0: out of memory. */
+double rnet_multiply_add_rate(struct rnet_pool *pool, double seconds);
+/* Bytes a second, read and written, of copying one half of `memory` to the other: the best of a few slices of milliseconds. */
 double rnet_copy_rate(struct rnet_pool *pool, char *memory, int64_t bytes);
 /* Seconds for each thread of the pool to be given a part that does nothing, and to be waited for. */
 double rnet_fork_join_seconds(struct rnet_pool *pool);

@@ -126,7 +126,6 @@ static int measure(struct bench *bench)
     bench->copied = bytes;
     limits_of_machine(bench->pool, &bench->limits);
     for (bench->passes = 0; status == RNET_DONE && bench->passes < (int)bench->options->passes; bench->passes++) {
-        bench->multiply_add = fmax(bench->multiply_add, rnet_multiply_add_rate(bench->pool));
         bench->copy = fmax(bench->copy, rnet_copy_rate(bench->pool, memory, bytes));
         status = bench_run(bench, &bench->fused, pass_seconds, false);
         if (status == RNET_DONE && kernels)

@@ -170,7 +170,7 @@ void bench_print(const struct bench *bench)
     printf(", batch %lld, %s, %d thread%s of %s (%s, %d cores)\n", (long long)bench->training->batch,
            bench->training->precision == IR_DOUBLE ? "f64" : "f32", bench->options->threads,
            bench->options->threads == 1 ? "" : "s", machine.cpu, machine.isa, machine.cores);
-    printf("this minute's machine: multiply-adds %.1f GFLOP/s, copying within %.4g MB %.1f GB/s; best of %d pass%s\n",
+    printf("this minute's machine: multiply-adds %.1f GFLOP/s for as long as a step, copying within %.4g MB %.1f GB/s; best of %d pass%s\n",
            bench->multiply_add / giga, (double)bench->copied / mega, bench->copy / giga, bench->passes,
            bench->passes == 1 ? "" : "es");
     print_limits(bench);

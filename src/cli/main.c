@@ -55,8 +55,9 @@ const struct command commands[] = {
      "numbers are smallest, in every parameter that has the axis. Prints how much of each parameter is 0, and the report before and\n"
      "after. `rnetc compact` then leaves out what makes no difference.", run_prune},
     {BENCH, "bench", "FILE", "measure a step of training: fused, and an equation at a time",
-     "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads and copying;\n"
-     "the best of the passes counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
+     "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads, each probe as\n"
+     "long as a step (on a machine that others use too, a moment's best is no peak of a longer time), and copying; the best of the passes\n"
+     "counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
      "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
      "larger of operations at the machine's best rate and bytes at its best rate of copying so many; first the one that loses most. These\n"
      "limits are measured once for a machine and a number of threads and kept beside the compiled kernels. --try times the products of\n"

@@ -105,8 +105,8 @@ def print_table(results):
                       number(peer_memory, "%.0f"), number(memory / peer_memory if memory and peer_memory else None)])
     columns(table)
     print()
-    print("Minima of all passes. floor: the products' operations at the peak of multiply-adds, which is the highest that was probed beside "
-          "rnet's runs of that net.")
+    print("Minima of all passes. floor: the products' operations at the peak of multiply-adds, which is the highest of the probes that took "
+          "turns with rnet's steps of that net, each as long as a step.")
     if compiled:
         print("cold: the longest first step of all passes; Inductor keeps what the first pass compiled for the others")
     print("machine: %s, %d cores, %s" % (next((r["cpu"] for r in everything if "cpu" in r), "?"), len(os.sched_getaffinity(0)),
