@@ -6,12 +6,6 @@
 
 /* ---- rewrite.c ---- */
 
-/* A table from nodes to pointers; looked up, never walked. */
-struct node_table;
-struct node_table *node_table_new(struct arena *arena);
-void *node_get(const struct node_table *table, const void *node);
-void node_put(struct node_table *table, const void *node, void *value);
-
 int64_t divide_down(int64_t a, int64_t b);
 const struct ir_form *form_minus(struct ir_program *p, const struct ir_form *a, const struct ir_form *b);
 const struct ir_form *form_plus(struct ir_program *p, const struct ir_form *a, int64_t constant);
@@ -36,7 +30,7 @@ const struct ir_expr *expr_rewrite(struct ir_program *p, const struct ir_expr *e
 /* A set of forms: all that occur in what is added, those inside computed subscripts included, each once, in order. */
 struct forms {
     struct arena *arena;
-    struct node_table *seen;
+    struct memo *seen;
     LIST(const struct ir_form *) list;
 };
 struct forms forms_new(struct arena *arena);
@@ -155,7 +149,7 @@ struct passing {
     struct ir_program *p;
     const bool *active;
     int count;
-    struct node_table *lets;
+    struct memo *lets;
 };
 struct passing passing_new(struct ir_program *p, const bool *active, int count);
 bool passes(struct passing *s, const struct ir_expr *e);

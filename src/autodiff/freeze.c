@@ -7,7 +7,7 @@
 struct freezing {
     struct ir_program *p;
     const struct ir_tensor *equation;
-    struct node_table *done; /* expression of this equation -> what it became */
+    struct memo *done; /* expression of this equation -> what it became */
     frozen_list *frozen;
 };
 
@@ -29,7 +29,7 @@ static const struct ir_expr *freeze_value(struct freezing *f, const struct ir_ex
 
 static const struct ir_expr *freeze_expr(struct freezing *f, const struct ir_expr *e)
 {
-    const struct ir_expr *result = node_get(f->done, e), *arguments[3] = {NULL};
+    const struct ir_expr *result = *memo_at(f->done, e), *arguments[3] = {NULL};
 
     if (result)
         return result;
@@ -43,7 +43,7 @@ static const struct ir_expr *freeze_expr(struct freezing *f, const struct ir_exp
             arguments[i] = freeze_expr(f, e->arguments[i]);
         result = ir_apply(f->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    node_put(f->done, e, (void *)result);
+    *memo_at(f->done, e) = result;
     return result;
 }
 
@@ -52,17 +52,17 @@ static const struct ir_expr *freeze_equation(const struct ir_tensor *t, const st
     struct freezing f = *(struct freezing *)context;
 
     f.equation = t;
-    f.done = node_table_new(f.p->arena);
+    f.done = memo_new(f.p->arena);
     return freeze_expr(&f, value);
 }
 
-static bool holds_stop(const struct ir_expr *e, struct node_table *met)
+static bool holds_stop(const struct ir_expr *e, struct memo *met)
 {
     bool found = e->kind == IR_APPLY && e->op == IR_stop;
 
-    if (node_get(met, e))
+    if (*memo_at(met, e))
         return false;
-    node_put(met, e, met);
+    *memo_at(met, e) = met;
     if (e->kind == IR_READ && e->otherwise)
         found |= holds_stop(e->otherwise, met);
     for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
@@ -82,7 +82,7 @@ struct ir_tensor *freeze_stops(struct ir_program *p, struct ir_tensor *loss, fro
     mark_what_is_read(p, needed, count);
     for (int i = 0; i < count; i++)
         changed[i] =
-            needed[i] && p->tensors.at[i]->value && holds_stop(p->tensors.at[i]->value, node_table_new(p->arena));
+            needed[i] && p->tensors.at[i]->value && holds_stop(p->tensors.at[i]->value, memo_new(p->arena));
     mark_what_reads(p, changed, count);
     for (int i = 0; i < count; i++)
         changed[i] &= needed[i];

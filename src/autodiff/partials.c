@@ -17,7 +17,7 @@ static const char through, blocked; /* known by their addresses */
 
 struct passing passing_new(struct ir_program *p, const bool *active, int count)
 {
-    return (struct passing){p, active, count, node_table_new(p->arena)};
+    return (struct passing){p, active, count, memo_new(p->arena)};
 }
 
 static bool is_active(const struct passing *s, const struct ir_tensor *t)
@@ -28,7 +28,7 @@ static bool is_active(const struct passing *s, const struct ir_tensor *t)
 bool passes(struct passing *r, const struct ir_expr *e)
 {
     const struct ir_expr *weights[3] = {NULL};
-    const char *known = node_get(r->lets, e);
+    const char *known = *memo_at(r->lets, e);
     bool result = false;
 
     if (known)
@@ -40,7 +40,7 @@ bool passes(struct passing *r, const struct ir_expr *e)
         for (int i = 0; i < 3 && e->arguments[i]; i++)
             result |= weights[i] && passes(r, e->arguments[i]);
     }
-    node_put(r->lets, e, (void *)(result ? &through : &blocked));
+    *memo_at(r->lets, e) = (void *)(result ? &through : &blocked);
     return result;
 }
 
@@ -52,22 +52,22 @@ struct node {
 struct sweep {
     struct passing *passing;
     LIST(struct node) order;    /* operands before what uses them */
-    struct node_table *numbers; /* expression -> its number + 1, as a pointer */
+    struct memo *numbers;       /* expression -> its number + 1, as a pointer */
 };
 
 static void visit(struct sweep *s, const struct ir_expr *e)
 {
     struct ir_program *p = s->passing->p;
 
-    if (!passes(s->passing, e) || node_get(s->numbers, e))
+    if (!passes(s->passing, e) || *memo_at(s->numbers, e))
         return;
-    node_put(s->numbers, e, (void *)1);
+    *memo_at(s->numbers, e) = (void *)1;
     for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
         visit(s, e->arguments[i]);
     if (e->kind == IR_READ && e->otherwise)
         visit(s, e->otherwise);
     list_add(p->arena, s->order, (struct node){e, NULL});
-    node_put(s->numbers, e, (void *)(intptr_t)s->order.count);
+    *memo_at(s->numbers, e) = (void *)(intptr_t)s->order.count;
 }
 
 static void accumulate(struct sweep *s, const struct ir_expr *e, const struct ir_expr *weight)
@@ -77,7 +77,7 @@ static void accumulate(struct sweep *s, const struct ir_expr *e, const struct ir
 
     if (!weight || ir_is_zero(weight) || !passes(s->passing, e))
         return;
-    node = &s->order.at[(intptr_t)node_get(s->numbers, e) - 1];
+    node = &s->order.at[(intptr_t)*memo_at(s->numbers, e) - 1];
     node->gradient = node->gradient ? ir_apply(p, IR_add, node->gradient, weight, NULL) : weight;
 }
 
@@ -98,7 +98,7 @@ static const struct ir_expr *weight_of_otherwise(struct ir_program *p, const str
 partial_list partials(struct passing *r, const struct ir_expr *e, const struct ir_expr *seed,
                       const struct ir_expr *stored)
 {
-    struct sweep s = {.passing = r, .numbers = node_table_new(r->p->arena)};
+    struct sweep s = {.passing = r, .numbers = memo_new(r->p->arena)};
     partial_list result = {0};
 
     visit(&s, e);

@@ -10,7 +10,7 @@
 struct copier {
     struct copying *c;
     struct ir_index **extra; /* what the mapped axes are read at */
-    struct node_table *done;
+    struct memo *done;
 };
 
 /* ---- expressions ---- */
@@ -68,7 +68,7 @@ static const struct ir_expr *copied_read(struct copier *k, const struct ir_expr 
 
 static const struct ir_expr *copied_expr(struct copier *k, const struct ir_expr *e)
 {
-    const struct ir_expr *result = node_get(k->done, e), *arguments[3] = {NULL};
+    const struct ir_expr *result = *memo_at(k->done, e), *arguments[3] = {NULL};
 
     if (result)
         return result;
@@ -82,7 +82,7 @@ static const struct ir_expr *copied_expr(struct copier *k, const struct ir_expr 
             arguments[i] = copied_expr(k, e->arguments[i]);
         result = ir_apply(k->c->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    node_put(k->done, e, (void *)result);
+    *memo_at(k->done, e) = result;
     return result;
 }
 
@@ -115,7 +115,7 @@ static struct ir_tensor *copy_scatter(struct copying *c, const struct ir_tensor 
 {
     struct ir_program *p = c->p;
     int rank = c->extra_count + t->rank;
-    struct copier k = {c, NEW_ARRAY(p->arena, struct ir_index *, c->extra_count), node_table_new(p->arena)};
+    struct copier k = {c, NEW_ARRAY(p->arena, struct ir_index *, c->extra_count), memo_new(p->arena)};
     const struct ir_form **targets = NEW_ARRAY(p->arena, const struct ir_form *, rank);
     ir_index_list axes = in_front(p, c->extra, c->extra_count, t->axes, t->rank), sources;
 
@@ -178,7 +178,7 @@ static void copy_tensor(struct copying *c, int number)
 {
     struct ir_program *p = c->p;
     struct ir_tensor *t = p->tensors.at[number];
-    struct copier k = {c, c->extra, node_table_new(p->arena)};
+    struct copier k = {c, c->extra, memo_new(p->arena)};
     ir_index_list axes = in_front(p, c->extra, c->extra_count, t->axes, t->rank);
 
     if (t->recurrence) {

@@ -7,60 +7,6 @@
 
 #include <string.h>
 
-/* ---- a table from nodes ---- */
-
-struct slot {
-    const void *node;
-    void *value;
-};
-struct node_table {
-    struct arena *arena;
-    struct slot *slots;
-    size_t size, used;
-};
-
-static struct slot *slot_of(const struct node_table *table, const void *node)
-{
-    size_t at = (size_t)hash_bytes(&node, sizeof node, 0) & (table->size - 1);
-
-    while (table->slots[at].node && table->slots[at].node != node)
-        at = (at + 1) & (table->size - 1);
-    return &table->slots[at];
-}
-
-struct node_table *node_table_new(struct arena *arena)
-{
-    struct node_table *table = NEW(arena, struct node_table);
-
-    table->arena = arena;
-    table->size = 16;
-    table->slots = NEW_ARRAY(arena, struct slot, table->size);
-    return table;
-}
-
-void *node_get(const struct node_table *table, const void *node)
-{
-    return slot_of(table, node)->value;
-}
-
-void node_put(struct node_table *table, const void *node, void *value)
-{
-    struct slot *slot;
-
-    if (2 * (table->used + 1) > table->size) {
-        struct slot *old = table->slots;
-        size_t count = table->size;
-        table->size *= 2;
-        table->slots = NEW_ARRAY(table->arena, struct slot, table->size);
-        for (size_t i = 0; i < count; i++)
-            if (old[i].node)
-                *slot_of(table, old[i].node) = old[i];
-    }
-    slot = slot_of(table, node);
-    table->used += !slot->node;
-    *slot = (struct slot){node, value};
-}
-
 /* ---- arithmetic ---- */
 
 int64_t divide_down(int64_t a, int64_t b)
@@ -117,7 +63,7 @@ const char *unused_name(struct ir_program *p, const char *name, struct ir_index 
 struct rewrite {
     struct ir_program *p;
     const struct replacement *by;
-    struct node_table *done; /* expressions already rewritten; made when the first is */
+    struct memo *done; /* expressions already rewritten; made when the first is */
 };
 
 static const struct ir_expr *rewrite_expr(struct rewrite *r, const struct ir_expr *e);
@@ -179,8 +125,8 @@ static const struct ir_expr *rewrite_expr(struct rewrite *r, const struct ir_exp
     const struct ir_expr *result = NULL, *arguments[3] = {NULL};
 
     if (!r->done)
-        r->done = node_table_new(r->p->arena);
-    else if ((result = node_get(r->done, e)))
+        r->done = memo_new(r->p->arena);
+    else if ((result = *memo_at(r->done, e)))
         return result;
     switch (e->kind) {
     case IR_CONSTANT:
@@ -198,7 +144,7 @@ static const struct ir_expr *rewrite_expr(struct rewrite *r, const struct ir_exp
         result = ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
         break;
     }
-    node_put(r->done, e, (void *)result);
+    *memo_at(r->done, e) = result;
     return result;
 }
 
@@ -226,23 +172,23 @@ static void forms_in_values(struct forms *forms, const struct ir_form *f)
 
 struct forms forms_new(struct arena *arena)
 {
-    return (struct forms){.arena = arena, .seen = node_table_new(arena)};
+    return (struct forms){.arena = arena, .seen = memo_new(arena)};
 }
 
 void forms_add(struct forms *forms, const struct ir_form *f)
 {
-    if (node_get(forms->seen, f))
+    if (*memo_at(forms->seen, f))
         return;
-    node_put(forms->seen, f, (void *)f);
+    *memo_at(forms->seen, f) = f;
     list_add(forms->arena, forms->list, f);
     forms_in_values(forms, f);
 }
 
 void forms_add_expr(struct forms *forms, const struct ir_expr *e)
 {
-    if (node_get(forms->seen, e))
+    if (*memo_at(forms->seen, e))
         return;
-    node_put(forms->seen, e, (void *)e);
+    *memo_at(forms->seen, e) = e;
     switch (e->kind) {
     case IR_CONSTANT:
         break;

@@ -65,6 +65,8 @@ struct memo {
     struct arena *arena; /* once it has outgrown `small` */
 };
 void memo_begin(struct memo *memo);
+/* One that goes with the arena and wants no end. */
+struct memo *memo_new(struct arena *arena);
 /* The value's place, which holds NULL for a key not met before; valid until the next call. */
 const void **memo_at(struct memo *memo, const void *key);
 void memo_end(struct memo *memo);

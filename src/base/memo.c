@@ -10,6 +10,15 @@ void memo_begin(struct memo *memo)
     memo->slots = sizeof memo->small / sizeof *memo->small;
 }
 
+struct memo *memo_new(struct arena *arena)
+{
+    struct memo *memo = NEW(arena, struct memo);
+
+    memo_begin(memo);
+    memo->arena = arena;
+    return memo;
+}
+
 static struct memo_entry *find(const struct memo *memo, const void *key)
 {
     uint64_t hash = (uint64_t)(uintptr_t)key * 0x9e3779b97f4a7c15; /* 2^64 over the golden ratio (Knuth, 6.4) */
