@@ -237,9 +237,11 @@ static struct ahead beside_ahead(struct emitter *e, const struct tile_plan *plan
     return (struct ahead){from, count_of(e, within), count_of(e, within * STEPS_A_TURN)};
 }
 
-/* The function for a block of rows that may be tall and a panel that may be the last. */
+/* The function for a block of rows that may be tall and a panel that may be the last. copies: for the first block of a group,
+   which as a rule is tall in all of them; what is never called is not made. */
 static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, V is_last, bool copies)
 {
+    bool tall = copies && (plan->row_groups - 1) * plan->blocks_each < plan->tall;
     V functions[2] = {NULL, NULL};
 
     for (int last = 0; last < 2; last++) {
@@ -247,7 +249,7 @@ static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, V i
         if (last && vectors == plan->vectors)
             continue;
         functions[last] = tile_function(e, plan, plan->height, vectors, copies);
-        if (plan->tall < plan->blocks)
+        if (plan->tall < plan->blocks && !tall)
             functions[last] =
                 chosen(e, is_tall, functions[last], tile_function(e, plan, plan->height - 1, vectors, copies));
     }
