@@ -291,19 +291,19 @@ static bool repeats(const struct emitter *e, int outer, int level)
    product. */
 static V divide_by_one(struct emitter *e, V a, struct value b, int level)
 {
-    bool single = LLVMTypeOf(b.at) == e->f32;
     LLVMTypeRef type = LLVMTypeOf(b.at);
+    bool single = type == e->f32 || (is_vector(b.at) && LLVMGetElementType(type) == e->f32);
 
     at_level(e, b.level);
     /* One whose inverse would be too small is made smaller, and a with it. */
     V large = LLVMBuildFCmp(e->builder, LLVMRealOGT, intrinsic_of(e, "llvm.fabs", b.at),
-                            LLVMConstReal(type, single ? 0x1p125 : 0x1p1021), "");
-    V scale = LLVMBuildSelect(e->builder, large, LLVMConstReal(type, single ? 0x1p-64 : 0x1p-512), LLVMConstReal(type, 1), "");
+                            number_like(type, single ? 0x1p125 : 0x1p1021), "");
+    V scale = LLVMBuildSelect(e->builder, large, number_like(type, single ? 0x1p-64 : 0x1p-512), number_like(type, 1), "");
     V divisor = LLVMBuildFMul(e->builder, b.at, scale, "");
-    V inverse = LLVMBuildFDiv(e->builder, LLVMConstReal(type, 1), divisor, "");
-    V minus = splat(e, LLVMBuildFNeg(e->builder, divisor, ""));
-    scale = splat(e, scale);
-    inverse = splat(e, inverse);
+    V inverse = LLVMBuildFDiv(e->builder, number_like(type, 1), divisor, "");
+    V minus = widen(e, LLVMBuildFNeg(e->builder, divisor, ""), true);
+    scale = widen(e, scale, true);
+    inverse = widen(e, inverse, true);
     at_level(e, level);
     a = LLVMBuildFMul(e->builder, a, scale, "");
     V quotient = LLVMBuildFMul(e->builder, a, inverse, "");
@@ -324,7 +324,7 @@ static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
         vector |= is_vector(v[i].at);
     }
     at_level(e, level);
-    if (expr->op == IR_divide && !e->rounded && is_vector(v[0].at) && !is_vector(v[1].at) && repeats(e, v[1].level, level)) {
+    if (expr->op == IR_divide && !e->rounded && is_vector(v[0].at) && repeats(e, v[1].level, level)) {
         v[0] = to_real(e, v[0], real_type(e));
         at_level(e, v[1].level);
         v[1] = to_real(e, v[1], real_type(e));

@@ -6,7 +6,7 @@
 
 typedef LLVMValueRef V;
 
-enum { PACK_PARTS = 32 };
+enum { PACK_PARTS = 32, FEW_CHANNELS = 64 };
 
 /* ---- frames ---- */
 
@@ -29,62 +29,106 @@ static void store_vector(struct emitter *e, const struct window_plan *plan, V to
     }
 }
 
-static void emit_frame_row(struct emitter *e, const struct window_plan *plan, V to)
+/* Binds the last axis to vectors from `first` on, lanes below `count` of them (0: all). */
+static void bind_vector(struct emitter *e, const struct window_plan *plan, V first, int64_t count)
 {
-    const struct ir_index *last = plan->frame->axes[plan->frame->rank - 1];
-    int64_t full = last->extent / LANES * LANES;
+    bind(e, plan->frame->axes[plan->frame->rank - 1], first, true);
+    if (count) {
+        e->mask = lanes_below(e, count);
+        e->mask_level = e->depth;
+    }
+}
+
+static void release_vector(struct emitter *e)
+{
+    e->mask = NULL;
+    e->mask_level = 0;
+}
+
+/* What is inside of the vectors of the last axis; at: where they begin. */
+typedef void (*vector_body)(struct emitter *e, const struct window_plan *plan, V at, void *context);
+
+static void along_vectors(struct emitter *e, const struct window_plan *plan, vector_body inside, void *context)
+{
+    int64_t extent = plan->frame->axes[plan->frame->rank - 1]->extent, full = extent / LANES * LANES;
 
     if (full) {
         V at = full > LANES ? loop_open(e, count_of(e, 0), count_of(e, full), LANES) : count_of(e, 0);
         if (full == LANES)
             if_open(e, NULL);
-        bind(e, last, at, true);
-        store_vector(e, plan, to, at);
+        bind_vector(e, plan, at, 0);
+        inside(e, plan, at, context);
         if (full > LANES)
             loop_close(e);
         else
             if_close(e);
         at_level(e, e->depth);
     }
-    if (full < last->extent) {
+    if (full < extent) {
         if_open(e, NULL);
-        bind(e, last, count_of(e, full), true);
-        e->mask = lanes_below(e, last->extent - full);
-        e->mask_level = e->depth;
-        store_vector(e, plan, to, count_of(e, full));
-        e->mask = NULL;
-        e->mask_level = 0;
+        bind_vector(e, plan, count_of(e, full), extent - full);
+        inside(e, plan, count_of(e, full), context);
+        release_vector(e);
         if_close(e);
     }
 }
 
-void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *digits, V band_first)
+struct frame_rows {
+    V room, band_first;
+};
+
+static void emit_frame_vector(struct emitter *e, const struct window_plan *plan, V at, void *context)
 {
+    store_vector(e, plan, *(V *)context, at);
+}
+
+/* The loops between images and the last axis. at: where the vector of the last axis begins that is bound outside, or NULL. */
+static void emit_frame_rows(struct emitter *e, const struct window_plan *plan, V at, void *context)
+{
+    const struct frame_rows *rows = context;
     const struct window_cut *cut = &plan->cut;
     const struct ir_tensor *frame = plan->frame;
     int64_t row = cut->frame_row;
+    V room = rows->room;
     int loops = 0;
 
-    if_open(e, NULL);
-    for (int i = 0; i < cut->images; i++)
-        bind(e, frame->axes[i], digits[i], false);
     for (int i = cut->images; i + 1 < frame->rank; i++) {
         const struct ir_index *axis = frame->axes[i];
         V end = count_of(e, axis->extent), start = NULL;
 
-        if (i == cut->images && band_first) {
-            start = times(e, band_first, cut->step);
+        if (i == cut->images && rows->band_first) {
+            start = times(e, rows->band_first, cut->step);
             end = lesser(e, LLVMBuildNSWSub(e->builder, end, start, ""), count_of(e, cut->frame_rows));
         }
-        V at = loop_open(e, count_of(e, 0), end, 1);
-        bind(e, axis, start ? plus(e, start, at) : at, false);
-        room = further(e, room, at, row * plan->tile.bytes);
+        V number = loop_open(e, count_of(e, 0), end, 1);
+        bind(e, axis, start ? plus(e, start, number) : number, false);
+        room = further(e, room, number, row * plan->tile.bytes);
         row /= frame->axes[i + 1]->extent;
         loops++;
     }
-    emit_frame_row(e, plan, room);
+    if (at)
+        store_vector(e, plan, room, at);
+    else
+        along_vectors(e, plan, emit_frame_vector, &room);
     while (loops--)
         loop_close(e);
+    at_level(e, e->depth);
+}
+
+/* Of few channels what is the same for all pixels (statistics, their inverses) is made before the loops over these. */
+void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *digits, V band_first)
+{
+    const struct ir_tensor *frame = plan->frame;
+    struct frame_rows rows = {room, band_first};
+
+    if_open(e, NULL);
+    for (int i = 0; i < plan->cut.images; i++)
+        bind(e, frame->axes[i], digits[i], false);
+    if (frame->value->kind == IR_APPLY && frame->axes[frame->rank - 1]->extent <= FEW_CHANNELS &&
+        frame->rank - plan->cut.images > 1)
+        along_vectors(e, plan, emit_frame_rows, &rows);
+    else
+        emit_frame_rows(e, plan, NULL, &rows);
     if_close(e);
     at_level(e, e->depth);
 }

@@ -12,6 +12,8 @@
 
      mask        signs of what is stored in place of masks made again (mask.c)
 
+     reuse       parts of equations that other equations are all of (reuse.c)
+
      repeat      cheap maps into what reads them (inline.c)
 
      chains      equations over the same loops, one reading the other
@@ -493,6 +495,7 @@ void fuse(struct ir_program *p, enum fusing how)
         if (small)
             turn_operands(p);
         mask_by_signs(p, small);
+        reuse_parts(p);
         inline_producers(p, small);
     }
     before = order_updates(p, f.arena);

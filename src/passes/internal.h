@@ -119,6 +119,9 @@ void hoist_parts(struct ir_program *p);
 /* mask.c: where gradients pass, read off what is stored anyway, not made again. */
 void mask_by_signs(struct ir_program *p, bool small);
 
+/* reuse.c: parts of equations become reads of the equations that are all of them. */
+void reuse_parts(struct ir_program *p);
+
 /* inline.c: repeats producers that are cheaper to compute again than to store. small: those of contractions stay. */
 void inline_producers(struct ir_program *p, bool small);
 
