@@ -309,7 +309,7 @@ void turn_square(struct emitter *e, LLVMValueRef *rows, int lanes);
 enum { TURN_PIECES = 4 };
 void turn_pieces(struct emitter *e, LLVMValueRef (*pieces)[TURN_PIECES], LLVMValueRef *rows, int lanes, int count);
 void emit_turned(struct emitter *e, struct stage_plan *stage);
-/* The accumulators of all reductions of a stage. */
+/* The accumulators of all reductions of a stage but those in parts. */
 void begin_point(struct emitter *e, struct stage_plan *stage);
 void end_point(struct emitter *e, struct stage_plan *stage);
 /* What a nest is made of: a stage at the point at hand; of reductions in parts the partial results of a part, begun before

@@ -311,6 +311,17 @@ static bool choose_columns(struct emitter *e, const struct ir_kernel *kernel)
 
 /* ---- plans ---- */
 
+/* Is it made in parts of the outer loops? (In a tile kernel a sum with outputs is over an image, of which all is made at a time.) */
+static bool is_in_parts(const struct ir_kernel *kernel, const struct ir_tensor *t)
+{
+    if (kernel->kind == IR_TILE_KERNEL && t->rank)
+        return false;
+    for (int i = 0; i < t->reduced_count; i++)
+        if (list_has(kernel->parallel.at, kernel->parallel.count, t->reduced[i]))
+            return true;
+    return false;
+}
+
 static void plan_equation(struct emitter *e, const struct kernel_plan *plan, const struct stage_plan *stage,
                           struct equation_plan *eq)
 {
@@ -319,8 +330,7 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
 
     if (!eq->reduces)
         return;
-    for (int i = 0; i < t->reduced_count; i++)
-        eq->in_parts |= list_has(kernel->parallel.at, kernel->parallel.count, t->reduced[i]);
+    eq->in_parts = is_in_parts(kernel, t);
     for (int i = 0; i < stage->inner_count; i++)
         if (!list_has(t->reduced, t->reduced_count, stage->inner[i]))
             eq->home = i + 1;
@@ -355,14 +365,6 @@ static void plan_equation(struct emitter *e, const struct kernel_plan *plan, con
 }
 
 /* ---- longer vectors ---- */
-
-static bool is_in_parts(const struct ir_kernel *kernel, const struct ir_tensor *t)
-{
-    for (int i = 0; i < t->reduced_count; i++)
-        if (list_has(kernel->parallel.at, kernel->parallel.count, t->reduced[i]))
-            return true;
-    return false;
-}
 
 static bool has_draws(struct emitter *e, const struct ir_kernel *kernel)
 {

@@ -254,6 +254,8 @@ static void end_reduction(struct emitter *e, struct equation_plan *eq)
 void begin_point(struct emitter *e, struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++) {
+        if (!stage->equations[i].reduces || stage->equations[i].in_parts)
+            continue;
         operate_as(e, stage->equations[i].tensor);
         begin_reduction(e, &stage->equations[i]);
     }
@@ -262,6 +264,8 @@ void begin_point(struct emitter *e, struct stage_plan *stage)
 void end_point(struct emitter *e, struct stage_plan *stage)
 {
     for (int i = 0; i < stage->count; i++) {
+        if (!stage->equations[i].reduces || stage->equations[i].in_parts)
+            continue;
         operate_as(e, stage->equations[i].tensor);
         end_reduction(e, &stage->equations[i]);
     }

@@ -371,15 +371,16 @@ static void finish_group(struct emitter *e, const struct tile_plan *plan, const 
     struct range rows = {g->row, first_row(e, plan, g->end_block)};
     struct range columns = {times(e, g->first_panel, width),
                             lesser(e, times(e, g->end_panel, width), count_of(e, plan->columns))};
-    struct follow follow = {g->followers, g->batch, rows, columns, plan->panels_each * width,
-                            NULL,         0,        NULL, 0};
+    struct follow follow = {.plan = g->followers, .batch = g->batch, .rows = rows, .columns = columns,
+                            .most_columns = plan->panels_each * width};
 
     if (plan->turned) {
         V to =
             g->block ? g->block : further(e, further(e, g->c, columns.first, plan->c_stride), rows.first, plan->bytes);
         bring_turned(e, plan, g, &rows, &columns, to, g->block ? g->block_row : plan->c_stride);
-        follow = (struct follow){g->followers, g->batch,    columns, rows, plan->blocks_each * plan->height,
-                                 g->block,     g->block_row, NULL, 0};
+        follow = (struct follow){.plan = g->followers, .batch = g->batch, .rows = columns, .columns = rows,
+                                 .most_columns = plan->blocks_each * plan->height,
+                                 .block = g->block, .block_row = g->block_row};
     } else if (is_at_hand(t)) {
         follow.block = g->gathered;
         follow.block_row = g->gathered_row;

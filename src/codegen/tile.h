@@ -145,6 +145,7 @@ struct follow {
     int64_t block_row;
     LLVMValueRef first; /* over windows: the number of the first row's first element in C, and the distance between rows */
     int64_t row_elements;
+    int images; /* over windows: so many first axes of C number images, of which the rows are one, all of it; else 0 */
 };
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
 /* What the maps read of memory where C's own numbers are: tensors of its shape, as a rule those that are updated with it. */

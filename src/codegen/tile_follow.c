@@ -78,9 +78,199 @@ static V lanes_left(struct emitter *e, V count)
     return LLVMBuildICmp(e->builder, LLVMIntSLT, lane_numbers(e, e->i32), wide, "");
 }
 
+/* ---- a whole image ---- */
+
+enum { MOST_NEIGHBOURS = 4 };
+struct image {
+    struct emitter *e;
+    const struct tile_plan *plan;
+    const struct ir_tensor *t;
+    const struct follow *follow;
+    struct stage_plan *stage; /* as many as neighbours, which differ in accumulators */
+    int neighbours;
+    V block; /* the row at hand, or NULL */
+    V column;
+};
+typedef void (*image_body)(struct image *image);
+
+static void emit_image_point(struct image *image)
+{
+    struct emitter *e = image->e;
+
+    if (image->block) {
+        V at = further(e, image->block, image->column, image->plan->bytes);
+        struct value v = {LLVMBuildLoad2(e->builder, vector_of(e, image->plan->type), at, ""), REAL, e->depth};
+
+        LLVMSetAlignment(v.at, (unsigned)image->plan->bytes);
+        set_value(e, image->t, v);
+    }
+    emit_point(e, image->stage);
+}
+
+/* Neighbours on the innermost axis are made side by side, each with sums of its own. */
+static void along_pixels(struct image *image, image_body inside)
+{
+    struct emitter *e = image->e;
+    const struct ir_tensor *t = image->t;
+    V block = image->block, at = NULL;
+    int loops = 0;
+    int64_t rows = ir_extent_product(t->axes + image->follow->images, t->rank - 1 - image->follow->images);
+
+    for (int i = image->follow->images; i + 1 < t->rank; i++) {
+        bool last = i + 2 == t->rank;
+
+        at = loop_open(e, count_of(e, 0), count_of(e, t->axes[i]->extent), last ? image->neighbours : 1);
+        rows /= t->axes[i]->extent;
+        if (!last)
+            bind(e, t->axes[i], at, false);
+        if (block)
+            image->block = further(e, image->block, at, rows * image->follow->block_row);
+        loops++;
+    }
+    V first = image->block;
+    int level = e->depth;
+    struct stage_plan *stage = image->stage;
+    for (int k = 0; k < image->neighbours; k++) {
+        if_open(e, NULL);
+        bind_behind(e, t->axes[t->rank - 2], at, level, k, false);
+        if (block)
+            image->block = offset_constant(e, first, k * image->follow->block_row);
+        image->stage = &stage[k];
+        inside(image);
+        if_close(e);
+        at_level(e, e->depth);
+    }
+    image->stage = stage;
+    while (loops--)
+        loop_close(e);
+    at_level(e, e->depth);
+    image->block = block;
+}
+
+/* The sums of neighbours become one: ((0 + 1) + (2 + 3)). */
+static void join_neighbours(struct image *image)
+{
+    struct emitter *e = image->e;
+
+    for (int i = 0; i < image->stage->count; i++) {
+        V sums[MOST_NEIGHBOURS];
+
+        if (!image->stage->equations[i].reduces || image->stage->equations[i].in_parts)
+            continue;
+        for (int k = 0; k < image->neighbours; k++) {
+            V accumulator = image->stage[k].equations[i].accumulator;
+            sums[k] = LLVMBuildLoad2(e->builder, LLVMGetAllocatedType(accumulator), accumulator, "");
+        }
+        for (int count = image->neighbours; count > 1; count /= 2)
+            for (int k = 0; k < count / 2; k++)
+                sums[k] = LLVMBuildFAdd(e->builder, sums[2 * k], sums[2 * k + 1], "");
+        LLVMBuildStore(e->builder, sums[0], image->stage->equations[i].accumulator);
+    }
+}
+
+/* The columns by vectors; sums: which are begun and ended with each. */
+static void along_columns(struct image *image, image_body inside, bool sums)
+{
+    struct emitter *e = image->e;
+    const struct ir_index *along = image->t->axes[image->t->rank - 1];
+    int64_t full = along->extent / LANES * LANES;
+
+    for (int part = 0; part < 2; part++) {
+        int64_t first = part ? full : 0, end = part ? along->extent : full;
+
+        if (first == end)
+            continue;
+        if (end - first > LANES) {
+            image->column = loop_open(e, count_of(e, first), count_of(e, end), LANES);
+        } else {
+            if_open(e, NULL);
+            image->column = count_of(e, first);
+        }
+        bind(e, along, image->column, true);
+        if (part) {
+            e->mask = lanes_below(e, end - first);
+            e->mask_level = e->depth;
+        }
+        for (int k = 0; sums && k < image->neighbours; k++)
+            begin_point(e, &image->stage[k]);
+        inside(image);
+        if (sums) {
+            join_neighbours(image);
+            end_point(e, image->stage);
+        }
+        e->mask = NULL;
+        e->mask_level = 0;
+        if (end - first > LANES)
+            loop_close(e);
+        else
+            if_close(e);
+        at_level(e, e->depth);
+    }
+}
+
+static void pixels_inside(struct image *image)
+{
+    along_pixels(image, emit_image_point);
+}
+
+static void columns_inside(struct image *image)
+{
+    along_columns(image, emit_image_point, false);
+}
+
+/* Stage by stage, as one may read what another sums up over the image. Sums stay in registers: columns go round outside of pixels. */
+static void emit_image(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow)
+{
+    int64_t stride = ir_extent_product(t->axes + follow->images, t->rank - follow->images);
+    V number = LLVMBuildUDiv(e->builder, follow->first, count_of(e, stride), "");
+
+    for (int i = follow->images - 1; i >= 0; i--) {
+        V extent = count_of(e, t->axes[i]->extent);
+
+        bind(e, t->axes[i], i ? LLVMBuildURem(e->builder, number, extent, "") : number, false);
+        if (i)
+            number = LLVMBuildUDiv(e->builder, number, extent, "");
+    }
+    for (int i = 0; i < follow->plan->count; i++) {
+        struct stage_plan stages[MOST_NEIGHBOURS];
+        struct image image = {e, plan, t, follow, stages, 1, follow->block, NULL};
+        bool sums = false;
+
+        stages[0] = follow->plan->stages[i];
+        for (int k = 0; k < stages->count; k++)
+            sums |= stages->equations[k].reduces && !stages->equations[k].in_parts;
+        while (sums && image.neighbours < MOST_NEIGHBOURS && t->axes[t->rank - 2]->extent % (2 * image.neighbours) == 0)
+            image.neighbours *= 2;
+        for (int k = 1; k < image.neighbours; k++) {
+            stages[k] = stages[0];
+            stages[k].equations = arena_copy(e->arena, stages->equations, sizeof *stages->equations * (size_t)stages->count);
+        }
+        e->floor = e->depth;
+        if (sums)
+            along_columns(&image, pixels_inside, true);
+        else
+            along_pixels(&image, columns_inside);
+    }
+}
+
+/* Random numbers are drawn row by row. */
+static bool draws_rows(const struct kernel_plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->stages[i].draws.count)
+            return true;
+    return false;
+}
+
+/* ---- any rows and columns ---- */
+
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t,
                  const struct follow *follow)
 {
+    if (follow->images && !draws_rows(follow->plan)) {
+        emit_image(e, plan, t, follow);
+        return;
+    }
     const struct product *product = plan->product;
     const struct ir_index *along = t->axes[t->rank - 1];
     int rows = e->rows.count;

@@ -292,6 +292,19 @@ static V frame_room(struct emitter *e, const struct window_plan *plan)
                        : NULL;
 }
 
+/* How many first axes of C number items, if these are whole images and follow each other. */
+static int images_of_items(const struct window_plan *plan)
+{
+    const struct window_cut *cut = &plan->cut;
+
+    if (cut->bands > 1 || plan->outer_count > cut->images)
+        return 0;
+    for (int i = 0; i < cut->images; i++)
+        if (plan->product->loops[cut->image[i]].index != plan->c->axes[i])
+            return 0;
+    return cut->images + 1 < plan->c->rank ? cut->images : 0;
+}
+
 static void emit_items(struct emitter *e, const struct window_plan *plan, part_functions *functions)
 {
     const struct tile_plan *tile = &plan->tile;
@@ -327,7 +340,8 @@ static void emit_items(struct emitter *e, const struct window_plan *plan, part_f
                                 .block = plan->c->region == IR_LOCAL ? block : NULL,
                                 .block_row = plan->gathered_row,
                                 .first = item.element,
-                                .row_elements = plan->row_elements};
+                                .row_elements = plan->row_elements,
+                                .images = images_of_items(plan)};
         emit_follow(e, tile, plan->c, &follow);
     }
     loop_close(e);

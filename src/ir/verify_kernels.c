@@ -3,7 +3,7 @@
 #include "verify.h"
 
 /* What ir.h calls a map, an inner reduction, a reduction in parts; a scatter or an opaque tensor. */
-enum role { NOT_PLACED, A_MAP, A_FRAME, INNER_REDUCTION, REDUCTION_IN_PARTS, ALONE };
+enum role { NOT_PLACED, A_MAP, A_FRAME, INNER_REDUCTION, IMAGE_SUM, REDUCTION_IN_PARTS, ALONE };
 struct placed {
     enum role role;
     int kernel, stage, position;
@@ -26,6 +26,16 @@ static int count_in(struct ir_index *const *indices, int count, struct ir_index 
     return in;
 }
 
+/* Its outputs are the first of the kernel's indices and the last one, what it sums over is between them. */
+static bool sums_an_image(const struct ir_kernel *kernel, const struct ir_tensor *t)
+{
+    int parallel = kernel->parallel.count, images = 0;
+
+    while (images < parallel && index_in(t->axes, t->rank, kernel->parallel.at[images]))
+        images++;
+    return images && images + 1 == t->rank && t->axes[t->rank - 1] == kernel->parallel.at[parallel - 1];
+}
+
 static enum role role_of(const struct ir_kernel *kernel, const struct ir_stage *stage, const struct ir_tensor *t)
 {
     int parallel = kernel->parallel.count, inner = stage->inner.count;
@@ -42,6 +52,8 @@ static enum role role_of(const struct ir_kernel *kernel, const struct ir_stage *
         return A_MAP;
     if (!outer_reduced)
         return INNER_REDUCTION;
+    if (kernel->kind == IR_TILE_KERNEL && t->reduction == IR_SUM && !inner && sums_an_image(kernel, t))
+        return IMAGE_SUM;
     return outer_outputs || t->reduction == IR_ARGMAX || t->reduction == IR_ARGMIN ? NOT_PLACED : REDUCTION_IN_PARTS;
 }
 

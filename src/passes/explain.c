@@ -196,6 +196,15 @@ static void add_equation(struct text *out, const struct ir_program *p, const str
     text_free(&line);
 }
 
+/* In a tile kernel a sum that has outputs is over an image. */
+static bool sums_of_images(const struct ir_stage *stage)
+{
+    for (int i = 0; i < stage->equations.count; i++)
+        if (stage->equations.at[i]->reduction != IR_MAP && stage->equations.at[i]->rank)
+            return true;
+    return false;
+}
+
 static void add_kernel(struct text *out, const struct ir_program *p, const struct ir_kernel *k, int number)
 {
     struct arena *scratch = arena_new();
@@ -235,7 +244,7 @@ static void add_kernel(struct text *out, const struct ir_program *p, const struc
         if (k->kind == IR_TILE_KERNEL && s && s == product_stage(k))
             text_add(out, "    its product\n");
         if (k->kind == IR_TILE_KERNEL && s > product_stage(k))
-            text_add(out, "    then of its tiles\n");
+            text_add(out, sums_of_images(stage) ? "    then of its images\n" : "    then of its tiles\n");
         if (k->kind == IR_NEST) {
             text_add(out, "    then");
             for (int i = 0; i < stage->inner.count; i++)

@@ -18,6 +18,8 @@
 
      chains      equations over the same loops, one reading the other
 
+     images      sums over each image of what a product over windows makes with that product (image.c)
+
      rows        a reduction that a larger equation reads back (statistics of a row or a column) with that equation:
                  the loops that both share are kept, the rest runs inside
 
@@ -28,7 +30,7 @@
      retain      parts of a kernel's stage that a later one has again (retain.c)
 
    A large sum of products is a tile kernel: with it go maps of its numbers (biases, activations, masks, updates) and
-   sums of all of them, made of its tiles while those are in the caches; nothing else. Scatters and opaque operations
+   sums of all of them or of each of its images, made of its tiles while those are in the caches; nothing else. Scatters and opaque operations
    are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
 #include "internal.h"
 
@@ -452,6 +454,9 @@ static void start(struct fusion *f, const number_list *before)
                              : f->groups[i].product ? "a matrix product"
                              : is_window_copy(f, e) ? "a copy for a matrix product"
                                                     : NULL;
+        f->groups[i].sums_image = !f->groups[i].alone && f->tiles && sums_an_image(p, e);
+        if (f->groups[i].sums_image)
+            f->groups[i].alone = "a sum over images";
         choose_loops(e, f->groups[i].product == e, &f->members[i], &f->groups[i].depth);
     }
     for (int i = 0; i < p->updates.count; i++)
@@ -497,6 +502,8 @@ void fuse(struct ir_program *p, enum fusing how)
         mask_by_signs(p, small);
         reuse_parts(p);
         inline_producers(p, small);
+        if (!small)
+            sum_by_images(p);
     }
     before = order_updates(p, f.arena);
     start(&f, before);
@@ -506,6 +513,8 @@ void fuse(struct ir_program *p, enum fusing how)
             make_sequences(&f);
         join_chains(&f, KEEP_LOOPS, ends);
         join_chains(&f, SHRINK_LOOPS, ends);
+        join_images(&f);
+        ends = find_ends(&f);
         for (int i = 0; i < p->tensors.count; i++)
             if (ends[i]) {
                 join_end(&f, p->tensors.at[i]);

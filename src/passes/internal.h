@@ -133,6 +133,7 @@ struct group {
     struct ir_tensor *frame;   /* of a product over windows: the map that it alone reads, or NULL */
     bool leads;                /* they may be: its last axis is what its columns are */
     bool sequence;         /* its equations follow each other, without a parallel loop */
+    bool sums_image;       /* one sum over an image of what a product over windows makes: see join_images */
     const char *alone;     /* why it is never joined with another, or NULL */
     const struct ir_recurrence *recurrence; /* of all its equations, or NULL; time is no parallel loop */
     int depth;             /* how many indices the kernel's parallel loop has */
@@ -143,6 +144,7 @@ struct member {
     int group;
     struct ir_index *slot[MOST_LOOPS];
     bool in_parts;         /* the parallel loops are among what it reduces */
+    bool by_image;         /* some of them: what it sums over is an image, of which the product's kernel makes all at a time */
 };
 struct time_index {
     const struct ir_recurrence *recurrence;
@@ -175,6 +177,16 @@ bool waits_for_guards(const struct fusion *f, int a, int b);
 bool way_outside(struct fusion *f, int a, int b);
 /* Makes b's equations a's; their loops are those of a already. */
 void merge_groups(struct fusion *f, int a, int b);
+
+/* image.c: sums over what products over windows make become sums of each image's, and of those. */
+void sum_by_images(struct ir_program *p);
+/* Of a product over windows whose images are made whole, each at a time: how many of its first axes number them; else 0. framed:
+   see window_cut. */
+int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool framed);
+/* Does it sum over each image of what a product over windows makes? */
+bool sums_an_image(const struct ir_program *p, const struct ir_tensor *e);
+/* Such sums join the product's group, behind maps that have. */
+void join_images(struct fusion *f);
 
 /* sequence.c: is a step of the program over before threads would pay? Its equations as kernels without a parallel loop. */
 bool is_small_program(const struct ir_program *p);

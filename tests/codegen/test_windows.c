@@ -213,6 +213,41 @@ static void frames_of_maps(void **state)
           "output y\noutput g\noutput b\n");
 }
 
+/* Statistics of channels and what their gradients sum, by images: in the product's kernel where images are whole, of maps too;
+   parts of vectors, odd widths, images in bands, a mean far from 0. */
+static void statistics_of_images(void **state)
+{
+    static const int shapes[][4] = {{5, 8, 16, 20}, {9, 12, 7, 16}, {4, 11, 14, 70}, {2, 53, 31, 40}};
+    char source[4000];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        int n = shapes[i][0], h = shapes[i][1], w = shapes[i][2], o = shapes[i][3], points = n * h * w;
+        snprintf(source, sizeof source,
+                 "program statistics f32\ninput x[n*: %1$d, h: %2$d, w: %3$d, c: 12]\nparameter k[r: 3, s: 3, c: 12, o: %4$d]\n"
+                 "parameter gain[o: %4$d]\nparameter bias[o: %4$d]\ninput dy[n*: %1$d, h: %2$d, w: %3$d, o: 12]\n"
+                 "z[n*: %1$d, h: %2$d, w: %3$d, o: %4$d] = sum[r: 3, s: 3, c: 12] "
+                 "(x[n, h + r - 1, w + s - 1, c] else 0.3) * k[r, s, c, o]\n"
+                 "zsum[o: %4$d] = sum[n*: %1$d, h: %2$d, w: %3$d] z[n, h, w, o]\nm[o: %4$d] = zsum[o] / %5$d\n"
+                 "v[o: %4$d] = sum[n*: %1$d, h: %2$d, w: %3$d] (z[n, h, w, o] - m[o]) * (z[n, h, w, o] - m[o])\n"
+                 "rest[o: %4$d] = sum[n*: %1$d, h: %2$d, w: %3$d] z[n, h, w, o] - m[o]\n"
+                 "a[n*: %1$d, h: %2$d, w: %3$d, o: %4$d] = "
+                 "max(gain[o] * (z[n, h, w, o] - m[o]) / sqrt(v[o] / %5$d + 0.001) + bias[o], 0)\n"
+                 "y[n*: %1$d, h: %2$d, w: %3$d, c: 12] = sum[r: 3, s: 3, o: %4$d] "
+                 "(a[n, h + r - 1, w + s - 1, o] else 0) * k[r, s, c, o]\n"
+                 "e[n*: %1$d, h: %2$d, w: %3$d, o: %4$d] = sum[r: 3, s: 3, c: 12] "
+                 "(dy[n, h - r + 1, w - s + 1, c] else 0) * k[r, s, c, o]\n"
+                 "f[n*: %1$d, h: %2$d, w: %3$d, o: %4$d] = if a[n, h, w, o] > 0 then e[n, h, w, o] + 0.1 else 0.0\n"
+                 "dbias[o: %4$d] = sum[n*: %1$d, h: %2$d, w: %3$d] f[n, h, w, o]\n"
+                 "dgain[o: %4$d] = sum[n*: %1$d, h: %2$d, w: %3$d] f[n, h, w, o] * (z[n, h, w, o] - m[o])\n"
+                 "pooled[n*: %1$d, o: %4$d] = sum[h: %2$d, w: %3$d] max(e[n, h, w, o], 0)\n"
+                 "g[n*: %1$d, h: %2$d, w: %3$d, o: %4$d] = f[n, h, w, o] * gain[o] + dgain[o] * z[n, h, w, o]\n"
+                 "w[o: %4$d] = v[o] + rest[o]\noutput y\noutput dbias\noutput dgain\noutput pooled\noutput g\noutput w\n",
+                 n, h, w, o, points);
+        check(source);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +257,7 @@ int main(void)
         cmocka_unit_test(every_width_near_a_tile), cmocka_unit_test(long_runs_and_large_images),
         cmocka_unit_test(other_layouts),           cmocka_unit_test(windows_in_both_operands),
         cmocka_unit_test(maps_and_sums_of_tiles),  cmocka_unit_test(frames_of_maps),
+        cmocka_unit_test(statistics_of_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
