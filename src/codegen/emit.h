@@ -302,12 +302,14 @@ int vector_registers(const struct emitter *e);
 /* sums.c: which reductions of a stage are made together, and the stage whose are. */
 void plan_sums(const struct emitter *e, const struct stage_plan *stage, struct sums_plan *plan);
 void emit_together(struct emitter *e, const struct stage_plan *stage);
-/* turn.c: rows of so many lanes become columns; a stage with `across`. */
-void turn_square(struct emitter *e, LLVMValueRef *rows, int lanes);
-/* The same of rows that were read in `count` pieces each, pieces[row][number]. What is joined while it is read lies
-   lanes / count rows apart, so that only numbers within a piece are left to be turned: joining costs less than shuffling. */
+/* turn.c: rows of so many lanes become columns; a stage with `across`. A stage of turning exchanges halves of `size` lanes
+   between rows `size` apart; all of them from lanes / 2 down to 1 turn a square about. */
+void turn_stage(struct emitter *e, LLVMValueRef *rows, int lanes, int size);
+/* The first ones, of rows that are read in `count` pieces each, pieces[row][number]: what is joined while it is read lies
+   lanes / count rows apart, and costs less than shuffling. Then those within pieces, which are so wide. */
 enum { TURN_PIECES = 4 };
-void turn_pieces(struct emitter *e, LLVMValueRef (*pieces)[TURN_PIECES], LLVMValueRef *rows, int lanes, int count);
+void join_pieces(struct emitter *e, LLVMValueRef (*pieces)[TURN_PIECES], LLVMValueRef *rows, int lanes, int count);
+void turn_within_pieces(struct emitter *e, LLVMValueRef *rows, int lanes, int wide);
 void emit_turned(struct emitter *e, struct stage_plan *stage);
 /* The accumulators of all reductions of a stage but those in parts. */
 void begin_point(struct emitter *e, struct stage_plan *stage);

@@ -534,58 +534,94 @@ static void emit_slide(struct emitter *e, V function, LLVMTypeRef type, int vect
 
 /* ---- turning a square about ---- */
 
-/* A square that is whole. */
-static void turn_whole(struct emitter *e, LLVMTypeRef type, int lanes, int64_t bytes)
+/* The rows of a whole square, joined from pieces as they are read: see join_pieces. */
+static void read_whole(struct emitter *e, LLVMTypeRef type, int lanes, V *rows)
 {
-    int count = vector_bytes(e) / PIECE_BYTES, wide = lanes / count;
-    LLVMTypeRef piece = LLVMVectorType(type, (unsigned)wide);
-    V pieces[MOST_LANES][TURN_PIECES], rows[MOST_LANES], from = argument(e, 0), to = argument(e, 2);
+    int count = vector_bytes(e) / PIECE_BYTES;
+    int64_t bytes = type == e->f32 ? 4 : 8;
+    LLVMTypeRef piece = LLVMVectorType(type, (unsigned)(lanes / count));
+    V pieces[MOST_LANES][TURN_PIECES], from = argument(e, 0);
 
     for (int i = 0; i < lanes; i++) {
         for (int k = 0; k < count; k++)
             pieces[i][k] = load_vector(e, piece, offset_constant(e, from, k * PIECE_BYTES), bytes);
         from = offset_pointer(e, from, argument(e, 1));
     }
-    turn_pieces(e, pieces, rows, lanes, count);
+    join_pieces(e, pieces, rows, lanes, count);
+}
+
+static void write_whole(struct emitter *e, int64_t bytes, int lanes, V *rows)
+{
+    V to = argument(e, 2);
+
     for (int i = 0; i < lanes; i++) {
         LLVMSetAlignment(LLVMBuildStore(e->builder, rows[i], to), (unsigned)bytes);
         to = offset_pointer(e, to, argument(e, 3));
     }
-    LLVMBuildRetVoid(e->builder);
+}
+
+/* pointer + the lesser of i and last * row */
+static V row_at_most(struct emitter *e, V pointer, V row, int i, V last)
+{
+    return offset_pointer(e, pointer, LLVMBuildMul(e->builder, lesser(e, whole_like(e->i64, i), last), row, ""));
+}
+
+/* Of a square that is not whole the last row that is there stands for those behind it; so many pieces as a vector has change
+   places. */
+static void read_some(struct emitter *e, LLVMTypeRef vector, int64_t bytes, int lanes, V *rows)
+{
+    V read = lanes_before(e, lanes, argument(e, 5)), last = LLVMBuildSub(e->builder, argument(e, 4), whole_like(e->i64, 1), "");
+
+    for (int i = 0; i < lanes; i++)
+        rows[i] = load_some(e, vector, row_at_most(e, argument(e, 0), argument(e, 1), i, last), bytes, read);
+    for (int size = lanes / 2; size >= lanes / (vector_bytes(e) / PIECE_BYTES); size /= 2)
+        turn_stage(e, rows, lanes, size);
+}
+
+/* Those behind the last go where it goes, before it does. */
+static void write_some(struct emitter *e, LLVMTypeRef vector, int64_t bytes, int lanes, V *rows)
+{
+    V write = lanes_before(e, lanes, argument(e, 4)), last = LLVMBuildSub(e->builder, argument(e, 5), whole_like(e->i64, 1), "");
+    LLVMTypeRef types[] = {vector, e->pointer};
+
+    for (int i = lanes - 1; i >= 0; i--) {
+        V arguments[] = {rows[i], row_at_most(e, argument(e, 2), argument(e, 3), i, last), whole_like(e->i32, bytes), write};
+        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+    }
 }
 
 static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
     int lanes = vector_bytes(e) / (int)bytes;
-    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes), types[] = {vector, e->pointer};
-    V rows[MOST_LANES], align = whole_like(e->i32, bytes), whole = whole_like(e->i64, lanes);
+    LLVMTypeRef vector = LLVMVectorType(type, (unsigned)lanes);
+    V rows[MOST_LANES], others[MOST_LANES], whole = whole_like(e->i64, lanes);
 
     body_open(e, function);
-    LLVMBasicBlockRef all = block_of(e), some = block_of(e);
+    LLVMBasicBlockRef all = block_of(e), some = block_of(e), both = block_of(e), from[] = {all, some};
+    LLVMBasicBlockRef to_all = block_of(e), to_some = block_of(e);
     V is_whole = LLVMBuildAnd(e->builder, LLVMBuildICmp(e->builder, LLVMIntEQ, argument(e, 4), whole, ""),
                               LLVMBuildICmp(e->builder, LLVMIntEQ, argument(e, 5), whole, ""), "");
     LLVMBuildCondBr(e->builder, is_whole, all, some);
     LLVMPositionBuilderAtEnd(e->builder, all);
-    turn_whole(e, type, lanes, bytes);
+    read_whole(e, type, lanes, rows);
+    LLVMBuildBr(e->builder, both);
     LLVMPositionBuilderAtEnd(e->builder, some);
-    e->block = some;
-    V columns = argument(e, 5), last = LLVMBuildSub(e->builder, argument(e, 4), whole_like(e->i64, 1), "");
-    V read = lanes_before(e, lanes, columns), write = lanes_before(e, lanes, argument(e, 4));
+    read_some(e, vector, bytes, lanes, others);
+    LLVMBuildBr(e->builder, both);
+    LLVMPositionBuilderAtEnd(e->builder, both);
     for (int i = 0; i < lanes; i++) {
-        V row = lesser(e, whole_like(e->i64, i), last);
-        V from = offset_pointer(e, argument(e, 0), LLVMBuildMul(e->builder, row, argument(e, 1), ""));
-        rows[i] = load_some(e, vector, from, bytes, read);
+        V values[] = {rows[i], others[i]};
+        rows[i] = LLVMBuildPhi(e->builder, vector, "");
+        LLVMAddIncoming(rows[i], values, from, 2);
     }
-    turn_square(e, rows, lanes);
-    for (int i = 0; i < lanes; i++) {
-        V to = offset_pointer(e, argument(e, 2), LLVMBuildMul(e->builder, argument(e, 3), whole_like(e->i64, i), ""));
-        if_open(e, LLVMBuildICmp(e->builder, LLVMIntSGT, columns, whole_like(e->i64, i), ""));
-        V arguments[] = {rows[i], to, align, write};
-        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
-        if_close(e);
-    }
-    at_level(e, e->depth);
+    turn_within_pieces(e, rows, lanes, lanes / (vector_bytes(e) / PIECE_BYTES));
+    LLVMBuildCondBr(e->builder, is_whole, to_all, to_some);
+    LLVMPositionBuilderAtEnd(e->builder, to_all);
+    write_whole(e, bytes, lanes, rows);
+    LLVMBuildRetVoid(e->builder);
+    LLVMPositionBuilderAtEnd(e->builder, to_some);
+    write_some(e, vector, bytes, lanes, rows);
     LLVMBuildRetVoid(e->builder);
 }
 

@@ -8,8 +8,7 @@ typedef LLVMValueRef V;
 
 enum { QUARTERS = TURN_PIECES };
 
-/* One stage: halves of `size` lanes are exchanged between rows `size` apart. */
-static void exchange(struct emitter *e, V *rows, int lanes, int size)
+void turn_stage(struct emitter *e, V *rows, int lanes, int size)
 {
     V low[LANES], high[LANES];
 
@@ -28,12 +27,6 @@ static void exchange(struct emitter *e, V *rows, int lanes, int size)
     }
 }
 
-void turn_square(struct emitter *e, V *rows, int lanes)
-{
-    for (int size = lanes / 2; size >= 1; size /= 2)
-        exchange(e, rows, lanes, size);
-}
-
 static V side_by_side(struct emitter *e, V a, V b)
 {
     unsigned lanes = 2 * LLVMGetVectorSize(LLVMTypeOf(a));
@@ -44,7 +37,7 @@ static V side_by_side(struct emitter *e, V a, V b)
     return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(from, lanes), "");
 }
 
-void turn_pieces(struct emitter *e, V (*pieces)[TURN_PIECES], V *rows, int lanes, int count)
+void join_pieces(struct emitter *e, V (*pieces)[TURN_PIECES], V *rows, int lanes, int count)
 {
     int wide = lanes / count;
 
@@ -58,8 +51,12 @@ void turn_pieces(struct emitter *e, V (*pieces)[TURN_PIECES], V *rows, int lanes
                     joined[c] = side_by_side(e, joined[2 * c], joined[2 * c + 1]);
             rows[q * wide + i] = joined[0];
         }
+}
+
+void turn_within_pieces(struct emitter *e, V *rows, int lanes, int wide)
+{
     for (int size = wide / 2; size >= 1; size /= 2)
-        exchange(e, rows, lanes, size);
+        turn_stage(e, rows, lanes, size);
 }
 
 /* Where the loops of the stage are: `across` is the index along which is read, the vector index the one along which is
@@ -107,7 +104,8 @@ static void read_square(struct turn *t, V *rows)
         }
     e->lanes = LANES;
     at_level(e, e->depth);
-    turn_pieces(e, quarters, rows, LANES, QUARTERS);
+    join_pieces(e, quarters, rows, LANES, QUARTERS);
+    turn_within_pieces(e, rows, LANES, LANES / QUARTERS);
 }
 
 /* The rows of a square, each along `across`; those that are not there are anything. */
@@ -132,7 +130,7 @@ static void read_rows(struct turn *t, V *rows)
     for (int i = t->count[1]; i < LANES; i++)
         rows[i] = LLVMGetPoison(LLVMTypeOf(rows[0]));
     at_level(e, e->depth);
-    turn_square(e, rows, LANES);
+    turn_within_pieces(e, rows, LANES, LANES);
 }
 
 static void emit_square(struct turn *t)
