@@ -17,16 +17,21 @@
 
 /* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY, C
    would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
-   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight).
+   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight); and where
+   there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together: 1.13).
    MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's other
-   thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what
-   is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough
-   to stay there too. Where k is one short block, C is written once, so few rows at a time keep to the first. PAGE: addresses
-   apart by a multiple share their places in the first cache. COPIES_AGAIN: blocks of rows that a panel may be brought for
-   anew. LARGE_Q, NEAR_Q (which several groups of rows may read as it lies), CLOSE (k of P that are not copied): bytes. */
+   thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME, PANELS_AT_A_TIME:
+   with a block of k they stay in the second cache, and so does what is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that
+   follow read whole rows of other tensors where they can, few enough to stay there too. Where k is one short block, C is
+   written once, so few rows at a time keep to the first, but for a Q that each group would bring from beyond the second: LARGE
+   (700 x 200 x 10000 1.17 times as fast with all rows). PAGE: addresses apart by a multiple share their places in the first
+   cache. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE, NEAR_Q (which several groups of rows may
+   read as it lies), CLOSE (k of P that are not copied): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,
+    SOME = 128,
+    DEEP = 4096,
     MANY_ROWS = 64,
     ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
@@ -34,7 +39,7 @@ enum {
     ROWS_TURNED = 112,
     ROWS_TOGETHER = 160,
     ROWS_OF_LARGE_Q = 64,
-    LARGE_Q = 1 << 20,
+    LARGE = 1 << 20,
     PANELS_AT_A_TIME = 10,
     PANELS_OF_ROWS = 96,
     PANELS_OF_A_RUN = 10,
@@ -49,6 +54,8 @@ enum {
 static const double part_flops = 5e5;
 /* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
 static const double least_idle = 0.015;
+/* Panels of another width than two must cost so much less. */
+static const double least_gain = 0.98;
 /* Cycles: of copying a number before the tiles begin, of copying or turning one as they come to it, of turning one of C about, of a
    multiplication and addition on a vector, of a function that all threads take part in. */
 static const double before_cycles = 0.5, copy_cycles = 0.05, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
@@ -100,23 +107,26 @@ static int64_t idle_vectors(int64_t columns, int lanes, int vectors)
     return (double)idle > least_idle * (double)(panels * vectors) ? idle : 0;
 }
 
-/* The width of panels that costs least with what the last one wastes; one vector alone loads as much as it computes. */
+/* The width of panels that costs least with what the last one wastes; one vector alone loads as much as it computes, a last one
+   narrower than the others nearly so. */
 static int best_vectors(const struct emitter *e, int64_t rows, int64_t columns, int lanes, double *waste)
 {
     static const int order[] = {2, 3, 1};
     double three = rows >= MANY_ROWS && vector_registers(e) == 32 ? 0.96 : 1.02;
-    const double price[] = {0, 1.1, 1, three};
+    const double price[] = {0, 1.1, 1, three}, last_price[] = {0, 1.25, 1.06, three};
     int best = 2;
 
     *waste = 0;
     for (int i = 0; i < 3; i++) {
-        double w = price[order[i]] * (double)round_up(columns, order[i] * lanes) / (double)columns;
-        if (i == 0 || w < *waste) {
+        int vectors = order[i], last = vectors - (int)idle_vectors(columns, lanes, vectors);
+        int64_t panels = parts_of(columns, vectors * lanes);
+        double w = price[vectors] * (double)((panels - 1) * vectors) + (last < vectors ? last_price : price)[last] * last;
+        w *= (double)lanes / (double)columns;
+        if (i == 0 || w < least_gain * *waste) {
             *waste = w;
-            best = order[i];
+            best = vectors;
         }
     }
-    *waste -= price[best] * (double)(idle_vectors(columns, lanes, best) * lanes) / (double)columns;
     return best;
 }
 
@@ -165,7 +175,9 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->rows = turned ? product->n : product->m;
     plan->columns = turned ? product->m : product->n;
     plan->depth = product->k;
-    plan->k_blocks = parts_of(plan->depth, product->m >= MANY && product->n >= MANY ? LONG_DEPTH : SHORT_DEPTH);
+    bool both = product->m >= MANY && product->n >= MANY;
+    bool deep = (product->m >= MANY || product->n >= MANY) && product->m >= SOME && product->n >= SOME && product->k >= DEEP;
+    plan->k_blocks = parts_of(plan->depth, both || deep ? LONG_DEPTH : SHORT_DEPTH);
     plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), STEPS_A_TURN) : plan->depth;
     plan->c_stride = product->ldc * bytes;
 }
@@ -178,15 +190,23 @@ static bool lies_well(const struct tile_plan *plan)
     return plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE);
 }
 
-/* Rows that a panel is read for once, if a part has them all. */
-static int64_t rows_at_a_time(const struct tile_plan *plan)
+/* Does an operand with so many rows or columns leave the second cache before it is read again? */
+static bool is_large(int64_t outer, const struct tile_plan *plan)
 {
+    return outer * plan->depth * plan->bytes > LARGE;
+}
+
+/* Rows that a panel is read for once, if a part has them all. */
+static int64_t rows_at_a_time(const struct emitter *e, const struct tile_plan *plan)
+{
+    bool maps = e->kernel->stages.count > 1;
     /* Few rows are one group where Q is turned about for each group anew. */
     bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
 
     if (plan->turned)
         return ROWS_TURNED;
-    return plan->depth <= SHORT_DEPTH && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
+    bool near = maps || !is_large(plan->columns, plan);
+    return plan->depth <= SHORT_DEPTH && near && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
 }
 
 /* Is Q read by each group of rows as it lies? */
@@ -204,7 +224,7 @@ static double cost_of(const struct emitter *e, const struct product *product, st
     set_operands(product, plan, turned);
     best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     p_before = !plan->p.kept && !lies_well(plan);
-    q_before = !plan->q.kept && plan->rows > rows_at_a_time(plan) && !is_near(plan);
+    q_before = !plan->q.kept && plan->rows > rows_at_a_time(e, plan) && !is_near(plan);
     p = p_before ? before_cycles : 0;
     q = plan->q.kept ? 0 : q_before ? before_cycles : plan->q.k == plan->bytes ? turn_panel_cycles : copy_cycles;
     c = turned ? turn_cycles : 0;
@@ -231,16 +251,18 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
-    bool large = plan->panels_each * plan->depth * plan->panel_bytes > LARGE_Q;
-    plan->blocks_each = scaled((whole_rows && !large ? ROWS_OF_MAPS : rows_at_a_time(plan)) / plan->height, way.rows);
+    bool large = is_large(plan->panels_each * plan->vectors * plan->lanes, plan);
+    plan->blocks_each = scaled((whole_rows && !large ? ROWS_OF_MAPS : rows_at_a_time(e, plan)) / plan->height, way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
         wanted = PARTS_WANTED;
     wanted = scaled(wanted, way.parts);
-    /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first. */
-    bool few_rows = !plan->q.kept && plan->blocks_each == plan->blocks;
+    /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first, but for few
+       of them all of a long P would be read again with each. */
+    bool long_p = plan->panels_each == plan->panels && is_large(plan->rows, plan) && plan->rows > plan->columns;
+    bool few_rows = !plan->q.kept && plan->blocks_each == plan->blocks && !long_p;
     /* Each group of rows reads its panels anew, from the third cache if they do not fit the second: 28 rows at a time did so at
        160 GFLOP/s where 112 do at 235 (700 x 200 x 10000). */
     int64_t fewest = large ? parts_of(ROWS_OF_LARGE_Q, plan->height) : 1;

@@ -79,6 +79,25 @@ static void large_on_both_sides(void **state)
     assert_true(worst_error(two, two, true, NULL, NULL, where, 1e-5) <= 1e-5);
 }
 
+/* Long blocks of k where C has few columns: groups of rows first, for all of P. */
+static void long_rows(void **state)
+{
+    static const char deep[] = "program deep f32\ninput a[m: 515, k: 4100]\ninput b[n: 130, k: 4100]\n"
+                               "c[m: 515, n: 130] = sum[k: 4100] a[m, k] * b[n, k]\noutput c\n";
+
+    (void)state;
+    assert_true(worst_error(deep, deep, true, NULL, NULL, where, 1e-5) <= 1e-5);
+}
+
+/* All rows are one group, for Q does not stay in the second cache; the last panel is one vector of three. */
+static void many_columns_of_few_k(void **state)
+{
+    (void)state;
+    check("program wide f32\ninput a[m: 70, k: 110]\ninput b[k: 110, n: 2600]\n"
+          "c[m: 70, n: 2600] = sum[k: 110] a[m, k] * b[k, n]\n"
+          "d[m: 70, k: 110] = sum[n: 2600] c[m, n] * b[k, n]\noutput c\noutput d\n");
+}
+
 /* Distances between rows that are pages: operands that lie in place elsewhere are copied. */
 static void rows_a_page_apart(void **state)
 {
@@ -232,6 +251,8 @@ int main(void)
         cmocka_unit_test(orders_at_every_length_near_a_block),
         cmocka_unit_test(many_groups_of_rows_and_panels),
         cmocka_unit_test(large_on_both_sides),
+        cmocka_unit_test(long_rows),
+        cmocka_unit_test(many_columns_of_few_k),
         cmocka_unit_test(rows_a_page_apart),
         cmocka_unit_test(batches),
         cmocka_unit_test(several_indices_as_one),
