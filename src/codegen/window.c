@@ -50,6 +50,8 @@ static void place_item(struct emitter *e, const struct window_plan *plan, V numb
     const struct window_axis *outermost = &plan->rows[0];
 
     set_digits(e, plan, number, item);
+    if (plan->source)
+        emit_source(e, plan, item->digits);
     if (plan->frame)
         emit_frame(e, plan, room, item->digits, item->band_first);
     item->p = p_of_item(e, plan, item, room);

@@ -32,7 +32,7 @@ struct window_plan {
     struct tile_plan tile; /* what functions shared with tiles want: formats, width, heights and panels */
     const struct window_product *product;
     struct window_cut cut;
-    const struct ir_tensor *c, *frame; /* frame: NULL if P is in memory */
+    const struct ir_tensor *c, *frame, *source; /* frame: NULL if P is in memory; source: stored, made before the frame, or NULL */
     int outer_count;                   /* loops that an item stands for: images, batches, the band */
     int outer[MOST_WINDOW_LOOPS];
     int row_count, sum_count;
@@ -119,6 +119,8 @@ void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_fu
 /* Copies a panel of Q, runs of k. */
 void emit_window_panel(struct emitter *e, const struct window_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef panel,
                        LLVMValueRef segments, LLVMValueRef run);
+/* Makes and stores what the frame of an image is made of. digits: of the outer loops. */
+void emit_source(struct emitter *e, const struct window_plan *plan, LLVMValueRef *digits);
 /* Makes the frame of an image at `room`. digits: of the outer loops; band_first: NULL without bands. */
 void emit_frame(struct emitter *e, const struct window_plan *plan, LLVMValueRef room, LLVMValueRef *digits,
                 LLVMValueRef band_first);

@@ -37,6 +37,7 @@ struct sources {
     const struct window_plan *plan;
     struct window_ahead *ahead;
     const struct item *item;
+    const struct ir_tensor *made; /* the frame, or what it is made of */
     const struct ir_tensor *seen[MOST_AHEAD];
     int count;
 };
@@ -60,10 +61,10 @@ static void visit_frame(const struct ir_expr *read, void *context)
     int64_t image = storage_bytes(t->storage), bytes;
     int images = s->plan->cut.images;
 
-    if (t->rank <= images || !is_new(s, t))
+    if (t == s->plan->source || t->rank <= images || !is_new(s, t))
         return;
     for (int i = 0; i < images; i++)
-        if (ir_form_bare(read->subscripts[i]) != s->plan->frame->axes[i])
+        if (ir_form_bare(read->subscripts[i]) != s->made->axes[i])
             return;
     for (int i = images; i < t->rank; i++)
         image *= t->axes[i]->extent;
@@ -95,13 +96,16 @@ static void visit_follower(const struct ir_expr *read, void *context)
 void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct item *item, struct window_ahead *ahead)
 {
     const struct window_cut *cut = &plan->cut;
-    struct sources s = {e, plan, ahead, item, {0}, 0};
+    struct sources s = {e, plan, ahead, item, plan->source ? plan->source : plan->frame, {0}, 0};
     const struct ir_kernel *kernel = e->kernel;
 
     ahead->count = 0;
     if (cut->bands > 1 || !cut->images)
         return;
     at_level(e, e->depth);
+    if (plan->source)
+        ir_reads(plan->source->value, visit_frame, &s);
+    s.made = plan->frame;
     if (plan->frame)
         ir_reads(plan->frame->value, visit_frame, &s);
     if (cut->sums) {

@@ -30,9 +30,9 @@ static void store_vector(struct emitter *e, const struct window_plan *plan, V to
 }
 
 /* Binds the last axis to vectors from `first` on, lanes below `count` of them (0: all). */
-static void bind_vector(struct emitter *e, const struct window_plan *plan, V first, int64_t count)
+static void bind_vector(struct emitter *e, const struct ir_tensor *t, V first, int64_t count)
 {
-    bind(e, plan->frame->axes[plan->frame->rank - 1], first, true);
+    bind(e, t->axes[t->rank - 1], first, true);
     if (count) {
         e->mask = lanes_below(e, count);
         e->mask_level = e->depth;
@@ -48,15 +48,16 @@ static void release_vector(struct emitter *e)
 /* What is inside of the vectors of the last axis; at: where they begin. */
 typedef void (*vector_body)(struct emitter *e, const struct window_plan *plan, V at, void *context);
 
-static void along_vectors(struct emitter *e, const struct window_plan *plan, vector_body inside, void *context)
+static void along_vectors(struct emitter *e, const struct window_plan *plan, const struct ir_tensor *t, vector_body inside,
+                          void *context)
 {
-    int64_t extent = plan->frame->axes[plan->frame->rank - 1]->extent, full = extent / LANES * LANES;
+    int64_t extent = t->axes[t->rank - 1]->extent, full = extent / LANES * LANES;
 
     if (full) {
         V at = full > LANES ? loop_open(e, count_of(e, 0), count_of(e, full), LANES) : count_of(e, 0);
         if (full == LANES)
             if_open(e, NULL);
-        bind_vector(e, plan, at, 0);
+        bind_vector(e, t, at, 0);
         inside(e, plan, at, context);
         if (full > LANES)
             loop_close(e);
@@ -66,7 +67,7 @@ static void along_vectors(struct emitter *e, const struct window_plan *plan, vec
     }
     if (full < extent) {
         if_open(e, NULL);
-        bind_vector(e, plan, count_of(e, full), extent - full);
+        bind_vector(e, t, count_of(e, full), extent - full);
         inside(e, plan, count_of(e, full), context);
         release_vector(e);
         if_close(e);
@@ -109,7 +110,7 @@ static void emit_frame_rows(struct emitter *e, const struct window_plan *plan, V
     if (at)
         store_vector(e, plan, room, at);
     else
-        along_vectors(e, plan, emit_frame_vector, &room);
+        along_vectors(e, plan, frame, emit_frame_vector, &room);
     while (loops--)
         loop_close(e);
     at_level(e, e->depth);
@@ -126,10 +127,55 @@ void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *di
         bind(e, frame->axes[i], digits[i], false);
     if (frame->value->kind == IR_APPLY && frame->axes[frame->rank - 1]->extent <= FEW_CHANNELS &&
         frame->rank - plan->cut.images > 1)
-        along_vectors(e, plan, emit_frame_rows, &rows);
+        along_vectors(e, plan, frame, emit_frame_rows, &rows);
     else
         emit_frame_rows(e, plan, NULL, &rows);
     if_close(e);
+    at_level(e, e->depth);
+}
+
+static void emit_source_vector(struct emitter *e, const struct window_plan *plan, V at, void *context)
+{
+    const struct ir_tensor *t = plan->source;
+
+    operate_as(e, t);
+    struct value v = to_real(e, emit_expr(e, t->value), plan->tile.type);
+    at_level(e, e->depth);
+    v.at = widen(e, v.at, true);
+    emit_store(e, t, v);
+}
+
+static void emit_source_pixels(struct emitter *e, const struct window_plan *plan, V at, void *context)
+{
+    const struct ir_tensor *t = plan->source;
+    int loops = 0;
+
+    for (int i = plan->cut.images; i + 1 < t->rank; i++) {
+        bind(e, t->axes[i], loop_open(e, count_of(e, 0), count_of(e, t->axes[i]->extent), 1), false);
+        loops++;
+    }
+    if (at)
+        emit_source_vector(e, plan, at, context);
+    else
+        along_vectors(e, plan, t, emit_source_vector, context);
+    while (loops--)
+        loop_close(e);
+    at_level(e, e->depth);
+}
+
+void emit_source(struct emitter *e, const struct window_plan *plan, V *digits)
+{
+    const struct ir_tensor *t = plan->source;
+
+    if_open(e, NULL);
+    for (int i = 0; i < plan->cut.images; i++)
+        bind(e, t->axes[i], digits[i], false);
+    if (t->axes[t->rank - 1]->extent <= FEW_CHANNELS && t->rank - plan->cut.images > 1)
+        along_vectors(e, plan, t, emit_source_pixels, NULL);
+    else
+        emit_source_pixels(e, plan, NULL, NULL);
+    if_close(e);
+    e->floor = e->depth; /* frames read it as it is now */
     at_level(e, e->depth);
 }
 

@@ -314,6 +314,8 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
     bool framed = product->p->tensor->region == IR_LOCAL;
 
     *plan = (struct window_plan){.product = product, .c = t, .frame = framed ? product->p->tensor : NULL};
+    if (framed && product_stage(e->kernel) > 1)
+        plan->source = e->kernel->stages.at[0]->equations.at[0];
     if (!window_cut(product, framed, &plan->cut))
         bug("codegen: kernel %s: %s cannot be cut into images", e->kernel->name, t->name);
     find_outer(plan);

@@ -201,7 +201,8 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    PRODUCT: one stage with one equation that product_match accepts, lowered to BLAS; parallel = its outputs, inner = what it
    reduces. TILE: the same (or window_match accepts it), lowered to register tiles; further stages have no inner indices. Of a
    product over windows a stage may stand before it, with one local map that the product alone reads: the frame, made as it is
-   wanted. Its stage's inner indices are its axes, which are nobody else's. Behind one whose images are each made whole there may be
+   wanted. Its stage's inner indices are its axes, which are nobody else's. Before that a map may stand, in the same way but stored,
+   that the frame reads image by image, as it is made. Behind a product whose images are each made whole there may be
      a sum of an image     it reduces over those of P between the first ones, which number images, and the last; its outputs are
                            these. Complete when its stage ends: later stages read it at those indices. */
 enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL, IR_SCATTER_KERNEL, IR_OPAQUE_KERNEL, IR_TILE_KERNEL };

@@ -116,29 +116,51 @@ static bool check_time(struct verifier *v, const struct ir_kernel *kernel, const
     return true;
 }
 
-/* Has the stage the frame of a product over windows? */
+static bool has_one_map(const struct ir_stage *stage)
+{
+    return stage->equations.count == 1 && stage->equations.at[0]->kind == IR_EQUATION &&
+           stage->equations.at[0]->reduction == IR_MAP;
+}
+
+/* How many stages stand before the product: of the frame of one over windows, and of what that is made of. */
+static int stages_before(const struct ir_kernel *kernel)
+{
+    int s = 0;
+
+    while (kernel->kind == IR_TILE_KERNEL && s < 2 && s + 1 < kernel->stages.count && has_one_map(kernel->stages.at[s]))
+        s++;
+    return s;
+}
+
+/* Has the stage the frame, or what that is made of? */
 static bool has_frame(const struct ir_kernel *kernel, const struct ir_stage *stage)
 {
-    return kernel->kind == IR_TILE_KERNEL && kernel->stages.count > 1 && stage == kernel->stages.at[0] &&
-           stage->equations.count == 1 && stage->equations.at[0]->kind == IR_EQUATION &&
-           stage->equations.at[0]->reduction == IR_MAP;
+    for (int s = 0; s < stages_before(kernel); s++)
+        if (kernel->stages.at[s] == stage)
+            return true;
+    return false;
 }
 
 static bool check_frame(struct verifier *v, const struct ir_kernel *kernel)
 {
-    const struct ir_stage *stage = kernel->stages.at[0];
-    const struct ir_tensor *t = stage->equations.at[0];
+    int before = stages_before(kernel);
 
-    if (stage->inner.count != t->rank || count_in(t->axes, t->rank, stage->inner.at, stage->inner.count) != t->rank ||
-        count_in(t->axes, t->rank, kernel->parallel.at, kernel->parallel.count) || t->region != IR_LOCAL)
-        return broken(v, "kernel %s: the frame %s is not local, with axes of its own", kernel->name, t->name);
+    for (int s = 0; s < before; s++) {
+        const struct ir_stage *stage = kernel->stages.at[s];
+        const struct ir_tensor *t = stage->equations.at[0];
+
+        if (stage->inner.count != t->rank || count_in(t->axes, t->rank, stage->inner.at, stage->inner.count) != t->rank ||
+            count_in(t->axes, t->rank, kernel->parallel.at, kernel->parallel.count) ||
+            (t->region == IR_LOCAL) != (s + 1 == before))
+            return broken(v, "kernel %s: the frame %s is not local, with axes of its own", kernel->name, t->name);
+    }
     return true;
 }
 
 /* A sum parallel over its outputs; in a tile kernel a frame may stand before it, and stages without loops may follow. */
 static bool check_product(struct verifier *v, const struct ir_kernel *kernel)
 {
-    int at = kernel->stages.count && has_frame(kernel, kernel->stages.at[0]);
+    int at = stages_before(kernel);
     const struct ir_stage *first = kernel->stages.count ? kernel->stages.at[at] : NULL;
 
     if (at && !check_frame(v, kernel))

@@ -27,6 +27,8 @@
 
      leftovers   chains again, then kernels over the same loops that read the same tensors
 
+     sources     maps that the frames of products over windows read, and others too, with those products (image.c): last
+
      retain      parts of a kernel's stage that a later one has again (retain.c)
 
    A large sum of products is a tile kernel: with it go maps of its numbers (biases, activations, masks, updates) and
@@ -523,6 +525,7 @@ void fuse(struct ir_program *p, enum fusing how)
         join_neighbours(&f, SHRINK_LOOPS, ends);
         join_chains(&f, KEEP_LOOPS, NULL);
         join_neighbours(&f, KEEP_LOOPS, NULL);
+        join_sources(&f);
     }
     explain_stops(&f);
     order_kernels(&f);

@@ -392,3 +392,78 @@ void join_images(struct fusion *f)
         merge_groups(f, f->members[s.product->number].group, i);
     }
 }
+
+/* ---- what frames are made of ---- */
+
+struct framed {
+    const struct ir_tensor *frame;
+    const struct ir_tensor *source;
+    int images;
+    bool by_image;
+};
+
+static void check_image(const struct ir_expr *read, void *context)
+{
+    struct framed *framed = context;
+
+    if (read->tensor != framed->source)
+        return;
+    framed->by_image &= read->tensor->rank > framed->images;
+    for (int i = 0; framed->by_image && i < framed->images; i++)
+        framed->by_image = ir_form_bare(read->subscripts[i]) == framed->frame->axes[i] &&
+                           read->tensor->axes[i]->extent == framed->frame->axes[i]->extent;
+}
+
+static bool reads_of_group(const struct fusion *f, int g, const struct ir_tensor *t)
+{
+    for (int i = 0; i < f->groups[g].equations.count; i++) {
+        const expr_list *reads = &f->uses.reads[f->groups[g].equations.at[i]->number];
+
+        for (int k = 0; k < reads->count; k++)
+            if (reads->at[k]->tensor == t)
+                return true;
+    }
+    return false;
+}
+
+/* Is t, of which the frame of group g is made, a map that the group may make and store before the frame? */
+static bool may_be_source(struct fusion *f, int g, struct ir_tensor *t)
+{
+    const struct group *group = &f->groups[g];
+    int own = is_made(t) ? f->members[t->number].group : -1;
+    struct framed framed = {group->frame, t, whole_images(f->p, group->product, true), true};
+
+    if (own < 0 || own == g || !framed.images || !is_plain(t) || t->reduction != IR_MAP || t->whole || t->single ||
+        f->groups[own].equations.count != 1 || f->groups[own].alone || f->overwrites[t->number] ||
+        ir_elements(t) < ir_elements(group->product) || reads_drawn_rows(f, t) || waits_for_guards(f, g, own) ||
+        group->equations.count >= MOST_EQUATIONS || reads_of_group(f, g, t))
+        return false;
+    ir_reads(group->frame->value, check_image, &framed);
+    for (int i = 0; i < f->uses.reads[t->number].count; i++) {
+        const struct ir_expr *read = f->uses.reads[t->number].at[i];
+
+        if (is_made(read->tensor) && f->members[read->tensor->number].group == g)
+            return false;
+    }
+    return framed.by_image && !way_outside(f, own, g) && !way_outside(f, g, own);
+}
+
+void join_sources(struct fusion *f)
+{
+    for (int g = 0; g < f->p->tensors.count; g++) {
+        struct group *group = &f->groups[g];
+        expr_list reads = {0};
+
+        if (!group->frame || !group->equations.count)
+            continue;
+        collect_reads(f->arena, group->frame->value, &reads);
+        for (int i = 0; i < reads.count && !group->source; i++) {
+            struct ir_tensor *t = reads.at[i]->tensor;
+
+            if (!may_be_source(f, g, t))
+                continue;
+            group->source = t;
+            merge_groups(f, g, f->members[t->number].group);
+        }
+    }
+}

@@ -131,6 +131,7 @@ struct group {
     tensor_list equations; /* in program order; empty: joined into another */
     struct ir_tensor *product; /* or NULL; the others are maps of its numbers and sums of all of them */
     struct ir_tensor *frame;   /* of a product over windows: the map that it alone reads, or NULL */
+    struct ir_tensor *source;  /* of its frame: a map of this group that is stored, made an image at a time before the frame, or NULL */
     bool leads;                /* they may be: its last axis is what its columns are */
     bool sequence;         /* its equations follow each other, without a parallel loop */
     bool sums_image;       /* one sum over an image of what a product over windows makes: see join_images */
@@ -187,6 +188,8 @@ int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool fra
 bool sums_an_image(const struct ir_program *p, const struct ir_tensor *e);
 /* Such sums join the product's group, behind maps that have. */
 void join_images(struct fusion *f);
+/* Maps alone in their groups that frames read join the frames' products. */
+void join_sources(struct fusion *f);
 
 /* sequence.c: is a step of the program over before threads would pay? Its equations as kernels without a parallel loop. */
 bool is_small_program(const struct ir_program *p);

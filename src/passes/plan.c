@@ -316,6 +316,13 @@ static bool may_replace(const struct planning *plan, const struct life *lives, c
     return true;
 }
 
+/* Does the kernel make each point of the map of what it reads at that point, before anything else reads it? */
+static bool goes_point_by_point(const struct ir_kernel *kernel, const struct ir_tensor *map)
+{
+    return kernel->kind == IR_NEST ||
+           (kernel->kind == IR_TILE_KERNEL && product_stage(kernel) > 1 && kernel->stages.at[0]->equations.at[0] == map);
+}
+
 /* By number: the tensor over which it is written, or NULL. Each is written over by one at most. */
 static struct ir_tensor **find_replaced(struct planning *plan, const struct life *lives)
 {
@@ -328,7 +335,7 @@ static struct ir_tensor **find_replaced(struct planning *plan, const struct life
         const expr_list *reads = &plan->uses.reads[i];
 
         if (lives[i].first < 0 || value->kind != IR_EQUATION || value->targets || value->reduction != IR_MAP ||
-            p->kernels.at[plan->made[i].kernel]->kind != IR_NEST)
+            !goes_point_by_point(p->kernels.at[plan->made[i].kernel], value))
             continue;
         for (int j = 0; j < reads->count && !replaced[i]; j++) {
             struct ir_tensor *old = reads->at[j]->tensor;

@@ -199,7 +199,11 @@ static int leading_axes(const struct ir_tensor *q, int64_t columns)
 
 int product_stage(const struct ir_kernel *kernel)
 {
-    return kernel->stages.count > 1 && kernel->stages.at[0]->equations.at[0]->reduction == IR_MAP;
+    int s = 0;
+
+    while (s + 1 < kernel->stages.count && kernel->stages.at[s]->equations.at[0]->reduction == IR_MAP)
+        s++;
+    return s;
 }
 
 bool product_match(const struct ir_program *program, const struct ir_tensor *q, struct product *out)

@@ -295,7 +295,7 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     int64_t scratch = 1;
     bool later = false;
 
-    if (f->uses.kept[e->number] || f->members[e->number].in_parts || f->members[e->number].by_image || !readers->count ||
+    if (f->uses.kept[e->number] || e == b->group->source || f->members[e->number].in_parts || f->members[e->number].by_image || !readers->count ||
         (b->group->alone && !b->group->product && !b->group->sequence))
         return;
     for (int i = 0; i < readers->count; i++) {
@@ -361,6 +361,22 @@ static void place_alone(struct ir_program *p, struct ir_kernel *kernel, struct i
     list_add(p->arena, kernel->stages, stage);
 }
 
+/* So has what the frame is made of, if the kernel makes that too. */
+static void place_source(struct build *b, struct ir_tensor *source)
+{
+    struct ir_stage *stage = NEW(b->f->p->arena, struct ir_stage);
+    struct renaming r = {.count = 0};
+
+    for (int i = 0; i < source->rank; i++) {
+        add_index(&r, source->axes[i], fresh(b->f->p, source->axes[i]));
+        list_add(b->f->p->arena, stage->inner, r.to[i]);
+    }
+    rename_equation(b->f->p, source, &r);
+    list_add(b->f->p->arena, stage->equations, source);
+    list_add(b->f->p->arena, b->kernel->stages, stage);
+    b->stage_of[source->number] = 1;
+}
+
 /* The frame of a product over windows has a stage to itself, with loops that are its own axes. */
 static void place_frame(struct build *b, struct ir_tensor *frame)
 {
@@ -371,7 +387,7 @@ static void place_frame(struct build *b, struct ir_tensor *frame)
         list_add(p->arena, stage->inner, frame->axes[i]);
     list_add(p->arena, stage->equations, frame);
     list_add(p->arena, b->kernel->stages, stage);
-    b->stage_of[frame->number] = 1;
+    b->stage_of[frame->number] = b->kernel->stages.count;
     frame->region = IR_LOCAL;
 }
 
@@ -380,22 +396,26 @@ struct ir_kernel *make_kernel(struct fusion *f, const struct group *group)
     struct ir_program *p = f->p;
     struct build b = {f, group, NEW(p->arena, struct ir_kernel), NEW_ARRAY(f->arena, int, p->tensors.count + 1), {0}};
 
+    const struct ir_tensor *first = group->product ? group->product : group->equations.at[0];
+
     b.kernel->kind = !group->product ? IR_NEST : f->tiles ? IR_TILE_KERNEL : IR_PRODUCT_KERNEL;
     b.kernel->stopped = group->stopped;
     for (int i = 0; i < group->depth; i++) {
-        b.parallel[i] = fresh(p, f->members[group->equations.at[0]->number].slot[i]);
+        b.parallel[i] = fresh(p, f->members[first->number].slot[i]);
         list_add(p->arena, b.kernel->parallel, b.parallel[i]);
     }
     if (group->equations.at[0]->recurrence) {
         b.kernel->recurrence = group->equations.at[0]->recurrence;
         b.kernel->time = time_of(f, group->equations.at[0]);
     }
+    if (group->source)
+        place_source(&b, group->source);
     if (group->frame)
         place_frame(&b, group->frame);
     if (group->product)
         place(&b, group->product);
     for (int i = 0; i < group->equations.count; i++)
-        if (group->equations.at[i] == group->product)
+        if (group->equations.at[i] == group->product || group->equations.at[i] == group->source)
             continue;
         else if (group->equations.at[i]->kind == IR_EQUATION && !group->equations.at[i]->targets)
             place(&b, group->equations.at[i]);
