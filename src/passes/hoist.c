@@ -1,8 +1,8 @@
 /* hoist.c: what varies along few loops leaves the equations of many.
 
-   requires: no kernels yet. maintains: every value, bit for bit (a part keeps its equation's precision). breaks: adds
-   equations. exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c; as an equation of its own over n it
-   takes one a row. Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact
+   requires: no kernels yet. maintains: every value (a part keeps its equation's precision); bit for bit but where a quotient is
+   brought before a product. breaks: adds equations. exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c;
+   as an equation of its own over n it takes one a row. Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact
    and may be repeated. */
 #include "internal.h"
 
@@ -42,6 +42,34 @@ static ir_index_list loops_of(struct hoisting *h, const struct ir_expr *e)
     return sorted;
 }
 
+/* Does e vary along loops, but along few? */
+static bool varies_little(struct hoisting *h, const struct ir_expr *e)
+{
+    ir_index_list loops = loops_of(h, e);
+
+    return loops.count && !e->whole && FEWER * ir_extent_product(loops.at, loops.count) <= iteration_points(h->equation);
+}
+
+/* a[c] * x[n, c] / b[c] as (a[c] / b[c]) * x[n, c]: the quotient is made for each c. */
+static const struct ir_expr *gathered(struct hoisting *h, const struct ir_expr *e)
+{
+    const struct ir_expr *arguments[3] = {0};
+
+    if (e->kind != IR_APPLY || e->whole)
+        return e;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        arguments[i] = gathered(h, e->arguments[i]);
+    const struct ir_expr *a = arguments[0], *b = arguments[1];
+    if (e->op == IR_divide && a->kind == IR_APPLY && a->op == IR_multiply && varies_little(h, b))
+        for (int i = 0; i < 2; i++) {
+            const struct ir_expr *quotient = ir_apply(h->p, IR_divide, a->arguments[i], b, NULL);
+
+            if (varies_little(h, a->arguments[i]) && varies_little(h, quotient) && !varies_little(h, a->arguments[1 - i]))
+                return ir_apply(h->p, IR_multiply, quotient, a->arguments[1 - i], NULL);
+        }
+    return ir_apply(h->p, e->op, a, b, arguments[2]);
+}
+
 static const struct ir_expr *take_out(struct hoisting *h, const struct ir_expr *e)
 {
     const struct ir_tensor *t = h->equation;
@@ -78,6 +106,8 @@ void hoist_parts(struct ir_program *p)
             continue;
         h.scratch = arena_new();
         memo_begin(&h.done);
+        if (!h.equation->single)
+            h.equation->value = gathered(&h, h.equation->value);
         h.equation->value = take_out(&h, h.equation->value);
         i = h.equation->number; /* parts were put before it */
         memo_end(&h.done);
