@@ -51,8 +51,8 @@ static void place_item(struct emitter *e, const struct window_plan *plan, V numb
 
     set_digits(e, plan, number, item);
     if (plan->source)
-        emit_source(e, plan, item->digits);
-    if (plan->frame)
+        emit_source(e, plan, room, item->digits);
+    if (plan->frame && !plan->copied)
         emit_frame(e, plan, room, item->digits, item->band_first);
     item->p = p_of_item(e, plan, item, room);
     if (plan->cut.sums) {

@@ -33,6 +33,8 @@ struct window_plan {
     const struct window_product *product;
     struct window_cut cut;
     const struct ir_tensor *c, *frame, *source; /* frame: NULL if P is in memory; source: stored, made before the frame, or NULL */
+    bool copied;                       /* all of the source is in the frame, the rest is 0: it is written to both places at once */
+    int64_t margin[MOST_WINDOW_LOOPS]; /* of copied: where along each axis of the frame the source's first number is */
     int outer_count;                   /* loops that an item stands for: images, batches, the band */
     int outer[MOST_WINDOW_LOOPS];
     int row_count, sum_count;
@@ -119,8 +121,10 @@ void emit_window_pack(struct emitter *e, const struct window_plan *plan, part_fu
 /* Copies a panel of Q, runs of k. */
 void emit_window_panel(struct emitter *e, const struct window_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef panel,
                        LLVMValueRef segments, LLVMValueRef run);
-/* Makes and stores what the frame of an image is made of. digits: of the outer loops. */
-void emit_source(struct emitter *e, const struct window_plan *plan, LLVMValueRef *digits);
+/* Does the frame copy its source into zeros? Sets plan->copied. */
+void find_copy(struct window_plan *plan);
+/* Makes and stores what the frame of an image is made of; of a copy the frame at `room` too. digits: of the outer loops. */
+void emit_source(struct emitter *e, const struct window_plan *plan, LLVMValueRef room, LLVMValueRef *digits);
 /* Makes the frame of an image at `room`. digits: of the outer loops; band_first: NULL without bands. */
 void emit_frame(struct emitter *e, const struct window_plan *plan, LLVMValueRef room, LLVMValueRef *digits,
                 LLVMValueRef band_first);

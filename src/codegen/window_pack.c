@@ -10,23 +10,34 @@ enum { PACK_PARTS = 32, FEW_CHANNELS = 64 };
 
 /* ---- frames ---- */
 
+static void store_lanes(struct emitter *e, const struct window_plan *plan, V v, V pointer)
+{
+    if (e->mask) {
+        LLVMTypeRef types[] = {LLVMTypeOf(v), e->pointer};
+        V arguments[] = {v, pointer, whole_like(e->i32, plan->tile.bytes), e->mask};
+        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
+    } else {
+        LLVMSetAlignment(LLVMBuildStore(e->builder, v, pointer), (unsigned)plan->tile.bytes);
+    }
+}
+
+/* The map's numbers at the vector at hand of its last axis. */
+static struct value vector_of_map(struct emitter *e, const struct window_plan *plan, const struct ir_tensor *map)
+{
+    operate_as(e, map);
+    struct value v = to_real(e, emit_expr(e, map->value), plan->tile.type);
+
+    at_level(e, e->depth);
+    v.at = widen(e, v.at, true);
+    return v;
+}
+
 /* The frame's numbers at the vector that begins at `at` of its last axis. */
 static void store_vector(struct emitter *e, const struct window_plan *plan, V to, V at)
 {
-    const struct ir_tensor *frame = plan->frame;
+    struct value v = vector_of_map(e, plan, plan->frame);
 
-    operate_as(e, frame);
-    struct value v = to_real(e, emit_expr(e, frame->value), plan->tile.type);
-    at_level(e, e->depth);
-    v.at = widen(e, v.at, true);
-    V pointer = further(e, to, at, plan->tile.bytes);
-    if (e->mask) {
-        LLVMTypeRef types[] = {LLVMTypeOf(v.at), e->pointer};
-        V arguments[] = {v.at, pointer, whole_like(e->i32, plan->tile.bytes), e->mask};
-        intrinsic(e, "llvm.masked.store", types, 2, arguments, 4);
-    } else {
-        LLVMSetAlignment(LLVMBuildStore(e->builder, v.at, pointer), (unsigned)plan->tile.bytes);
-    }
+    store_lanes(e, plan, v.at, further(e, to, at, plan->tile.bytes));
 }
 
 /* Binds the last axis to vectors from `first` on, lanes below `count` of them (0: all). */
@@ -134,46 +145,113 @@ void emit_frame(struct emitter *e, const struct window_plan *plan, V room, V *di
     at_level(e, e->depth);
 }
 
-static void emit_source_vector(struct emitter *e, const struct window_plan *plan, V at, void *context)
-{
-    const struct ir_tensor *t = plan->source;
+/* ---- what frames are made of ---- */
 
-    operate_as(e, t);
-    struct value v = to_real(e, emit_expr(e, t->value), plan->tile.type);
-    at_level(e, e->depth);
-    v.at = widen(e, v.at, true);
-    emit_store(e, t, v);
+void find_copy(struct window_plan *plan)
+{
+    const struct ir_expr *read = plan->frame->value;
+    const struct ir_tensor *frame = plan->frame, *source = plan->source;
+
+    if (read->kind != IR_READ || read->tensor != source || (read->otherwise && !ir_is_zero(read->otherwise)) ||
+        source->rank != frame->rank)
+        return;
+    for (int i = 0; i < frame->rank; i++) {
+        const struct ir_form *form = read->subscripts[i];
+        bool inside = i >= plan->cut.images && i + 1 < frame->rank;
+
+        plan->margin[i] = -form->constant;
+        if (form->count != 1 || ir_form_coefficient(form, frame->axes[i]) != 1 || plan->margin[i] < 0 ||
+            plan->margin[i] + source->axes[i]->extent > frame->axes[i]->extent ||
+            (!inside && source->axes[i]->extent != frame->axes[i]->extent))
+            return;
+    }
+    plan->copied = true;
 }
 
+/* So many zeros side by side. */
+static void store_zeros(struct emitter *e, const struct window_plan *plan, V to, int64_t count)
+{
+    int64_t full = count / LANES * LANES;
+    V zeros = LLVMConstNull(vector_of(e, plan->tile.type));
+
+    if (full) {
+        V at = loop_open(e, count_of(e, 0), count_of(e, full), LANES);
+        store_lanes(e, plan, zeros, further(e, to, at, plan->tile.bytes));
+        loop_close(e);
+        at_level(e, e->depth);
+    }
+    if (full < count) {
+        e->mask = lanes_below(e, count - full);
+        store_lanes(e, plan, zeros, offset_constant(e, to, full * plan->tile.bytes));
+        e->mask = NULL;
+    }
+}
+
+/* What of the frame is no copy, from an axis on; row: elements of one step of that. */
+static void emit_margins(struct emitter *e, const struct window_plan *plan, V room, int axis, int64_t row)
+{
+    const struct ir_tensor *frame = plan->frame;
+    int64_t first = plan->margin[axis], end = first + plan->source->axes[axis]->extent, all = frame->axes[axis]->extent;
+
+    store_zeros(e, plan, room, first * row);
+    store_zeros(e, plan, offset_constant(e, room, end * row * plan->tile.bytes), (all - end) * row);
+    if (axis + 2 >= frame->rank)
+        return;
+    V at = loop_open(e, count_of(e, first), count_of(e, end), 1);
+    emit_margins(e, plan, further(e, room, at, row * plan->tile.bytes), axis + 1, row / frame->axes[axis + 1]->extent);
+    loop_close(e);
+    at_level(e, e->depth);
+}
+
+static void emit_source_vector(struct emitter *e, const struct window_plan *plan, V at, void *context)
+{
+    struct value v = vector_of_map(e, plan, plan->source);
+
+    emit_store(e, plan->source, v);
+    if (plan->copied)
+        store_lanes(e, plan, v.at, further(e, *(V *)context, at, plan->tile.bytes));
+}
+
+/* at: where the vector of the last axis begins that is bound outside, or NULL. context: the frame. */
 static void emit_source_pixels(struct emitter *e, const struct window_plan *plan, V at, void *context)
 {
     const struct ir_tensor *t = plan->source;
+    int64_t row = plan->cut.frame_row;
+    V room = *(V *)context;
     int loops = 0;
 
     for (int i = plan->cut.images; i + 1 < t->rank; i++) {
-        bind(e, t->axes[i], loop_open(e, count_of(e, 0), count_of(e, t->axes[i]->extent), 1), false);
+        V number = loop_open(e, count_of(e, 0), count_of(e, t->axes[i]->extent), 1);
+
+        bind(e, t->axes[i], number, false);
+        if (plan->copied) {
+            room = further(e, offset_constant(e, room, plan->margin[i] * row * plan->tile.bytes), number, row * plan->tile.bytes);
+            row /= plan->frame->axes[i + 1]->extent;
+        }
         loops++;
     }
     if (at)
-        emit_source_vector(e, plan, at, context);
+        emit_source_vector(e, plan, at, &room);
     else
-        along_vectors(e, plan, t, emit_source_vector, context);
+        along_vectors(e, plan, t, emit_source_vector, &room);
     while (loops--)
         loop_close(e);
     at_level(e, e->depth);
 }
 
-void emit_source(struct emitter *e, const struct window_plan *plan, V *digits)
+void emit_source(struct emitter *e, const struct window_plan *plan, V room, V *digits)
 {
     const struct ir_tensor *t = plan->source;
 
     if_open(e, NULL);
+    if (plan->copied)
+        emit_margins(e, plan, room, plan->cut.images, plan->cut.frame_row);
     for (int i = 0; i < plan->cut.images; i++)
         bind(e, t->axes[i], digits[i], false);
     if (t->axes[t->rank - 1]->extent <= FEW_CHANNELS && t->rank - plan->cut.images > 1)
-        along_vectors(e, plan, t, emit_source_pixels, NULL);
+        along_vectors(e, plan, t, emit_source_pixels, &room);
     else
-        emit_source_pixels(e, plan, NULL, NULL);
+        emit_source_pixels(e, plan, NULL, &room);
     if_close(e);
     e->floor = e->depth; /* frames read it as it is now */
     at_level(e, e->depth);

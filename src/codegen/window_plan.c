@@ -318,6 +318,8 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
         plan->source = e->kernel->stages.at[0]->equations.at[0];
     if (!window_cut(product, framed, &plan->cut))
         bug("codegen: kernel %s: %s cannot be cut into images", e->kernel->name, t->name);
+    if (plan->source)
+        find_copy(plan);
     find_outer(plan);
     plan->tap = -1;
     plan->taps = 1;
