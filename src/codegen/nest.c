@@ -426,11 +426,28 @@ V of_part(struct emitter *e, int64_t offset, int64_t bytes)
     return offset_pointer(e, base, skip);
 }
 
+/* A local tensor that has memory. Of stages: it is made in the first, read in the last. */
+struct lodger {
+    const struct ir_tensor *tensor;
+    int64_t bytes;
+    int first, last, room;
+};
+typedef LIST(struct lodger) lodger_list;
 struct memory_wanted {
     struct emitter *e;
     const struct kernel_plan *plan;
-    const struct ir_stage *stage;
+    int stage;
+    lodger_list *lodgers;
 };
+
+static int stage_that_makes(const struct ir_kernel *kernel, const struct ir_tensor *t)
+{
+    for (int i = 0; i < kernel->stages.count; i++)
+        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
+            if (kernel->stages.at[i]->equations.at[k] == t)
+                return i;
+    bug("codegen: kernel %s does not make %s", kernel->name, t->name);
+}
 
 /* A local tensor has memory if it is read at other subscripts than its own, or in another stage than its own after
  * loops. */
@@ -440,11 +457,12 @@ static void want_memory(const struct ir_expr *read, void *context)
     struct emitter *e = wanted->e;
     const struct ir_kernel *kernel = wanted->plan->kernel;
     const struct ir_tensor *t = read->tensor;
-    bool own = true, reduced = t->reduction != IR_MAP, same_stage = false, kept = false;
+    bool own = true, reduced = t->reduction != IR_MAP, kept = false;
     int64_t elements = 1;
 
     if (t->region != IR_LOCAL || has_memory(e, t))
         return;
+    int first = stage_that_makes(kernel, t);
     for (int i = 0; i < t->rank; i++) {
         bool parallel = is_fixed_axis(kernel, t->axes[i]);
         own &= ir_form_bare(read->subscripts[i]) == t->axes[i];
@@ -453,22 +471,77 @@ static void want_memory(const struct ir_expr *read, void *context)
             elements *= t->axes[i]->extent;
         }
     }
-    for (int i = 0; i < wanted->stage->equations.count; i++)
-        same_stage |= wanted->stage->equations.at[i] == t;
-    if (own && (!kept || (same_stage && !reduced)))
+    if (own && (!kept || (first == wanted->stage && !reduced)))
         return;
-    bool lanes = wanted->plan->columns;
-    int64_t bytes = elements * storage_bytes(t->storage) * (lanes ? e->lanes : 1);
-    V base;
-    bytes = (bytes + 63) / 64 * 64;
-    if (bytes <= 8192) {
-        base = stack_room(e, e->i8, bytes);
-    } else {
-        int64_t offset = take_scratch(e, bytes * wanted->plan->parts);
+    int64_t bytes = elements * storage_bytes(t->storage) * (wanted->plan->columns ? e->lanes : 1);
+    list_add(e->arena, e->locals, (struct local){t, NULL, wanted->plan->columns});
+    list_add(e->arena, *wanted->lodgers, (struct lodger){t, (bytes + 63) / 64 * 64, first, first, 0});
+}
+
+/* Rooms are used again when who lived there is read no more: what was written last is in the first cache. */
+static void give_rooms(struct emitter *e, const struct kernel_plan *plan, lodger_list *lodgers)
+{
+    struct room {
+        const struct lodger *of; /* the last who lives there */
+        int64_t bytes;
+        V base;
+    } *rooms = NEW_ARRAY(e->arena, struct room, lodgers->count + 1);
+    int count = 0;
+
+    for (int stage = 0; stage < plan->count; stage++)
+        for (int i = 0; i < lodgers->count; i++) {
+            struct lodger *l = &lodgers->at[i];
+            int best = count;
+            if (l->first != stage)
+                continue;
+            for (int r = 0; r < count; r++) {
+                const struct lodger *of = rooms[r].of;
+                if (of->last < stage && (best == count || of->last > rooms[best].of->last))
+                    best = r;
+            }
+            if (best == count)
+                rooms[count++] = (struct room){0};
+            rooms[best].bytes = l->bytes > rooms[best].bytes ? l->bytes : rooms[best].bytes;
+            rooms[best].of = l;
+            l->room = best;
+        }
+    for (int r = 0; r < count; r++) {
+        if (rooms[r].bytes <= 8192) {
+            rooms[r].base = stack_room(e, e->i8, rooms[r].bytes);
+            continue;
+        }
+        int64_t offset = take_scratch(e, rooms[r].bytes * plan->parts);
         at_level(e, 0);
-        base = of_part(e, offset, bytes);
+        rooms[r].base = of_part(e, offset, rooms[r].bytes);
     }
-    list_add(e->arena, e->locals, (struct local){t, base, lanes});
+    for (int i = 0; i < lodgers->count; i++)
+        for (int k = 0; k < e->locals.count; k++)
+            if (e->locals.at[k].tensor == lodgers->at[i].tensor)
+                e->locals.at[k].base = rooms[lodgers->at[i].room].base;
+}
+
+static void note_reading(const struct ir_expr *read, void *context)
+{
+    struct memory_wanted *wanted = context;
+
+    for (int i = 0; i < wanted->lodgers->count; i++)
+        if (wanted->lodgers->at[i].tensor == read->tensor && wanted->lodgers->at[i].last < wanted->stage)
+            wanted->lodgers->at[i].last = wanted->stage;
+}
+
+/* Memory for what a kernel makes for itself. */
+static void open_locals(struct emitter *e, const struct kernel_plan *plan)
+{
+    lodger_list lodgers = {0};
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < plan->count; i++) {
+            struct memory_wanted wanted = {e, plan, i, &lodgers};
+            const struct ir_stage *stage = plan->kernel->stages.at[i];
+            for (int k = 0; k < stage->equations.count; k++)
+                ir_reads(stage->equations.at[k]->value, pass ? note_reading : want_memory, &wanted);
+        }
+    give_rooms(e, plan, &lodgers);
 }
 
 /* Partial results: where they are; those that go through memory begin as the identity. */
@@ -746,11 +819,7 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
     if (plan.parts == 1)
         e->part = whole_like(e->i64, 0); /* so the loop over items has known ends: often it is none */
     V function = e->function;
-    for (int i = 0; i < kernel->stages.count; i++)
-        for (int k = 0; k < kernel->stages.at[i]->equations.count; k++) {
-            struct memory_wanted wanted = {e, &plan, kernel->stages.at[i]};
-            ir_reads(kernel->stages.at[i]->equations.at[k]->value, want_memory, &wanted);
-        }
+    open_locals(e, &plan);
     if (plan.one_vector)
         bind_rows(e, &plan);
     open_partials(e, &plan);
