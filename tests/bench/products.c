@@ -114,15 +114,15 @@ static bool add_word(struct arena *arena, shape_list *out, const shape_list *all
     char order[3] = "nn";
     int before = out->count, end = 0;
 
+    for (int i = 0; i < all->count && out->count == before; i++)
+        if (!strcmp(all->at[i].text, word))
+            list_add(arena, *out, all->at[i]);
     if (sscanf(word, "%dx%dx%d%n:%2s%n", &s.m, &s.k, &s.n, &end, order, &end) >= 3 && !word[end] && s.m > 0 &&
-        s.n > 0 && s.k > 0) {
+        s.n > 0 && s.k > 0 && out->count == before) {
         s.a_transposed = order[0] == 't';
         s.b_transposed = order[1] == 't';
         add_shape(arena, out, s);
     }
-    for (int i = 0; i < all->count && out->count == before; i++)
-        if (!strcmp(all->at[i].text, word))
-            list_add(arena, *out, all->at[i]);
     for (int i = 0; i < all->count && !end; i++)
         if (strstr(all->at[i].nets, word))
             list_add(arena, *out, all->at[i]);
