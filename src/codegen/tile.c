@@ -471,8 +471,10 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     }
     V row_group = count_of(e, 0), panel_group = number;
     if (plan->row_groups > 1) {
-        row_group = LLVMBuildUDiv(e->builder, number, count_of(e, plan->panel_groups), "");
-        panel_group = LLVMBuildURem(e->builder, number, count_of(e, plan->panel_groups), "");
+        V *outer = plan->by_columns ? &panel_group : &row_group, *inner = plan->by_columns ? &row_group : &panel_group;
+        V inners = count_of(e, plan->by_columns ? plan->row_groups : plan->panel_groups);
+        *outer = LLVMBuildUDiv(e->builder, number, inners, "");
+        *inner = LLVMBuildURem(e->builder, number, inners, "");
     }
     g.batch = batch;
     if (!is_at_hand(t)) {

@@ -47,6 +47,7 @@ struct tile_plan {
     int64_t blocks, tall, panels, full_panels;
     int last_vectors; /* that tiles of the last panel have */
     int64_t panel_bytes;
+    bool by_columns; /* groups of the same panels are neighbours, else of the same rows */
     int64_t blocks_each, panels_each, row_groups, panel_groups; /* what is made at a time: a group of blocks and panels */
     int64_t run, run_rows; /* of PACKED_PANELS: lines of so many panels are asked for together, of so many k with each tile; or 0 */
     int64_t items, items_per_part, parts;

@@ -26,7 +26,8 @@
    written once, so few rows at a time keep to the first, but for a Q that each group would bring from beyond the second: LARGE
    (700 x 200 x 10000 1.17 times as fast with all rows). PAGE: addresses apart by a multiple share their places in the first
    cache. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE, NEAR_Q (which several groups of rows may
-   read as it lies), CLOSE (k of P that are not copied): bytes. */
+   read as it lies), CLOSE (k of P that are not copied), OWNED_BYTES (what maps read beside C and stays in the second caches),
+   OWNED_GROUP (of C, with so many panels): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,
@@ -48,10 +49,15 @@ enum {
     INSIDE_BYTES = 1 << 16,
     SHORT_ROWS = 64,
     CLOSE = 128,
+    OWNED_BYTES = 1 << 20,
+    OWNED_PANELS = 2,
+    OWNED_GROUP = 1 << 14,
     NEAR_Q = 1 << 18,
     PAGE = 4096
 };
 static const double part_flops = 5e5;
+/* Shares of less are over before one thread could take from another's: they had better be equal. */
+static const double short_flops = 8e6;
 /* So much of a product's vectors must be idle in its last panel before that has functions of its own. */
 static const double least_idle = 0.015;
 /* Panels of another width than two must cost so much less. */
@@ -105,6 +111,11 @@ static int64_t idle_vectors(int64_t columns, int lanes, int vectors)
     int64_t wide = vectors * lanes, panels = parts_of(columns, wide), idle = panels * vectors - parts_of(columns, lanes);
 
     return (double)idle > least_idle * (double)(panels * vectors) ? idle : 0;
+}
+
+static double flops_of(const struct tile_plan *plan)
+{
+    return 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
 }
 
 /* The width of panels that costs least with what the last one wastes; one vector alone loads as much as it computes, a last one
@@ -182,11 +193,21 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->c_stride = product->ldc * bytes;
 }
 
+/* Are P's rows of neighbours, of which a tile reads a line or two at each k, few, near, and apart in the first cache? */
+static bool is_spread(const struct tile_plan *plan)
+{
+    int64_t sets = PAGE;
+
+    while (plan->p.k % sets && sets > 64)
+        sets /= 2;
+    return 2 * plan->depth * sets <= 8 * PAGE && plan->depth * plan->rows * plan->bytes <= NEAR_Q;
+}
+
 /* May P lie where it is? Not where many of its rows share places in the first cache, or its k are far apart. */
 static bool lies_well(const struct tile_plan *plan)
 {
     if (!copied_by_rows(plan))
-        return plan->p.k <= CLOSE;
+        return plan->p.k <= CLOSE || is_spread(plan);
     return plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE);
 }
 
@@ -233,12 +254,42 @@ static double cost_of(const struct emitter *e, const struct product *product, st
            c * (double)plan->rows * (double)plan->columns + (p_before || q_before ? launch_cycles : 0);
 }
 
+/* Do maps read what lies beside C, and does that stay in the second caches from step to step? Then threads own columns of it, as
+   they do where few rows are multiplied by it: an update of 784 x 128 beside the product of 64 x 784 by it, together 1.06 times
+   as fast. */
+static bool is_owned(const struct emitter *e, const struct tile_plan *plan)
+{
+    int product = product_stage(e->kernel);
+    struct beside beside;
+
+    if (e->kernel->stages.count <= product + 1 || plan->turned || plan->depth > SHORT_DEPTH || plan->product->batches > 1)
+        return false;
+    find_beside(e, plan, e->kernel->stages.at[product]->equations.at[0], &beside);
+    return beside.count && beside.count * plan->rows * plan->c_stride <= OWNED_BYTES;
+}
+
+/* So many panels a group, or up to half as many again, that the first half of the groups has as few as can be. */
+static int64_t even_panels(const struct tile_plan *plan)
+{
+    int64_t best = plan->panels_each, least = plan->panels;
+
+    for (int64_t each = plan->panels_each; 2 * each <= 3 * plan->panels_each; each++) {
+        int64_t half = each * parts_of(parts_of(plan->panels, each), 2);
+        if (half < least) {
+            least = half;
+            best = each;
+        }
+    }
+    return best;
+}
+
 static void cut(const struct emitter *e, struct tile_plan *plan)
 {
-    double waste, flops = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
+    double waste, flops = flops_of(plan);
     int64_t batches = plan->product->batches, wanted;
     struct way way = way_of(e);
 
+    plan->by_columns = is_owned(e, plan);
     plan->vectors = best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
     plan->blocks = parts_of(plan->rows, tallest(e, plan->vectors));
@@ -249,10 +300,14 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
     bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH;
     plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
+    if (plan->by_columns)
+        plan->panels_each = scaled(OWNED_PANELS, way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
     bool large = is_large(plan->panels_each * plan->vectors * plan->lanes, plan);
     plan->blocks_each = scaled((whole_rows && !large ? ROWS_OF_MAPS : rows_at_a_time(e, plan)) / plan->height, way.rows);
+    if (plan->by_columns)
+        plan->blocks_each = scaled(OWNED_GROUP / (plan->panels_each * plan->panel_bytes * plan->height), way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     wanted = (int64_t)(flops * (double)batches / part_flops);
@@ -287,6 +342,9 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     }
     plan->blocks_each = parts_of(plan->blocks, plan->row_groups);
     plan->row_groups = parts_of(plan->blocks, plan->blocks_each);
+    if (plan->row_groups * batches == 1 && flops < short_flops)
+        plan->panels_each = even_panels(plan);
+    plan->panel_groups = parts_of(plan->panels, plan->panels_each);
     plan->panels_each = parts_of(plan->panels, plan->panel_groups);
     plan->panel_groups = parts_of(plan->panels, plan->panels_each);
     plan->items = batches * plan->row_groups * plan->panel_groups;
