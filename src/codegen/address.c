@@ -243,6 +243,11 @@ static struct access access_of(struct emitter *e, const struct ir_tensor *tensor
     return access;
 }
 
+LLVMValueRef emit_address(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts)
+{
+    return access_of(e, tensor, subscripts).pointer;
+}
+
 /* ---- masks ---- */
 
 static LLVMValueRef all_lanes(struct emitter *e)

@@ -199,6 +199,8 @@ LLVMValueRef better_of(struct emitter *e, bool larger, LLVMValueRef a, LLVMValue
 
 struct value emit_form(struct emitter *e, const struct ir_form *form);
 struct value emit_read(struct emitter *e, const struct ir_expr *read);
+/* Where the subscripts' element is, of the vector index that of the first lane. */
+LLVMValueRef emit_address(struct emitter *e, const struct ir_tensor *tensor, const struct ir_form *const *subscripts);
 /* A tensor's number at its own axes. */
 struct value emit_load(struct emitter *e, const struct ir_tensor *tensor);
 void emit_store(struct emitter *e, const struct ir_tensor *tensor, struct value value);
@@ -249,6 +251,11 @@ struct sums_plan {
     bool together;
     int row, rows, vectors;
 };
+/* What is read at each point of a stage and asked for of the next row. */
+struct soon {
+    const struct ir_tensor *tensor;
+    const struct ir_form *const *subscripts;
+};
 struct stage_plan {
     int inner_count;
     struct ir_index **inner;
@@ -262,6 +269,7 @@ struct stage_plan {
     struct equation_plan *equations;
     LIST(const struct ir_expr *) draws; /* distinct reads without guards */
     struct sums_plan sums;
+    LIST(struct soon) soon;
 };
 struct kernel_plan {
     const struct ir_kernel *kernel;
@@ -302,6 +310,9 @@ int vector_registers(const struct emitter *e);
 /* sums.c: which reductions of a stage are made together, and the stage whose are. */
 void plan_sums(const struct emitter *e, const struct stage_plan *stage, struct sums_plan *plan);
 void emit_together(struct emitter *e, const struct stage_plan *stage);
+/* nest_ahead.c: which stage asks for the next row; at a point of the stage. */
+void plan_rows_ahead(struct emitter *e, struct kernel_plan *plan);
+void emit_rows_ahead(struct emitter *e, const struct stage_plan *stage);
 /* turn.c: rows of so many lanes become columns; a stage with `across`. A stage of turning exchanges halves of `size` lanes
    between rows `size` apart; all of them from lanes / 2 down to 1 turn a square about. */
 void turn_stage(struct emitter *e, LLVMValueRef *rows, int lanes, int size);

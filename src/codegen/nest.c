@@ -371,6 +371,7 @@ static void emit_stage(struct emitter *e, struct stage_plan *stage, int opened)
         }
     if (opened == stage->inner_count) {
         emit_point(e, stage);
+        emit_rows_ahead(e, stage);
     } else if (stage->bound) {
         emit_stage(e, stage, opened + 1);
     } else if (opened == stage->vector) {
@@ -814,6 +815,7 @@ void emit_nest(struct emitter *e, const struct ir_kernel *kernel, part_functions
 
     e->kernel = kernel;
     plan_kernel(e, kernel, &plan);
+    plan_rows_ahead(e, &plan);
     e->lanes = plan.lanes;
     part_open(e, arena_printf(e->arena, "kernel_%s", kernel->name));
     if (plan.parts == 1)

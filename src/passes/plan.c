@@ -323,6 +323,19 @@ static bool goes_point_by_point(const struct ir_kernel *kernel, const struct ir_
            (kernel->kind == IR_TILE_KERNEL && product_stage(kernel) > 1 && kernel->stages.at[0]->equations.at[0] == map);
 }
 
+/* The first of what is read that `value` may replace, or NULL. */
+static struct ir_tensor *find_old(const struct planning *plan, const struct life *lives, const bool *taken,
+                                  const expr_list *reads, const struct ir_tensor *value)
+{
+    for (int i = 0; i < reads->count; i++) {
+        struct ir_tensor *old = reads->at[i]->tensor;
+
+        if (is_made(old) && !taken[old->number] && may_replace(plan, lives, old, value))
+            return old;
+    }
+    return NULL;
+}
+
 /* By number: the tensor over which it is written, or NULL. Each is written over by one at most. */
 static struct ir_tensor **find_replaced(struct planning *plan, const struct life *lives)
 {
@@ -332,19 +345,21 @@ static struct ir_tensor **find_replaced(struct planning *plan, const struct life
 
     for (int i = 0; i < p->tensors.count; i++) {
         const struct ir_tensor *value = p->tensors.at[i];
-        const expr_list *reads = &plan->uses.reads[i];
 
         if (lives[i].first < 0 || value->kind != IR_EQUATION || value->targets || value->reduction != IR_MAP ||
             !goes_point_by_point(p->kernels.at[plan->made[i].kernel], value))
             continue;
-        for (int j = 0; j < reads->count && !replaced[i]; j++) {
-            struct ir_tensor *old = reads->at[j]->tensor;
+        replaced[i] = find_old(plan, lives, taken, &plan->uses.reads[i], value);
+        /* What it reads may have been kept within the kernel, made of what is stored. */
+        const struct ir_kernel *kernel = p->kernels.at[plan->made[i].kernel];
+        for (int s = 0; kernel->kind == IR_NEST && s <= plan->made[i].stage; s++)
+            for (int k = 0; k < kernel->stages.at[s]->equations.count && !replaced[i]; k++) {
+                int number = kernel->stages.at[s]->equations.at[k]->number;
 
-            if (is_made(old) && !taken[old->number] && may_replace(plan, lives, old, value)) {
-                replaced[i] = old;
-                taken[old->number] = true;
+                replaced[i] = find_old(plan, lives, taken, &plan->uses.reads[number], value);
             }
-        }
+        if (replaced[i])
+            taken[replaced[i]->number] = true;
     }
     return replaced;
 }
