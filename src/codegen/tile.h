@@ -31,6 +31,16 @@ struct tile_operand {
     bool kept;            /* of PACKED_BEFORE: copied in a recurrence's first step for all of them */
     int64_t copies;       /* where copies are, of PACKED_BEFORE: in what is kept, or in scratch */
 };
+/* What the maps that follow read of memory where C's own numbers are: tensors of its shape, as a rule those that are updated
+   with it. */
+enum { MOST_BESIDE = 4 };
+struct beside {
+    const struct ir_kernel *kernel;
+    const struct ir_tensor *c, *tensors[MOST_BESIDE];
+    int64_t bytes; /* of a number */
+    int count;
+    bool draws; /* they read draws too */
+};
 struct tile_plan {
     const struct product *product;
     const struct ir_index *time; /* of the recurrence through which copies are kept, or NULL */
@@ -51,8 +61,15 @@ struct tile_plan {
     int64_t blocks_each, panels_each, row_groups, panel_groups; /* what is made at a time: a group of blocks and panels */
     int64_t run, run_rows; /* of PACKED_PANELS: lines of so many panels are asked for together, of so many k with each tile; or 0 */
     int64_t items, items_per_part, parts;
+    struct beside beside;
+    bool by_tiles;   /* maps follow each tile, which asks for what they read beside a later one: else each group */
+    int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k */
 };
-void plan_tiles(struct emitter *e, const struct product *product, enum when when, struct tile_plan *plan);
+/* t: what the product is of. */
+void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
+                struct tile_plan *plan);
+/* Is the product wanted by the maps that follow it alone? */
+bool is_at_hand(const struct ir_tensor *t);
 /* Is P copied row by row, as it lies but for the distance between rows (else block by block, neighbouring rows together)? */
 bool copied_by_rows(const struct tile_plan *plan);
 /* The first row of a block, as a number of code. */
@@ -63,7 +80,9 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 /* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, within, on, to, q_k, columns): C = scale * sum, or C += it if add is not 0. Q is
    packed. vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's size. Brings
    lines that are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes
-   `on` by so much. copies: Q is as it lies, its k q_k bytes apart, so many columns of it; it is copied to `to`, packed. */
+   `on` by so much. by_tiles: ahead is where the addresses are of what is beside a later tile, of as many tensors as there are, and
+   `on` the distance between their rows: those lines are asked for as numbers to be written. copies: Q is as it lies, its k q_k
+   bytes apart, so many columns of it; it is copied to `to`, packed. */
 enum { STEPS_A_TURN = 4 };
 /* LINE: bytes of a cache's line. MOST_TAPS: taps of a window that share what is loaded, each with a row of vectors in registers. */
 enum { LINE = 64, MOST_TAPS = 5 };
@@ -147,16 +166,11 @@ struct follow {
     LLVMValueRef first; /* over windows: the number of the first row's first element in C, and the distance between rows */
     int64_t row_elements;
     int images; /* over windows: so many first axes of C number images, of which the rows are one, all of it; else 0 */
+    int64_t vectors; /* of LANES, that the range's columns are if it is a full panel; else 0 */
+    LLVMValueRef is_full; /* NULL: always */
 };
 void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow);
-/* What the maps read of memory where C's own numbers are: tensors of its shape, as a rule those that are updated with it. */
-enum { MOST_BESIDE = 4 };
-struct beside {
-    const struct ir_tensor *c, *tensors[MOST_BESIDE];
-    int64_t bytes; /* of a number */
-    int count;
-};
-void find_beside(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct beside *beside);
+void find_beside(const struct emitter *e, const struct ir_tensor *t, int64_t bytes, struct beside *beside);
 
 /* ---- small things ---- */
 

@@ -264,26 +264,11 @@ static bool draws_rows(const struct kernel_plan *plan)
 
 /* ---- any rows and columns ---- */
 
-void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t,
-                 const struct follow *follow)
+/* At all columns of a row. */
+static void follow_columns(struct emitter *e, const struct tile_plan *plan, const struct follow *follow,
+                           const struct ir_tensor *t, V block, V count)
 {
-    if (follow->images && !draws_rows(follow->plan)) {
-        emit_image(e, plan, t, follow);
-        return;
-    }
-    const struct product *product = plan->product;
     const struct ir_index *along = t->axes[t->rank - 1];
-    int rows = e->rows.count;
-    V row = loop_open(e, follow->rows.first, follow->rows.end, 1);
-    V first = follow->first ? follow->first : first_of_batch(e, product, follow->batch), block = NULL;
-    V element = plus(e, first, times(e, row, follow->first ? follow->row_elements : product->ldc));
-
-    bind_row(e, t, element);
-    emit_rows_of_draws(e, follow->plan, &follow->columns, follow->most_columns);
-    at_level(e, e->depth);
-    if (follow->block)
-        block = further(e, follow->block, LLVMBuildNSWSub(e->builder, row, follow->rows.first, ""), follow->block_row);
-    V count = LLVMBuildNSWSub(e->builder, follow->columns.end, follow->columns.first, "");
     V full = plus(e, follow->columns.first, LLVMBuildAnd(e->builder, count, count_of(e, -LANES), ""));
     V left = LLVMBuildNSWSub(e->builder, follow->columns.end, full, "");
     V at = loop_open(e, follow->columns.first, full, LANES);
@@ -299,6 +284,61 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
     e->mask = NULL;
     e->mask_level = 0;
     if_close(e);
+}
+
+/* The same of a panel: straight-line if it is full. */
+static void follow_panel(struct emitter *e, const struct tile_plan *plan, const struct follow *follow,
+                         const struct ir_tensor *t, V block)
+{
+    const struct ir_index *along = t->axes[t->rank - 1];
+    int level = e->depth;
+
+    if_open(e, follow->is_full);
+    for (int64_t i = 0; i < follow->vectors; i++) {
+        if_open(e, NULL);
+        bind_behind(e, along, follow->columns.first, level, i * LANES, true);
+        emit_followers(e, plan, follow, t, block, count_of(e, i * LANES));
+        if_close(e);
+    }
+    if_close(e);
+    at_level(e, e->depth);
+    if (!follow->is_full)
+        return;
+    if_open(e, LLVMBuildNot(e->builder, follow->is_full, ""));
+    V at = loop_open(e, follow->columns.first, follow->columns.end, LANES);
+    bind(e, along, at, true);
+    e->mask = lanes_left(e, LLVMBuildNSWSub(e->builder, follow->columns.end, at, ""));
+    e->mask_level = e->depth;
+    emit_followers(e, plan, follow, t, block, LLVMBuildNSWSub(e->builder, at, follow->columns.first, ""));
+    e->mask = NULL;
+    e->mask_level = 0;
+    loop_close(e);
+    if_close(e);
+}
+
+void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t,
+                 const struct follow *follow)
+{
+    if (follow->images && !draws_rows(follow->plan)) {
+        emit_image(e, plan, t, follow);
+        return;
+    }
+    const struct product *product = plan->product;
+    int rows = e->rows.count;
+    V row = loop_open(e, follow->rows.first, follow->rows.end, 1);
+    V first = follow->first ? follow->first : first_of_batch(e, product, follow->batch), block = NULL;
+    V element = plus(e, first, times(e, row, follow->first ? follow->row_elements : product->ldc));
+
+    bind_row(e, t, element);
+    emit_rows_of_draws(e, follow->plan, &follow->columns, follow->most_columns);
+    at_level(e, e->depth);
+    if (follow->block)
+        block = further(e, follow->block, LLVMBuildNSWSub(e->builder, row, follow->rows.first, ""), follow->block_row);
+    V count = LLVMBuildNSWSub(e->builder, follow->columns.end, follow->columns.first, "");
+    if (follow->vectors)
+        follow_panel(e, plan, follow, t, block);
+    else
+        follow_columns(e, plan, follow, t, block, count);
     e->rows.count = rows;
     loop_close(e);
     at_level(e, e->depth);
@@ -306,12 +346,15 @@ void emit_follow(struct emitter *e, const struct tile_plan *plan, const struct i
 
 /* ---- what they read beside C ---- */
 
+/* What the kernel makes itself is at hand where it is read. */
 static void note_beside(const struct ir_expr *read, void *context)
 {
     struct beside *beside = context;
     const struct ir_tensor *t = read->tensor, *c = beside->c;
 
+    beside->draws |= t->kind == IR_DRAW;
     if (t->kind == IR_DRAW || t->region == IR_LOCAL || t->region == IR_NOWHERE || t->rank != c->rank ||
+        computed_in(beside->kernel, t) ||
         storage_bytes(t->storage) != beside->bytes || beside->count == MOST_BESIDE)
         return;
     for (int i = 0; i < t->rank; i++)
@@ -323,9 +366,9 @@ static void note_beside(const struct ir_expr *read, void *context)
     beside->tensors[beside->count++] = t;
 }
 
-void find_beside(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, struct beside *beside)
+void find_beside(const struct emitter *e, const struct ir_tensor *t, int64_t bytes, struct beside *beside)
 {
-    *beside = (struct beside){.c = t, .bytes = plan->bytes};
+    *beside = (struct beside){.kernel = e->kernel, .c = t, .bytes = bytes};
     for (int i = product_stage(e->kernel) + 1; i < e->kernel->stages.count; i++)
         for (int k = 0; k < e->kernel->stages.at[i]->equations.count; k++)
             ir_reads(e->kernel->stages.at[i]->equations.at[k]->value, note_beside, beside);

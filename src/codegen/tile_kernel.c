@@ -57,8 +57,10 @@ static char suffix_of(const struct emitter *e, LLVMTypeRef type)
 V tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors, bool copies)
 {
     bool by_rows = copied_by_rows(plan);
-    const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%d_%c", suffix_of(e, plan->type), height, vectors,
-                                    plan->vectors, copies ? by_rows ? 'R' : 'N' : by_rows ? 'r' : 'n');
+    int beside = plan->by_tiles ? plan->beside.count : 0;
+    const char *name = arena_printf(e->arena, "tile_%c_%d_%d_%d_%c_%d_%d", suffix_of(e, plan->type), height, vectors,
+                                    plan->vectors, copies ? by_rows ? 'R' : 'N' : by_rows ? 'r' : 'n', beside,
+                                    beside ? plan->rows_a_turn : 0);
 
     return runtime_function(e, name, tile_type(e, plan->type));
 }
@@ -191,7 +193,7 @@ static void store_or_add(struct emitter *e, LLVMTypeRef type, LLVMTypeRef vector
 
 /* What a step of k goes on from: where the operands are, and the sums. */
 struct steps {
-    V left, q, to, ahead, rows[MOST_HEIGHT], sums[MOST_HEIGHT * MOST_VECTORS];
+    V left, q, to, ahead, rows[MOST_HEIGHT], beside[MOST_BESIDE], sums[MOST_HEIGHT * MOST_VECTORS];
 };
 struct tile_shape {
     LLVMTypeRef type, vector;
@@ -199,6 +201,7 @@ struct tile_shape {
     int64_t bytes, wide; /* of a number, of a vector */
     bool neighbours;     /* P's rows at one k lie side by side, else a row's k */
     bool copies;         /* Q is as it lies, and is copied */
+    int beside, rows_a_turn; /* tensors of which a later tile's rows are asked for, so many with each STEPS_A_TURN; or 0 */
     V there[MOST_VECTORS]; /* which of its lanes are there */
     V twice;             /* the distance between rows, doubled */
 };
@@ -228,8 +231,31 @@ static void step_as_it_lies(struct emitter *e, const struct tile_shape *t, struc
     s->q = offset_pointer(e, s->q, argument(e, 12));
 }
 
+/* In a turn's step: its share of the lines that the next rows of what is beside C end in, as numbers to be written. The line that
+   a row begins in has come with the panel before. */
+static void ask_beside(struct emitter *e, const struct tile_shape *t, struct steps *s, int step)
+{
+    for (int line = step; line < t->rows_a_turn * t->of; line += STEPS_A_TURN) {
+        int row = line / t->of;
+        V from = s->beside[row % t->beside];
+
+        if (row >= t->beside)
+            from = offset_pointer(e, from, argument(e, 9));
+        V prefetch[] = {offset_constant(e, from, (line % t->of + 1) * t->wide - 1), whole_like(e->i32, 1),
+                        whole_like(e->i32, 3), whole_like(e->i32, 1)};
+        intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
+    }
+    for (int i = 0; step == STEPS_A_TURN - 1 && i < t->rows_a_turn; i++) {
+        V next = offset_pointer(e, s->beside[0], argument(e, 9));
+
+        for (int k = 1; k < t->beside; k++)
+            s->beside[k - 1] = s->beside[k];
+        s->beside[t->beside - 1] = next;
+    }
+}
+
 /* `count` steps of k, straight-line. */
-static void emit_steps(struct emitter *e, const struct tile_shape *t, struct steps *s, int count)
+static void emit_steps(struct emitter *e, const struct tile_shape *t, struct steps *s, int count, bool asks)
 {
     V p_row = t->neighbours ? NULL : argument(e, 2), p_k = t->neighbours ? argument(e, 2) : NULL, bs[MOST_VECTORS];
 
@@ -262,7 +288,9 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
             for (int j = 0; j < t->vectors; j++)
                 s->sums[i * t->vectors + j] = multiply_add(e, a, bs[j], s->sums[i * t->vectors + j]);
         }
-        if (count > 1) {
+        if (asks) {
+            ask_beside(e, t, s, step);
+        } else if (count > 1 && !t->beside) {
             V ahead = offset_pointer(e, s->ahead, LLVMBuildMul(e->builder, argument(e, 10), whole_like(e->i64, step), ""));
             V prefetch[] = {ahead, whole_like(e->i32, 0), whole_like(e->i32, 2), whole_like(e->i32, 1)};
             intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
@@ -272,7 +300,7 @@ static void emit_steps(struct emitter *e, const struct tile_shape *t, struct ste
     }
     for (int i = 0; i < t->pointers && !t->neighbours; i++)
         s->rows[i] = offset_constant(e, s->rows[i], count * t->bytes);
-    if (count > 1)
+    if (count > 1 && !t->beside)
         s->ahead = offset_pointer(e, s->ahead, argument(e, 9));
     if (t->copies)
         s->to = offset_constant(e, s->to, count * t->of * t->wide);
@@ -301,6 +329,8 @@ static struct steps merge_steps(struct emitter *e, const struct tile_shape *t, c
     merged.ahead = merge(e, s->ahead, from);
     for (int i = 0; i < t->pointers; i++)
         merged.rows[i] = merge(e, s->rows[i], from);
+    for (int i = 0; i < t->beside; i++)
+        merged.beside[i] = merge(e, s->beside[i], from);
     for (int i = 0; i < t->sums; i++)
         merged.sums[i] = merge(e, s->sums[i], from);
     return merged;
@@ -315,22 +345,24 @@ static void merge_again(const struct tile_shape *t, const struct steps *merged, 
     LLVMAddIncoming(merged->ahead, &s->ahead, &from, 1);
     for (int i = 0; i < t->pointers; i++)
         LLVMAddIncoming(merged->rows[i], &s->rows[i], &from, 1);
+    for (int i = 0; i < t->beside; i++)
+        LLVMAddIncoming(merged->beside[i], &s->beside[i], &from, 1);
     for (int i = 0; i < t->sums; i++)
         LLVMAddIncoming(merged->sums[i], &s->sums[i], &from, 1);
 }
 
-/* Steps by `count` while so many are left. */
-static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struct steps *s, int count)
+/* Steps by `count` while `enough` are left. */
+static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struct steps *s, int count, V enough,
+                            bool asks)
 {
     LLVMBasicBlockRef before = e->block, loop = block_of(e), after = block_of(e);
-    V enough = whole_like(e->i64, count);
     struct steps first = *s, last;
 
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntUGE, s->left, enough, ""), loop, after);
     LLVMPositionBuilderAtEnd(e->builder, loop);
     struct steps around = merge_steps(e, t, &first, before);
     last = around;
-    emit_steps(e, t, &last, count);
+    emit_steps(e, t, &last, count, asks);
     merge_again(t, &around, &last, loop);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntUGE, last.left, enough, ""), loop, after);
     LLVMPositionBuilderAtEnd(e->builder, after);
@@ -340,13 +372,14 @@ static void emit_steps_loop(struct emitter *e, const struct tile_shape *t, struc
 }
 
 static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int height, int vectors, int of,
-                      bool neighbours, bool copies)
+                      bool neighbours, bool copies, int beside, int rows_a_turn)
 {
     int64_t bytes = type == e->f32 ? 4 : 8;
     int lanes = vector_bytes(e) / (int)bytes;
     struct tile_shape t = {.type = type, .vector = LLVMVectorType(type, (unsigned)lanes), .height = height,
                            .vectors = vectors, .of = of, .sums = height * vectors, .bytes = bytes, .wide = lanes * bytes,
-                           .neighbours = neighbours, .copies = copies,
+                           .neighbours = neighbours, .copies = copies, .beside = beside,
+                           .rows_a_turn = rows_a_turn,
                            .pointers = neighbours ? 1 : (height + ROWS_A_POINTER - 1) / ROWS_A_POINTER};
     struct steps s;
 
@@ -365,8 +398,18 @@ static void emit_tile(struct emitter *e, V function, LLVMTypeRef type, int heigh
                                    LLVMBuildMul(e->builder, argument(e, 2), whole_like(e->i64, ROWS_A_POINTER), ""));
     for (int i = 0; i < t.sums; i++)
         s.sums[i] = LLVMConstNull(t.vector);
-    emit_steps_loop(e, &t, &s, STEPS_A_TURN);
-    emit_steps_loop(e, &t, &s, 1);
+    V turn = whole_like(e->i64, STEPS_A_TURN);
+    if (beside) { /* so many turns, if there are so many */
+        int64_t turns = (beside * height + rows_a_turn - 1) / rows_a_turn;
+        V enough = LLVMBuildSub(e->builder, s.left, whole_like(e->i64, (turns - 1) * STEPS_A_TURN), "");
+        V least = LLVMBuildICmp(e->builder, LLVMIntSLT, enough, turn, "");
+        for (int i = 0; i < beside; i++)
+            s.beside[i] = LLVMBuildLoad2(e->builder, e->pointer,
+                                         offset_constant(e, s.ahead, i * (int64_t)sizeof(void *)), "");
+        emit_steps_loop(e, &t, &s, STEPS_A_TURN, LLVMBuildSelect(e->builder, least, turn, enough, ""), true);
+    }
+    emit_steps_loop(e, &t, &s, STEPS_A_TURN, turn, false);
+    emit_steps_loop(e, &t, &s, 1, whole_like(e->i64, 1), false);
     store_or_add(e, type, t.vector, &(struct goal){4, 5, 0, 6, 7, 1, height, vectors}, s.sums);
 }
 
@@ -628,7 +671,7 @@ static void emit_turn(struct emitter *e, V function, LLVMTypeRef type)
 bool emit_tile_function(struct emitter *e, const char *name)
 {
     char suffix, order = 'r', rest;
-    int height, vectors, of;
+    int height, vectors, of, beside, rows_a_turn;
     long long p_row, p_k, q_k;
     struct window_shape w;
     struct slide_shape slide;
@@ -655,11 +698,12 @@ bool emit_tile_function(struct emitter *e, const char *name)
         emit_slide(e, runtime_function(e, name, slide_type(e, element)), element, vectors, &slide);
         return true;
     }
-    if (sscanf(name, "tile_%c_%d_%d_%d_%c%c", &suffix, &height, &vectors, &of, &order, &rest) != 5 ||
-        height > MOST_HEIGHT || vectors > MOST_VECTORS)
+    if (sscanf(name, "tile_%c_%d_%d_%d_%c_%d_%d%c", &suffix, &height, &vectors, &of, &order, &beside, &rows_a_turn,
+               &rest) != 7 ||
+        height > MOST_HEIGHT || vectors > MOST_VECTORS || beside > MOST_BESIDE)
         return false;
     LLVMTypeRef type = suffix == 's' ? e->f32 : e->f64;
     emit_tile(e, runtime_function(e, name, tile_type(e, type)), type, height, vectors, of, order == 'n' || order == 'N',
-              order == 'N' || order == 'R');
+              order == 'N' || order == 'R', beside, rows_a_turn);
     return true;
 }

@@ -15,19 +15,22 @@
 #include "tile.h"
 #include "unit.h"
 
-/* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY, C
-   would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
-   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight); and where
-   there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together: 1.13).
-   MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's other
-   thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME, PANELS_AT_A_TIME:
-   with a block of k they stay in the second cache, and so does what is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that
-   follow read whole rows of other tensors where they can, few enough to stay there too. Where k is one short block, C is
-   written once, so few rows at a time keep to the first, but for a Q that each group would bring from beyond the second: LARGE
-   (700 x 200 x 10000 1.17 times as fast with all rows). PAGE: addresses apart by a multiple share their places in the first
-   cache. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE, NEAR_Q (which several groups of rows may
-   read as it lies), CLOSE (k of P that are not copied), OWNED_BYTES (what maps read beside C and stays in the second caches),
-   OWNED_GROUP (of C, with so many panels): bytes. */
+/* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY,
+   C would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
+   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight); and
+   where there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together:
+   1.13). MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's
+   other thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME,
+   PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what is made of them. PANELS_OF_ROWS,
+   ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough to stay there too. Where k is one
+   short block, C is written once, so few rows at a time keep to the first, but for a Q that each group would bring from beyond
+   the second: LARGE (700 x 200 x 10000 1.17 times as fast with all rows). PAGE: addresses apart by a multiple share their
+   places in the first cache. ROWS_OF_A_SWEEP, PANELS_OF_A_SWEEP: where maps follow each tile, whose panels stay in the second
+   cache while all blocks of rows go by them; FAR_BESIDE: bytes of what they read beside C that do not stay there;
+   MOST_ROWS_A_TURN: of those a tile asks for so many with a turn of k, where it has too few turns for one. COPIES_AGAIN: blocks
+   of rows that a panel may be brought for anew. LARGE, NEAR_Q (which several groups of rows may read as it lies), CLOSE (k of P
+   that are not copied), OWNED_BYTES (what maps read beside C and stays in the second caches), OWNED_GROUP (of C, with so many
+   panels): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,
@@ -44,6 +47,10 @@ enum {
     PANELS_AT_A_TIME = 10,
     PANELS_OF_ROWS = 96,
     PANELS_OF_A_RUN = 10,
+    ROWS_OF_A_SWEEP = 112,
+    PANELS_OF_A_SWEEP = 20,
+    FAR_BESIDE = 1 << 23,
+    MOST_ROWS_A_TURN = 2,
     COPIES_AGAIN = 24,
     PARTS_WANTED = 8,
     INSIDE_BYTES = 1 << 16,
@@ -211,6 +218,18 @@ static bool lies_well(const struct tile_plan *plan)
     return plan->depth <= SHORT_ROWS || is_apart(plan->p.outer, PAGE);
 }
 
+/* Do the maps that follow a product read so much beside it that it comes from far? Then they follow each tile (of 784 x 512 with
+   three tensors, which two cores' caches nearly hold, that is .97 as fast as following groups). */
+static bool follows_tiles(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t)
+{
+    const struct beside *beside = &plan->beside;
+
+    return beside->count && !beside->draws && is_at_hand(t) && !plan->turned && !e->kernel->time &&
+           plan->depth <= SHORT_DEPTH && plan->product->batches == 1 &&
+           beside->count * plan->rows * plan->c_stride >= FAR_BESIDE &&
+           beside->count * plan->height <= MOST_ROWS_A_TURN * (plan->depth / STEPS_A_TURN);
+}
+
 /* Does an operand with so many rows or columns leave the second cache before it is read again? */
 static bool is_large(int64_t outer, const struct tile_plan *plan)
 {
@@ -224,8 +243,8 @@ static int64_t rows_at_a_time(const struct emitter *e, const struct tile_plan *p
     /* Few rows are one group where Q is turned about for each group anew. */
     bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
 
-    if (plan->turned)
-        return ROWS_TURNED;
+    if (plan->by_tiles || plan->turned)
+        return plan->by_tiles ? ROWS_OF_A_SWEEP : ROWS_TURNED;
     bool near = maps || !is_large(plan->columns, plan);
     return plan->depth <= SHORT_DEPTH && near && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
 }
@@ -257,15 +276,10 @@ static double cost_of(const struct emitter *e, const struct product *product, st
 /* Do maps read what lies beside C, and does that stay in the second caches from step to step? Then threads own columns of it, as
    they do where few rows are multiplied by it: an update of 784 x 128 beside the product of 64 x 784 by it, together 1.06 times
    as fast. */
-static bool is_owned(const struct emitter *e, const struct tile_plan *plan)
+static bool is_owned(const struct tile_plan *plan)
 {
-    int product = product_stage(e->kernel);
-    struct beside beside;
-
-    if (e->kernel->stages.count <= product + 1 || plan->turned || plan->depth > SHORT_DEPTH || plan->product->batches > 1)
-        return false;
-    find_beside(e, plan, e->kernel->stages.at[product]->equations.at[0], &beside);
-    return beside.count && beside.count * plan->rows * plan->c_stride <= OWNED_BYTES;
+    return plan->beside.count && !plan->turned && plan->depth <= SHORT_DEPTH && plan->product->batches == 1 &&
+           plan->beside.count * plan->rows * plan->c_stride <= OWNED_BYTES;
 }
 
 /* So many panels a group, or up to half as many again, that the first half of the groups has as few as can be. */
@@ -283,13 +297,10 @@ static int64_t even_panels(const struct tile_plan *plan)
     return best;
 }
 
-static void cut(const struct emitter *e, struct tile_plan *plan)
+static void cut_tiles(const struct emitter *e, struct tile_plan *plan)
 {
-    double waste, flops = flops_of(plan);
-    int64_t batches = plan->product->batches, wanted;
-    struct way way = way_of(e);
+    double waste;
 
-    plan->by_columns = is_owned(e, plan);
     plan->vectors = best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
     plan->blocks = parts_of(plan->rows, tallest(e, plan->vectors));
@@ -298,10 +309,21 @@ static void cut(const struct emitter *e, struct tile_plan *plan)
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
     plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
-    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH;
-    plan->panels_each = scaled(whole_rows ? PANELS_OF_ROWS : PANELS_AT_A_TIME, way.panels);
-    if (plan->by_columns)
-        plan->panels_each = scaled(OWNED_PANELS, way.panels);
+}
+
+static void cut_groups(const struct emitter *e, struct tile_plan *plan)
+{
+    double flops = flops_of(plan);
+    int64_t batches = plan->product->batches, wanted;
+    struct way way = way_of(e);
+    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH && !plan->by_tiles;
+
+    plan->by_columns = is_owned(plan);
+    plan->panels_each = scaled(plan->by_tiles     ? PANELS_OF_A_SWEEP
+                               : plan->by_columns ? OWNED_PANELS
+                               : whole_rows       ? PANELS_OF_ROWS
+                                                  : PANELS_AT_A_TIME,
+                               way.panels);
     if (plan->panels_each > plan->panels)
         plan->panels_each = plan->panels;
     bool large = is_large(plan->panels_each * plan->vectors * plan->lanes, plan);
@@ -369,7 +391,7 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
     q->packed = plan->panels * plan->depth * plan->panel_bytes;
     p->access = lies_well(plan) ? IN_PLACE : PACKED_BEFORE;
-    bool once = plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN || is_near(plan);
+    bool once = !plan->by_tiles && (plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN || is_near(plan));
     q->access = once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
@@ -391,7 +413,8 @@ static void plan_runs(struct tile_plan *plan)
     plan->run = plan->run_rows <= STEPS_A_TURN ? run : 0;
 }
 
-void plan_tiles(struct emitter *e, const struct product *product, enum when when, struct tile_plan *plan)
+void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
+                struct tile_plan *plan)
 {
     bool single = e->program->precision == IR_SINGLE;
 
@@ -400,7 +423,12 @@ void plan_tiles(struct emitter *e, const struct product *product, enum when when
     plan->lanes = vector_bytes(e) / (int)plan->bytes;
     plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
     set_operands(product, plan, cost_of(e, product, plan, true) < cost_of(e, product, plan, false));
-    cut(e, plan);
+    if (e->kernel->stages.count > 1)
+        find_beside(e, t, plan->bytes, &plan->beside);
+    cut_tiles(e, plan);
+    plan->by_tiles = follows_tiles(e, plan, t);
+    plan->rows_a_turn = plan->beside.count * plan->height > plan->depth / STEPS_A_TURN ? MOST_ROWS_A_TURN : 1;
+    cut_groups(e, plan);
     choose_access(e, plan);
     plan_runs(plan);
 }

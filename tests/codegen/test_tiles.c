@@ -207,6 +207,30 @@ static void updates_of_tiles(void **state)
           "update v <- v_new\nupdate w <- w_new\noutput y\n");
 }
 
+/* Weights and states that come from far: maps follow each tile, which asks for them; panels that are full and not, tiles of
+   two heights, fewer turns of k than there are rows to ask for. */
+static void updates_of_what_is_large(void **state)
+{
+    static const int shapes[][3] = {{880, 816, 56}, {1031, 700, 61}};
+    char source[1500];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        snprintf(source, sizeof source,
+                 "program updates f32\ninput x[k*: %d, m: %d]\ninput d[k*: %d, n: %d]\nparameter w[m: %d, n: %d]\n"
+                 "state v[m: %d, n: %d]\nstate s[m: %d, n: %d]\nparameter b[n: %d]\n"
+                 "g[m: %d, n: %d] = sum[k*: %d] x[k, m] * d[k, n]\n"
+                 "square = sum[m: %d, n: %d] g[m, n] * g[m, n]\n"
+                 "v_new[m: %d, n: %d] = 0.9 * v[m, n] + g[m, n] + b[n]\n"
+                 "s_new[m: %d, n: %d] = 0.99 * s[m, n] + g[m, n] * g[m, n]\n"
+                 "w_new[m: %d, n: %d] = w[m, n] - 0.1 * v_new[m, n] / (1 + sqrt(abs(s_new[m, n])))\n"
+                 "update v <- v_new\nupdate s <- s_new\nupdate w <- w_new\noutput square\n",
+                 k, m, k, n, m, n, m, n, m, n, n, m, n, k, m, n, m, n, m, n, m, n);
+        check(source);
+    }
+}
+
 /* Sums of all of a product's numbers and of what is made of them, with the numbers stored and not. */
 static void sums_of_tiles(void **state)
 {
@@ -260,6 +284,7 @@ int main(void)
         cmocka_unit_test(operands_that_are_the_same_in_all_steps),
         cmocka_unit_test(maps_of_tiles),
         cmocka_unit_test(updates_of_tiles),
+        cmocka_unit_test(updates_of_what_is_large),
         cmocka_unit_test(sums_of_tiles),
         cmocka_unit_test(maps_of_batches),
     };
