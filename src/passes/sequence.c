@@ -8,16 +8,19 @@
 #include "internal.h"
 
 /* Points of a program that is over before threads would pay (of contractions, which run at the peak of multiply-adds, so
-   many are one). */
-enum { SMALL_PROGRAM = 1 << 18, CONTRACTED = 8, MOST_IN_SEQUENCE = 120 };
+   many are one). NEAR: elements of a tensor that one thread can read or write in that time. */
+enum { SMALL_PROGRAM = 1 << 18, CONTRACTED = 8, NEAR = 1 << 16, MOST_IN_SEQUENCE = 120 };
 
 bool is_small_program(const struct ir_program *p)
 {
     double points = 0;
 
-    for (int i = 0; i < p->tensors.count; i++)
+    for (int i = 0; i < p->tensors.count; i++) {
+        if (ir_elements(p->tensors.at[i]) > NEAR)
+            return false;
         if (p->tensors.at[i]->kind == IR_EQUATION)
             points += (double)iteration_points(p->tensors.at[i]) / (is_contraction(p, p->tensors.at[i]) ? CONTRACTED : 1);
+    }
     return points <= SMALL_PROGRAM;
 }
 
