@@ -431,6 +431,7 @@ static void start(struct fusion *f, const number_list *before)
     int count = p->tensors.count;
 
     f->uses = uses_of(f->arena, p);
+    f->sources = memo_new(f->arena);
     f->after = NEW_ARRAY(f->arena, number_list, count + 1);
     f->overwrites = NEW_ARRAY(f->arena, const struct ir_tensor *, count + 1);
     f->guards = NEW_ARRAY(f->arena, bool, count + 1);
@@ -456,7 +457,7 @@ static void start(struct fusion *f, const number_list *before)
                              : f->groups[i].product ? "a matrix product"
                              : is_window_copy(f, e) ? "a copy for a matrix product"
                                                     : NULL;
-        f->groups[i].sums_image = !f->groups[i].alone && f->tiles && sums_an_image(p, e);
+        f->groups[i].sums_image = !f->groups[i].alone && f->tiles && sums_an_image(f, e);
         if (f->groups[i].sums_image)
             f->groups[i].alone = "a sum over images";
         choose_loops(e, f->groups[i].product == e, &f->members[i], &f->groups[i].depth);

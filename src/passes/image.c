@@ -25,18 +25,6 @@ struct source {
     struct ir_index *at[MOST_LOOPS];
     int images; /* the first axes are whole images' */
 };
-/* A sum over all images of a product's own numbers, and over each of them. */
-struct total {
-    const struct ir_tensor *all;
-    struct ir_tensor *each;
-    const struct ir_tensor *product;
-};
-struct imaging {
-    struct ir_program *p;
-    LIST(struct total) totals;
-    struct arena *arena;
-};
-
 int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool framed)
 {
     struct window_product w;
@@ -65,57 +53,78 @@ static bool reads_at_indices(const struct ir_expr *read)
     return !read->otherwise;
 }
 
-/* Of the products over windows that the read is of, itself or through maps, the one made last. */
-static bool find_source(const struct ir_program *p, struct arena *arena, const struct ir_expr *read, int depth, struct source *out)
-{
-    struct ir_tensor *t = read->tensor;
-    bool found = false;
+/* Looks for sources. met: of tensors the sources by their own axes, or &none. */
+struct origins {
+    const struct ir_program *p;
+    struct arena *arena;
+    struct memo *met;
+};
+static const struct source none;
 
-    if (t->kind != IR_EQUATION || t->rank > MOST_LOOPS || !reads_at_indices(read))
-        return false;
-    if (t->reduction == IR_MAP && is_plain(t)) {
-        expr_list reads = {0};
-        struct source s;
+static const struct source *source_of(struct origins *o, struct ir_tensor *t);
 
-        collect_reads(arena, t->value, &reads);
-        for (int i = 0; depth < FURTHEST && i < reads.count; i++) {
-            if (!find_source(p, arena, reads.at[i], depth + 1, &s) || (found && s.product->number < out->product->number))
-                continue;
-            for (int k = 0; k < s.product->rank; k++)
-                for (int a = 0; a < t->rank; a++)
-                    if (s.at[k] == t->axes[a]) {
-                        s.at[k] = ir_form_bare(read->subscripts[a]);
-                        break;
-                    }
-            *out = s;
-            found = true;
-        }
-        return found;
-    }
-    out->images = whole_images(p, t, true);
-    if (!out->images || whole_images(p, t, false) != out->images)
-        return false;
-    out->product = t;
-    for (int i = 0; i < t->rank; i++)
-        out->at[i] = ir_form_bare(read->subscripts[i]);
-    return true;
-}
-
-/* The same of all reads of e. */
-static bool last_source(const struct ir_program *p, struct arena *arena, const struct ir_tensor *e, struct source *out)
+/* Of the products over windows that t reads, itself or through maps, at its own indices, the one made last. */
+static bool last_source(struct origins *o, const struct ir_tensor *t, struct source *out)
 {
     expr_list reads = {0};
-    struct source s;
     bool found = false;
 
-    collect_reads(arena, e->value, &reads);
-    for (int i = 0; i < reads.count; i++)
-        if (find_source(p, arena, reads.at[i], 0, &s) && (!found || s.product->number > out->product->number)) {
-            *out = s;
-            found = true;
-        }
+    collect_reads(o->arena, t->value, &reads);
+    for (int i = 0; i < reads.count; i++) {
+        const struct ir_expr *read = reads.at[i];
+        const struct source *s;
+
+        if (read->tensor->kind != IR_EQUATION || !reads_at_indices(read) || !(s = source_of(o, read->tensor)) ||
+            (found && s->product->number <= out->product->number))
+            continue;
+        *out = *s;
+        found = true;
+        for (int k = 0; k < s->product->rank; k++)
+            for (int a = 0; a < read->tensor->rank; a++)
+                if (s->at[k] == read->tensor->axes[a])
+                    out->at[k] = ir_form_bare(read->subscripts[a]);
+    }
     return found;
 }
+
+/* A product over windows is its own source; NULL: t has none. */
+static const struct source *source_of(struct origins *o, struct ir_tensor *t)
+{
+    const struct source *known = *memo_at(o->met, t);
+    struct source *s = NULL;
+
+    if (known)
+        return known == &none ? NULL : known;
+    if (is_plain(t) && t->reduction == IR_MAP) {
+        s = NEW(o->arena, struct source);
+        s = last_source(o, t, s) ? s : NULL;
+    } else if (is_plain(t) && t->rank <= MOST_LOOPS) {
+        int images = whole_images(o->p, t, true);
+
+        if (images && whole_images(o->p, t, false) == images) {
+            s = NEW(o->arena, struct source);
+            s->product = t;
+            s->images = images;
+            for (int i = 0; i < t->rank; i++)
+                s->at[i] = t->axes[i];
+        }
+    }
+    *memo_at(o->met, t) = s ? s : &none;
+    return s;
+}
+
+/* A sum over all images of a product's own numbers, and over each of them. */
+struct total {
+    const struct ir_tensor *all;
+    struct ir_tensor *each;
+    const struct ir_tensor *product;
+};
+struct imaging {
+    struct ir_program *p;
+    LIST(struct total) totals;
+    struct arena *arena;
+    struct origins origins;
+};
 
 /* Does e want nothing behind the product but maps of its numbers? */
 static bool follows(const struct ir_program *p, struct arena *arena, const struct ir_tensor *e, const struct ir_tensor *product,
@@ -251,7 +260,7 @@ static void split_sum(struct imaging *im, struct ir_tensor *e)
 {
     struct source s;
 
-    if (!last_source(im->p, im->arena, e, &s) || !sums_all(e, &s) || split_deviations(im, e, &s) ||
+    if (!last_source(&im->origins, e, &s) || !sums_all(e, &s) || split_deviations(im, e, &s) ||
         !follows(im->p, im->arena, e, s.product, 0))
         return;
     bool own = e->value->kind == IR_READ && e->value->tensor == s.product;
@@ -264,6 +273,8 @@ static void split_sum(struct imaging *im, struct ir_tensor *e)
 void sum_by_images(struct ir_program *p)
 {
     struct imaging im = {.p = p, .arena = arena_new()};
+
+    im.origins = (struct origins){p, im.arena, memo_new(im.arena)};
 
     for (int i = 0; i < p->tensors.count; i++) {
         struct ir_tensor *e = p->tensors.at[i];
@@ -300,18 +311,18 @@ static bool may_sum_images(const struct ir_program *p, const struct ir_tensor *e
            !is_tiled(p, e);
 }
 
-bool sums_an_image(const struct ir_program *p, const struct ir_tensor *e)
+static bool find_image(struct fusion *f, const struct ir_tensor *e, struct source *s)
 {
-    struct arena *arena;
-    struct source s;
-    bool is;
+    struct origins o = {f->p, f->arena, f->sources};
 
-    if (!may_sum_images(p, e))
-        return false;
-    arena = arena_new();
-    is = last_source(p, arena, e, &s) && sums_each(e, &s);
-    arena_free(arena);
-    return is;
+    return may_sum_images(f->p, e) && last_source(&o, e, s) && sums_each(e, s);
+}
+
+bool sums_an_image(struct fusion *f, const struct ir_tensor *e)
+{
+    struct source s;
+
+    return find_image(f, e, &s);
 }
 
 static bool reads_drawn_rows(const struct fusion *f, const struct ir_tensor *e)
@@ -373,7 +384,7 @@ static bool may_join_images(struct fusion *f, const struct ir_tensor *e, const s
         maps |= t->reduction == IR_MAP;
         sums |= f->members[t->number].by_image;
     }
-    return !(maps && sums) && !reads_drawn_rows(f, e) && !way_outside(f, g, mine) && !way_outside(f, mine, g);
+    return !(maps && sums) && !reads_drawn_rows(f, e) && !way_outside(f, g, mine);
 }
 
 void join_images(struct fusion *f)
@@ -386,7 +397,7 @@ void join_images(struct fusion *f)
         if (!is_made(e) || !f->groups[i].sums_image)
             continue;
         f->groups[i].alone = NULL;
-        if (!last_source(f->p, f->arena, e, &s) || !sums_each(e, &s) || !may_join_images(f, e, &s, &own))
+        if (!find_image(f, e, &s) || !may_join_images(f, e, &s, &own))
             continue;
         f->members[i] = own;
         merge_groups(f, f->members[s.product->number].group, i);
@@ -431,12 +442,15 @@ static bool may_be_source(struct fusion *f, int g, struct ir_tensor *t)
 {
     const struct group *group = &f->groups[g];
     int own = is_made(t) ? f->members[t->number].group : -1;
-    struct framed framed = {group->frame, t, whole_images(f->p, group->product, true), true};
+    struct framed framed = {group->frame, t, 0, true};
 
-    if (own < 0 || own == g || !framed.images || !is_plain(t) || t->reduction != IR_MAP || t->whole || t->single ||
+    if (own < 0 || own == g || !is_plain(t) || t->reduction != IR_MAP || t->whole || t->single ||
         f->groups[own].equations.count != 1 || f->groups[own].alone || f->overwrites[t->number] ||
         ir_elements(t) < ir_elements(group->product) || reads_drawn_rows(f, t) || waits_for_guards(f, g, own) ||
         group->equations.count >= MOST_EQUATIONS || reads_of_group(f, g, t))
+        return false;
+    framed.images = whole_images(f->p, group->product, true);
+    if (!framed.images)
         return false;
     ir_reads(group->frame->value, check_image, &framed);
     for (int i = 0; i < f->uses.reads[t->number].count; i++) {
@@ -445,7 +459,7 @@ static bool may_be_source(struct fusion *f, int g, struct ir_tensor *t)
         if (is_made(read->tensor) && f->members[read->tensor->number].group == g)
             return false;
     }
-    return framed.by_image && !way_outside(f, own, g) && !way_outside(f, g, own);
+    return framed.by_image && !way_outside(f, own, g);
 }
 
 void join_sources(struct fusion *f)

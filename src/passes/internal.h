@@ -163,6 +163,7 @@ struct fusion {
     LIST(struct time_index) times; /* of the recurrences met so far */
     struct group *groups;        /* by number of the first equation; only equations have one */
     bool tiles;                  /* products become tile kernels */
+    struct memo *sources;        /* image.c's */
 };
 /* Whether joins may shorten the parallel loops. */
 enum shrink { KEEP_LOOPS, SHRINK_LOOPS };
@@ -185,7 +186,7 @@ void sum_by_images(struct ir_program *p);
    see window_cut. */
 int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool framed);
 /* Does it sum over each image of what a product over windows makes? */
-bool sums_an_image(const struct ir_program *p, const struct ir_tensor *e);
+bool sums_an_image(struct fusion *f, const struct ir_tensor *e);
 /* Such sums join the product's group, behind maps that have. */
 void join_images(struct fusion *f);
 /* Maps alone in their groups that frames read join the frames' products. */
