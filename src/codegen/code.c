@@ -14,7 +14,7 @@
 #include "rnet_math.h"
 #include "unit.h"
 
-enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 4 };
+enum { MOST_THREADS = 16, BATCH = 6, BATCHES_A_PROCESSOR = 2 };
 
 struct code {
     struct arena *arena;
@@ -99,7 +99,8 @@ struct building {
 
     /* What is to be compiled; from here on under the lock once threads run. */
     LIST(struct batch) queue;
-    int next, busy;
+    unit_list functions; /* that kernels call; made before the queue goes on */
+    int next, next_function, busy;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     const struct llvm_api *llvm;
@@ -175,12 +176,8 @@ static void need(struct building *b, const char *name)
     shared->symbol = arena_string(b->code->arena, name);
     shared->key = key_of(b, name, strlen(name));
     map_put(b->by_key, shared->symbol, shared);
-    if (!list_unit(b, shared)) {
-        queue_batch(b, &shared, 1);
-        struct batch last = b->queue.at[b->queue.count - 1];
-        memmove(b->queue.at + b->next + 1, b->queue.at + b->next, sizeof last * (size_t)(b->queue.count - 1 - b->next));
-        b->queue.at[b->next] = last;
-    }
+    if (!list_unit(b, shared))
+        list_add(b->arena, b->functions, shared);
 }
 
 static void need_all(struct building *b, const struct unit *unit)
@@ -345,6 +342,25 @@ static void need_now(void *context, const char *name)
     pthread_mutex_unlock(&b->lock);
 }
 
+/* What is to be done next: functions that wait, each processor's share of them; else a batch of kernels. */
+static struct batch take_batch(struct building *b)
+{
+    int waiting = b->functions.count - b->next_function, share = (waiting + processors() - 1) / processors();
+    bool alone = b->options->dump_llvm || b->options->dump_assembly;
+
+    if (!waiting)
+        return b->queue.at[b->next++];
+    int count = alone ? 1 : share < BATCH ? share : BATCH;
+    struct unit *const *units = arena_copy(b->arena, b->functions.at + b->next_function, sizeof *units * (size_t)count);
+    b->next_function += count;
+    return (struct batch){units, count};
+}
+
+static bool is_waiting(const struct building *b)
+{
+    return b->next < b->queue.count || b->next_function < b->functions.count;
+}
+
 static void *compile_batches(void *context)
 {
     struct thread *thread = context;
@@ -352,12 +368,12 @@ static void *compile_batches(void *context)
     struct llvm_worker *worker = b->llvm->worker(b->session);
 
     pthread_mutex_lock(&b->lock);
-    while (!b->error && (b->next < b->queue.count || b->busy)) {
-        if (b->next == b->queue.count) {
+    while (!b->error && (is_waiting(b) || b->busy)) {
+        if (!is_waiting(b)) {
             pthread_cond_wait(&b->changed, &b->lock);
             continue;
         }
-        struct batch batch = b->queue.at[b->next++];
+        struct batch batch = take_batch(b);
         b->busy++;
         pthread_mutex_unlock(&b->lock);
         const char *wrong = b->llvm->compile(worker, thread->objects, batch.units, batch.count, need_now, b, &thread->timing);
@@ -381,8 +397,8 @@ static void compile_queue(struct building *b)
 
     if (wanted > MOST_THREADS)
         wanted = MOST_THREADS;
-    if (wanted > b->queue.count)
-        wanted = b->queue.count;
+    if (wanted > b->queue.count + b->functions.count)
+        wanted = b->queue.count + b->functions.count;
     for (int i = 0; i < wanted; i++) {
         threads[i] = (struct thread){.b = b, .objects = arena_new()};
         list_add(b->code->arena, b->code->objects, threads[i].objects);
@@ -410,7 +426,7 @@ static void generate(struct building *b)
 {
     double start = rnet_seconds();
 
-    if (!b->queue.count)
+    if (!is_waiting(b))
         return;
     end_opening(b);
     if (b->llvm && strcmp(b->llvm->version(), RNET_LLVM_VERSION) && b->cache) {
