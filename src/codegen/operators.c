@@ -2,6 +2,7 @@
    integers where ops.def says so; everything else is computed in the equation's real type, each operation rounded on
    its own. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "emit.h"
 
@@ -311,6 +312,15 @@ static V divide_by_one(struct emitter *e, V a, struct value b, int level)
     return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealUNO, nearer, nearer, ""), quotient, nearer, "");
 }
 
+/* Is b a power of two? LLVM multiplies by its inverse, which is the quotient itself. */
+static bool is_power_of_two(V b)
+{
+    LLVMBool inexact;
+    int exponent;
+
+    return LLVMIsAConstantFP(b) && frexp(LLVMConstRealGetDouble(b, &inexact), &exponent) == 0.5 && abs(exponent) < 120;
+}
+
 static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
 {
     struct value v[3], result;
@@ -328,7 +338,9 @@ static struct value emit_apply(struct emitter *e, const struct ir_expr *expr)
         v[0] = to_real(e, v[0], real_type(e));
         at_level(e, v[1].level);
         v[1] = to_real(e, v[1], real_type(e));
-        return (struct value){divide_by_one(e, v[0].at, v[1], level), REAL, level};
+        if (!is_power_of_two(v[1].at))
+            return (struct value){divide_by_one(e, v[0].at, v[1], level), REAL, level};
+        at_level(e, level);
     }
     for (int i = 0; i < count; i++)
         v[i].at = widen(e, v[i].at, vector);
