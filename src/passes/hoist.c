@@ -13,7 +13,7 @@ struct hoisting {
     struct ir_program *p;
     struct ir_tensor *equation;
     struct arena *scratch;
-    struct memo done;
+    struct memo gathered, done; /* what each function made of an expression */
 };
 
 static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, ir_index_list *indices)
@@ -53,21 +53,27 @@ static bool varies_little(struct hoisting *h, const struct ir_expr *e)
 /* a[c] * x[n, c] / b[c] as (a[c] / b[c]) * x[n, c]: the quotient is made for each c. */
 static const struct ir_expr *gathered(struct hoisting *h, const struct ir_expr *e)
 {
-    const struct ir_expr *arguments[3] = {0};
+    const struct ir_expr *result, *arguments[3] = {0};
 
     if (e->kind != IR_APPLY || e->whole)
         return e;
+    if (*memo_at(&h->gathered, e))
+        return *memo_at(&h->gathered, e);
     for (int i = 0; i < 3 && e->arguments[i]; i++)
         arguments[i] = gathered(h, e->arguments[i]);
+    result = ir_apply(h->p, e->op, arguments[0], arguments[1], arguments[2]);
     const struct ir_expr *a = arguments[0], *b = arguments[1];
     if (e->op == IR_divide && a->kind == IR_APPLY && a->op == IR_multiply && varies_little(h, b))
         for (int i = 0; i < 2; i++) {
             const struct ir_expr *quotient = ir_apply(h->p, IR_divide, a->arguments[i], b, NULL);
 
-            if (varies_little(h, a->arguments[i]) && varies_little(h, quotient) && !varies_little(h, a->arguments[1 - i]))
-                return ir_apply(h->p, IR_multiply, quotient, a->arguments[1 - i], NULL);
+            if (varies_little(h, a->arguments[i]) && varies_little(h, quotient) && !varies_little(h, a->arguments[1 - i])) {
+                result = ir_apply(h->p, IR_multiply, quotient, a->arguments[1 - i], NULL);
+                break;
+            }
         }
-    return ir_apply(h->p, e->op, a, b, arguments[2]);
+    *memo_at(&h->gathered, e) = result;
+    return result;
 }
 
 static const struct ir_expr *take_out(struct hoisting *h, const struct ir_expr *e)
@@ -105,12 +111,14 @@ void hoist_parts(struct ir_program *p)
         if (!is_plain(h.equation))
             continue;
         h.scratch = arena_new();
+        memo_begin(&h.gathered);
         memo_begin(&h.done);
         if (!h.equation->single)
             h.equation->value = gathered(&h, h.equation->value);
         h.equation->value = take_out(&h, h.equation->value);
         i = h.equation->number; /* parts were put before it */
         memo_end(&h.done);
+        memo_end(&h.gathered);
         arena_free(h.scratch);
     }
     share(p);

@@ -296,9 +296,12 @@ static bool may_replace(const struct planning *plan, const struct life *lives, c
     const tensor_list *readers = &plan->uses.readers[old->number];
 
     if (lives[old->number].first < 0 || old->one_step || value->one_step || plan->uses.kept[old->number] || old->rank != value->rank ||
-        ir_elements(old) != ir_elements(value) || room_of(old) != room_of(value) ||
+        room_of(old) != room_of(value) ||
         plan->made[old->number].kernel >= v->kernel || lives[old->number].last != last_of_run(plan->p, v->kernel))
         return false;
+    for (int i = 0; i < old->rank; i++)
+        if (old->axes[i]->extent != value->axes[i]->extent)
+            return false; /* a point of one lies where another point of the other does */
     for (int i = 0; i < readers->count; i++) {
         const struct ir_tensor *reader = readers->at[i];
         const expr_list *reads = &plan->uses.reads[reader->number];

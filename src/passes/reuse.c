@@ -38,11 +38,13 @@ static bool is_reusable(const struct reusing *r, const struct ir_tensor *t)
     return full > 1;
 }
 
-/* Notes what axes of the whole the part has elsewhere, as far as both are the same but for indices. */
-static void match_indices(struct reusing *r, const struct ir_expr *whole, const struct ir_expr *part)
+/* Notes what axes of the whole the part has elsewhere, as far as both are the same but for indices. met: of the whole; what is
+   of one node in two places is the same in the part too, or it is no such part. */
+static void match_indices(struct reusing *r, struct memo *met, const struct ir_expr *whole, const struct ir_expr *part)
 {
-    if (whole->kind != part->kind)
+    if (whole->kind != part->kind || *memo_at(met, whole))
         return;
+    *memo_at(met, whole) = part;
     if (whole->kind == IR_READ && whole->tensor == part->tensor) {
         for (int i = 0; i < whole->tensor->rank; i++) {
             struct ir_index *from = ir_form_bare(whole->subscripts[i]), *to = ir_form_bare(part->subscripts[i]);
@@ -53,7 +55,7 @@ static void match_indices(struct reusing *r, const struct ir_expr *whole, const 
         }
     } else if (whole->kind == IR_APPLY && whole->op == part->op) {
         for (int i = 0; i < 3 && whole->arguments[i]; i++)
-            match_indices(r, whole->arguments[i], part->arguments[i]);
+            match_indices(r, met, whole->arguments[i], part->arguments[i]);
     }
 }
 
@@ -61,13 +63,16 @@ static void match_indices(struct reusing *r, const struct ir_expr *whole, const 
 static const struct ir_expr *read_for(struct reusing *r, const struct ir_expr *part)
 {
     int rank = r->whole->rank;
+    struct memo met;
     const struct ir_form **to = NEW_ARRAY(r->p->arena, const struct ir_form *, rank);
 
     if (part->op != r->whole->value->op)
         return NULL;
     for (int i = 0; i < rank; i++)
         r->indices[i] = NULL;
-    match_indices(r, r->whole->value, part);
+    memo_begin(&met);
+    match_indices(r, &met, r->whole->value, part);
+    memo_end(&met);
     for (int i = 0; i < rank; i++) {
         if (!r->indices[i])
             return NULL;
@@ -78,21 +83,25 @@ static const struct ir_expr *read_for(struct reusing *r, const struct ir_expr *p
     return ir_read(r->p, r->whole, to, rank, NULL);
 }
 
-static const struct ir_expr *with_reads(struct reusing *r, const struct ir_expr *e)
+static const struct ir_expr *with_reads(struct reusing *r, struct memo *done, const struct ir_expr *e)
 {
-    const struct ir_expr *arguments[3] = {0}, *read;
+    const struct ir_expr *arguments[3] = {0}, *result;
     bool same = true;
 
     if (e->kind != IR_APPLY)
         return e;
-    read = read_for(r, e);
-    if (read)
-        return read;
-    for (int i = 0; i < 3 && e->arguments[i]; i++) {
-        arguments[i] = with_reads(r, e->arguments[i]);
-        same &= arguments[i] == e->arguments[i];
+    if (*memo_at(done, e))
+        return *memo_at(done, e);
+    result = read_for(r, e);
+    if (!result) {
+        for (int i = 0; i < 3 && e->arguments[i]; i++) {
+            arguments[i] = with_reads(r, done, e->arguments[i]);
+            same &= arguments[i] == e->arguments[i];
+        }
+        result = same ? e : ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    return same ? e : ir_apply(r->p, e->op, arguments[0], arguments[1], arguments[2]);
+    *memo_at(done, e) = result;
+    return result;
 }
 
 /* The largest tensor that t reads: what has t's value as a part reads it too. */
@@ -121,10 +130,13 @@ void reuse_parts(struct ir_program *p)
         for (int k = 0; k < readers.count; k++) {
             struct ir_tensor *e = readers.at[k];
             const struct ir_expr *value;
+            struct memo done;
 
             if (e->number <= r.whole->number || !is_plain(e) || e->single != r.whole->single)
                 continue;
-            value = with_reads(&r, e->value);
+            memo_begin(&done);
+            value = with_reads(&r, &done, e->value);
+            memo_end(&done);
             if (value == e->value)
                 continue;
             e->value = value;
