@@ -435,18 +435,34 @@ static void emit_sweep(struct emitter *e, const struct tile_plan *plan, const st
     V panel = loop_open(e, g->first_panel, g->end_panel, 1);
     V is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, panel, count_of(e, plan->full_panels), "");
     V q = further(e, g->q, panel, plan->depth * plan->panel_bytes);
+    V c = g->gathered, c_row = count_of(e, g->gathered_row), place = NULL;
 
     set_addresses(e, plan, g, block, panel);
-    V arguments[] = {count_of(e, plan->depth), p.first, p.step, q, g->gathered, count_of(e, g->gathered_row), zero,
+    if (!is_at_hand(t)) {
+        V stride = count_of(e, plan->c_stride);
+        place = further(e, further(e, g->c, rows.first, plan->c_stride), panel, plan->panel_bytes);
+        c = has_last(plan) ? chosen(e, is_last, c, place) : place;
+        c_row = has_last(plan) ? chosen(e, is_last, c_row, stride) : stride;
+    }
+    V arguments[] = {count_of(e, plan->depth), p.first, p.step, q, c, c_row, zero,
                      number_like(plan->type, plan->product->scale), g->addresses, count_of(e, plan->c_stride), zero,
                      q, zero, zero};
     LLVMBuildCall2(e->builder, tile_type(e, plan->type), tile_of(e, plan, is_tall, is_last, false), arguments,
                    TILE_ARGUMENTS, "");
+    if (place && has_last(plan)) {
+        if_open(e, is_last);
+        V row = loop_open(e, zero, LLVMBuildNSWSub(e->builder, rows.end, rows.first, ""), 1);
+        copy_numbers(e, plan, further(e, g->gathered, row, g->gathered_row), further(e, place, row, plan->c_stride),
+                     last_columns(plan));
+        loop_close(e);
+        if_close(e);
+        at_level(e, e->depth);
+    }
     struct range columns = {times(e, panel, width), lesser(e, times(e, plus(e, panel, one), width),
                                                            count_of(e, plan->columns))};
     struct follow follow = {.plan = g->followers, .batch = g->batch, .rows = rows, .columns = columns,
-                            .most_columns = width, .block = g->gathered, .block_row = g->gathered_row,
-                            .vectors = width % LANES ? 0 : width / LANES,
+                            .most_columns = width, .block = place ? NULL : g->gathered,
+                            .block_row = g->gathered_row, .vectors = width % LANES ? 0 : width / LANES,
                             .is_full = has_last(plan) ? LLVMBuildNot(e->builder, is_last, "") : NULL};
     emit_follow(e, plan, t, &follow);
     loop_close(e);

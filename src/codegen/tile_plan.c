@@ -223,11 +223,12 @@ static bool lies_well(const struct tile_plan *plan)
 static bool follows_tiles(const struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t)
 {
     const struct beside *beside = &plan->beside;
+    int tensors = beside->count + !is_at_hand(t); /* and C, if it is stored */
 
-    return beside->count && !beside->draws && is_at_hand(t) && !plan->turned && !e->kernel->time &&
+    return beside->count && !beside->draws && tensors <= MOST_BESIDE && !plan->turned && !e->kernel->time &&
            plan->depth <= SHORT_DEPTH && plan->product->batches == 1 &&
-           beside->count * plan->rows * plan->c_stride >= FAR_BESIDE &&
-           beside->count * plan->height <= MOST_ROWS_A_TURN * (plan->depth / STEPS_A_TURN);
+           tensors * plan->rows * plan->c_stride >= FAR_BESIDE &&
+           tensors * plan->height <= MOST_ROWS_A_TURN * (plan->depth / STEPS_A_TURN);
 }
 
 /* Does an operand with so many rows or columns leave the second cache before it is read again? */
@@ -427,6 +428,8 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
         find_beside(e, t, plan->bytes, &plan->beside);
     cut_tiles(e, plan);
     plan->by_tiles = follows_tiles(e, plan, t);
+    if (plan->by_tiles && !is_at_hand(t))
+        plan->beside.tensors[plan->beside.count++] = t;
     plan->rows_a_turn = plan->beside.count * plan->height > plan->depth / STEPS_A_TURN ? MOST_ROWS_A_TURN : 1;
     cut_groups(e, plan);
     choose_access(e, plan);
