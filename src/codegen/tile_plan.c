@@ -19,7 +19,8 @@
    C would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
    cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight); and
    where there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together:
-   1.13). MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's
+   1.13), or B, its k side by side, is MUCH (numbers) and comes from memory, of whose pages it then reads long runs (128 x 2500 x
+   2500's data gradient 1.04; 128 x 650 x 2600 is faster with short blocks). MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's
    other thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME,
    PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what is made of them. PANELS_OF_ROWS,
    ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough to stay there too. Where k is one
@@ -36,6 +37,7 @@ enum {
     MANY = 512,
     SOME = 128,
     DEEP = 4096,
+    MUCH = 1 << 22,
     MANY_ROWS = 64,
     ROWS_AT_A_TIME = 720,
     ROWS_OF_ONE_BLOCK = 56,
@@ -169,6 +171,16 @@ static bool is_the_same(const struct ir_expr *read, const struct ir_index *time)
     return true;
 }
 
+/* Extents and strides alone decide, for blocks are what a sum's order is. */
+static bool has_long_blocks(const struct product *product)
+{
+    bool both = product->m >= MANY && product->n >= MANY;
+    bool one = (product->m >= MANY || product->n >= MANY) && product->m >= SOME && product->n >= SOME;
+    bool runs = !product->a_transposed && product->b_transposed && product->n * product->k >= MUCH;
+
+    return both || (one && (product->k >= DEEP || runs));
+}
+
 static void set_operands(const struct product *product, struct tile_plan *plan, bool turned)
 {
     int64_t bytes = plan->bytes;
@@ -193,9 +205,7 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->rows = turned ? product->n : product->m;
     plan->columns = turned ? product->m : product->n;
     plan->depth = product->k;
-    bool both = product->m >= MANY && product->n >= MANY;
-    bool deep = (product->m >= MANY || product->n >= MANY) && product->m >= SOME && product->n >= SOME && product->k >= DEEP;
-    plan->k_blocks = parts_of(plan->depth, both || deep ? LONG_DEPTH : SHORT_DEPTH);
+    plan->k_blocks = parts_of(plan->depth, has_long_blocks(product) ? LONG_DEPTH : SHORT_DEPTH);
     plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), STEPS_A_TURN) : plan->depth;
     plan->c_stride = product->ldc * bytes;
 }

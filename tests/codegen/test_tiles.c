@@ -79,14 +79,18 @@ static void large_on_both_sides(void **state)
     assert_true(worst_error(two, two, true, NULL, NULL, where, 1e-5) <= 1e-5);
 }
 
-/* Long blocks of k where C has few columns: groups of rows first, for all of P. */
+/* Long blocks of k where C has few columns: groups of rows first, for all of P; and where B is much, its k side by side. */
 static void long_rows(void **state)
 {
     static const char deep[] = "program deep f32\ninput a[m: 515, k: 4100]\ninput b[n: 130, k: 4100]\n"
                                "c[m: 515, n: 130] = sum[k: 4100] a[m, k] * b[n, k]\noutput c\n";
 
+    static const char runs[] = "program runs f32\ninput a[m: 128, k: 2100]\ninput b[n: 2000, k: 2100]\n"
+                               "c[m: 128, n: 2000] = sum[k: 2100] a[m, k] * b[n, k]\noutput c\n";
+
     (void)state;
     assert_true(worst_error(deep, deep, true, NULL, NULL, where, 1e-5) <= 1e-5);
+    assert_true(worst_error(runs, runs, true, NULL, NULL, where, 1e-5) <= 1e-5);
 }
 
 /* All rows are one group, for Q does not stay in the second cache; the last panel is one vector of three. */
