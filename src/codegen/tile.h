@@ -62,7 +62,7 @@ struct tile_plan {
     int64_t run, run_rows; /* of PACKED_PANELS: lines of so many panels are asked for together, of so many k with each tile; or 0 */
     int64_t items, items_per_part, parts;
     struct beside beside;
-    bool by_tiles;   /* maps follow each tile, which asks for what they read beside a later one (and its C, if stored); else each group */
+    bool by_tiles;   /* maps follow each tile, which asks for what is beside a later one, its C if stored; else each group */
     int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k */
 };
 /* t: what the product is of. */

@@ -15,23 +15,23 @@
 #include "tile.h"
 #include "unit.h"
 
-/* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are MANY,
-   C would not stay in the second cache from block to block, and reading it again costs more than reading panels from the second
-   cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight); and
-   where there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together:
-   1.13), or B, its k side by side, is MUCH (numbers) and comes from memory, of whose pages it then reads long runs (128 x 2500 x
-   2500's data gradient 1.04; 128 x 650 x 2600 is faster with short blocks). MANY_ROWS: from there on tiles of three vectors, which load least for what they multiply, win over two where a core's
-   other thread is busy (1.02 to 1.06 at 650 rows and more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME,
-   PANELS_AT_A_TIME: with a block of k they stay in the second cache, and so does what is made of them. PANELS_OF_ROWS,
-   ROWS_OF_MAPS: maps that follow read whole rows of other tensors where they can, few enough to stay there too. Where k is one
-   short block, C is written once, so few rows at a time keep to the first, but for a Q that each group would bring from beyond
-   the second: LARGE (700 x 200 x 10000 1.17 times as fast with all rows). PAGE: addresses apart by a multiple share their
-   places in the first cache. ROWS_OF_A_SWEEP, PANELS_OF_A_SWEEP: where maps follow each tile, whose panels stay in the second
-   cache while all blocks of rows go by them; FAR_BESIDE: bytes of what they read beside C that do not stay there;
-   MOST_ROWS_A_TURN: of those a tile asks for so many with a turn of k, where it has too few turns for one. COPIES_AGAIN: blocks
-   of rows that a panel may be brought for anew. LARGE, NEAR_Q (which several groups of rows may read as it lies), CLOSE (k of P
-   that are not copied), OWNED_BYTES (what maps read beside C and stays in the second caches), OWNED_GROUP (of C, with so many
-   panels): bytes. */
+/* SHORT_DEPTH, LONG_DEPTH: most k of a block. A short one's panel keeps to the first cache. Where both of C's extents are
+   MANY, C would not stay in the second cache from block to block, and reading it again costs more than reading panels from the
+   second cache does (700 x 2600 x 650 1.05 times as fast with one block for three, 2048 x 2048 x 2048 1.1 with two for eight);
+   and where there are DEEP many k and one extent of C is MANY, the other SOME (700 x 10000 x 200, the last two notes together:
+   1.13), or B, its k side by side, is MUCH (numbers) and comes from memory, of whose pages it then reads long runs (128 x 2500
+   x 2500's data gradient 1.04; 128 x 650 x 2600 is faster with short blocks). MANY_ROWS: from there on tiles of three vectors,
+   which load least for what they multiply, win over two where a core's other thread is busy (1.02 to 1.06 at 650 rows and
+   more, at 64 to 128 the same within the noise). ROWS_AT_A_TIME, PANELS_AT_A_TIME: with a block of k they stay in the second
+   cache, and so does what is made of them. PANELS_OF_ROWS, ROWS_OF_MAPS: maps that follow read whole rows of other tensors
+   where they can, few enough to stay there too. Where k is one short block, C is written once, so few rows at a time keep to
+   the first, but for a Q that each group would bring from beyond the second: LARGE (700 x 200 x 10000 1.17 times as fast with
+   all rows). PAGE: addresses apart by a multiple share their places in the first cache. ROWS_OF_A_SWEEP, PANELS_OF_A_SWEEP:
+   where maps follow each tile, whose panels stay in the second cache while all blocks of rows go by them; FAR_BESIDE: bytes of
+   what they read beside C that do not stay there; MOST_ROWS_A_TURN: of those a tile asks for so many with a turn of k, where
+   it has too few turns for one. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE, NEAR_Q (which
+   several groups of rows may read as it lies), CLOSE (k of P that are not copied), OWNED_BYTES (what maps read beside C and
+   stays in the second caches), OWNED_GROUP (of C, with so many panels): bytes. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,

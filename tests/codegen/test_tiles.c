@@ -84,7 +84,6 @@ static void long_rows(void **state)
 {
     static const char deep[] = "program deep f32\ninput a[m: 515, k: 4100]\ninput b[n: 130, k: 4100]\n"
                                "c[m: 515, n: 130] = sum[k: 4100] a[m, k] * b[n, k]\noutput c\n";
-
     static const char runs[] = "program runs f32\ninput a[m: 128, k: 2100]\ninput b[n: 2000, k: 2100]\n"
                                "c[m: 128, n: 2000] = sum[k: 2100] a[m, k] * b[n, k]\noutput c\n";
 
