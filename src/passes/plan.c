@@ -326,14 +326,14 @@ static bool goes_point_by_point(const struct ir_kernel *kernel, const struct ir_
            (kernel->kind == IR_TILE_KERNEL && product_stage(kernel) > 1 && kernel->stages.at[0]->equations.at[0] == map);
 }
 
-/* The first of what is read that `value` may replace, or NULL. */
+/* The first of what is read that `value` may replace, or NULL. It stands before the value, as what is placed does (place_arena). */
 static struct ir_tensor *find_old(const struct planning *plan, const struct life *lives, const bool *taken,
                                   const expr_list *reads, const struct ir_tensor *value)
 {
     for (int i = 0; i < reads->count; i++) {
         struct ir_tensor *old = reads->at[i]->tensor;
 
-        if (is_made(old) && !taken[old->number] && may_replace(plan, lives, old, value))
+        if (is_made(old) && old->number < value->number && !taken[old->number] && may_replace(plan, lives, old, value))
             return old;
     }
     return NULL;
