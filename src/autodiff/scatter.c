@@ -75,6 +75,18 @@ static const struct ir_expr *sum_idle(struct ir_program *p, const struct questio
     return ir_read(p, sum, own, used.count, NULL);
 }
 
+/* The value at one place, whose subscripts are constants, and 0 elsewhere. */
+static const struct ir_expr *at_one_place(struct ir_program *p, const struct ir_tensor *target,
+                                          const struct ir_form *const *at, const struct ir_expr *value)
+{
+    const struct guard *there = guard_of(p, ir_number(p, 1), true);
+
+    for (int a = 0; a < target->rank; a++)
+        there = guard_join(p, GUARD_ALL, there,
+                           guard_of_form(p, GUARD_ZERO, form_minus(p, ir_form_index(p, target->axes[a]), at[a])));
+    return guard_true(there) ? value : ir_apply(p, IR_select, guard_condition(p, there), value, ir_real(p, 0));
+}
+
 void adjoint_scatter(struct ir_program *p, const struct question *q, struct adjoint *out)
 {
     int count = q->kept_count + q->summed_count, rank = 0;
@@ -103,6 +115,10 @@ void adjoint_scatter(struct ir_program *p, const struct question *q, struct adjo
     out->value = sum_idle(p, q, at, weight, &sources);
     out->reduced = sources.at;
     out->count = sources.count;
+    if (!sources.count) {
+        out->value = at_one_place(p, q->target, at, out->value);
+        return;
+    }
     out->targets = NEW_ARRAY(p->arena, const struct ir_form *, q->kept_count + q->target->rank);
     for (int k = 0; k < q->kept_count; k++)
         out->targets[rank++] = to[k];
