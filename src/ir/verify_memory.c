@@ -122,6 +122,15 @@ static void check_replaced_read(const struct ir_expr *read, void *context)
         pair->fine = false;
 }
 
+/* A nest; or a tile kernel, of which it is the map that the frame is made of (ir.h): an image at a time, each point once. */
+static bool goes_point_by_point(const struct memory *m, const struct ir_tensor *value)
+{
+    const struct ir_kernel *kernel = m->v->p->kernels.at[m->of[value->number].kernel];
+
+    return kernel->kind == IR_NEST ||
+           (kernel->kind == IR_TILE_KERNEL && kernel->stages.at[m->of[value->number].stage]->inner.count > 0);
+}
+
 static bool may_replace(struct memory *m, const struct ir_tensor *old, const struct ir_tensor *value)
 {
     const struct ir_program *p = m->v->p;
@@ -129,7 +138,7 @@ static bool may_replace(struct memory *m, const struct ir_tensor *old, const str
 
     if (m->of[old->number].kept || old->offset != value->offset || width(old) != width(value) || old->rank != value->rank ||
         value->kind != IR_EQUATION || value->targets || value->reduction != IR_MAP || old->one_step || value->one_step ||
-        p->kernels.at[m->of[value->number].kernel]->kind != IR_NEST ||
+        !goes_point_by_point(m, value) ||
         m->of[old->number].kernel >= m->of[value->number].kernel)
         return false;
     for (int i = 0; i < old->rank; i++)
