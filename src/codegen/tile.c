@@ -12,9 +12,9 @@
 typedef LLVMValueRef V;
 
 /* AHEAD_BYTES: of what the maps of a group read, if it is asked for while the group's tiles are made: so much stays in the second
-   cache. Of groups three times as large, from memory, the tiles became slower by more than the maps became faster. There maps follow
-   each tile, and PANELS_AHEAD tiles before, while its k goes by, lines of it are asked for one by one (weight gradients 2500 x 2500
-   x 128 with momentum 1.14, with Adam 1.17 times as fast; from two tiles before a little better than from one). */
+   cache. Of groups three times as large, from memory, the tiles became slower by more than the maps became faster. There maps
+   follow each tile, and PANELS_AHEAD tiles before, while its k goes by, lines of it are asked for one by one (weight gradients
+   2500 x 2500 x 128 with momentum 1.14, with Adam 1.17 times as fast; from two tiles before a little better than from one). */
 enum { AHEAD_BYTES = 1 << 19, PANELS_AHEAD = 2 };
 
 /* ---- small things ---- */

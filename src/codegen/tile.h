@@ -77,12 +77,12 @@ LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValu
 
 /* ---- tile_kernel.c ---- */
 
-/* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, within, on, to, q_k, columns): C = scale * sum, or C += it if add is not 0. Q is
-   packed. vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's size. Brings
-   lines that are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within .. and ahead goes
-   `on` by so much. by_tiles: ahead is where the addresses are of what is beside a later tile, of as many tensors as there are, and
-   `on` the distance between their rows: those lines are asked for as numbers to be written. copies: Q is as it lies, its k q_k
-   bytes apart, so many columns of it; it is copied to `to`, packed. */
+/* void tile(k, p, p_step, q, c, c_row, add, scale, ahead, on, within, to, q_k, columns): C = scale * sum, or C += it if add is
+   not 0. Q is packed. vectors: so many of a panel's, the first ones. p_step: of P's two distances the one that is not a number's
+   size. Brings lines that are wanted later into the second cache: with each STEPS_A_TURN of k those at ahead, ahead + within ..
+   and ahead goes `on` by so much. by_tiles: ahead is where the addresses are of what is beside a later tile, of as many tensors as
+   there are, and `on` the distance between their rows: those lines are asked for as numbers to be written. copies: Q is as it lies,
+   its k q_k bytes apart, so many columns of it; it is copied to `to`, packed. */
 enum { STEPS_A_TURN = 4 };
 /* LINE: bytes of a cache's line. MOST_TAPS: taps of a window that share what is loaded, each with a row of vectors in registers. */
 enum { LINE = 64, MOST_TAPS = 5 };

@@ -218,7 +218,8 @@ static void columns_inside(struct image *image)
     along_columns(image, emit_image_point, false);
 }
 
-/* Stage by stage, as one may read what another sums up over the image. Sums stay in registers: columns go round outside of pixels. */
+/* Stage by stage, as one may read what another sums up over the image. Sums stay in registers: columns go round outside of
+   pixels. */
 static void emit_image(struct emitter *e, const struct tile_plan *plan, const struct ir_tensor *t, const struct follow *follow)
 {
     int64_t stride = ir_extent_product(t->axes + follow->images, t->rank - follow->images);
@@ -253,12 +254,13 @@ static void emit_image(struct emitter *e, const struct tile_plan *plan, const st
     }
 }
 
-/* Random numbers are drawn row by row. */
+/* Random numbers are drawn row by row, but for one that all share. */
 static bool draws_rows(const struct kernel_plan *plan)
 {
     for (int i = 0; i < plan->count; i++)
-        if (plan->stages[i].draws.count)
-            return true;
+        for (int k = 0; k < plan->stages[i].draws.count; k++)
+            if (plan->stages[i].draws.at[k]->tensor->rank > 0)
+                return true;
     return false;
 }
 

@@ -4,9 +4,9 @@
    Parts depend on the shape and on the machine's vectors. No number of a product depends on parts (tile.h), but sums of
    its numbers are made part by part.
 
-   Tiles do every product that is fused, BLAS only those of unfused programs: on two cores of a Granite Rapids whose other threads
-   were busy, against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, taking turns of 1.5 ms, the least of each (tests/bench/bench_products
-   measures anew):
+   Tiles do every product that is fused, BLAS only those of unfused programs: on two cores of a Granite Rapids whose other
+   threads were busy, against OpenBLAS 0.3.21 (SkylakeX), f32, GFLOP/s, taking turns of 1.5 ms, the least of each
+   (tests/bench/bench_products measures anew):
 
        128 x 2500 x 2500  302 : 199     700 x 2600 x 650      299 : 213    its weight gradient   251 : 225
        700 x 650 x 2600 (data gradient) 285 : 274             700 x 10000 x 650  252 : 231       2048 x 2048 x 2048  288 : 267

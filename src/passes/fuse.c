@@ -32,8 +32,8 @@
      retain      parts of a kernel's stage that a later one has again (retain.c)
 
    A large sum of products is a tile kernel: with it go maps of its numbers (biases, activations, masks, updates) and
-   sums of all of them or of each of its images, made of its tiles while those are in the caches; nothing else. Scatters and opaque operations
-   are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
+   sums of all of them or of each of its images, made of its tiles while those are in the caches; nothing else. Scatters
+   and opaque operations are kernels of their own. The equations of a recurrence share kernels among themselves alone. */
 #include "internal.h"
 
 /* Multiply-adds below which copying operands for tiles, or a call into BLAS, costs more than it saves; up to which loops over

@@ -2,8 +2,8 @@
 
    requires: no kernels yet. maintains: every value (a part keeps its equation's precision); bit for bit but where a quotient is
    brought before a product. breaks: adds equations. exp(z[n, c] - (m[n] + log(s[n]))) takes a logarithm for each n and c;
-   as an equation of its own over n it takes one a row. Of single equations every part that rounds leaves, so that what remains (u[n, o] < q[n]) is exact
-   and may be repeated. */
+   as an equation of its own over n it takes one a row. Of single equations every part that rounds leaves, so that what remains
+   (u[n, o] < q[n]) is exact and may be repeated. */
 #include "internal.h"
 
 /* Points saved, at least, and operations of a part that is worth a tensor. */

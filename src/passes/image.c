@@ -14,7 +14,7 @@
        m[c]    = (sum[b] s[b, c]) / 4096
        v[c]    = sum[b] (u[b, c] + 256 * (s[b, c] / 256 - m[c]) * (s[b, c] / 256 - m[c]))
 
-   so that z need not be read again for either. */
+   so that z need not be read again for either. Where sums leave the range of numbers, v may be NaN that was infinite. */
 #include "internal.h"
 
 enum { FURTHEST = 4 }; /* maps between a product and a sum of what they make of it */
@@ -25,6 +25,7 @@ struct source {
     struct ir_index *at[MOST_LOOPS];
     int images; /* the first axes are whole images' */
 };
+
 int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool framed)
 {
     struct window_product w;
@@ -42,6 +43,7 @@ int whole_images(const struct ir_program *p, const struct ir_tensor *q, bool fra
     return cut.images + 1 < q->rank ? cut.images : 0;
 }
 
+/* At an index each, of which no two are the same: a sum over them takes all of it. */
 static bool reads_at_indices(const struct ir_expr *read)
 {
     for (int i = 0; i < read->tensor->rank; i++) {
@@ -49,6 +51,9 @@ static bool reads_at_indices(const struct ir_expr *read)
 
         if (!index || index->extent != read->tensor->axes[i]->extent)
             return false;
+        for (int k = 0; k < i; k++)
+            if (ir_form_bare(read->subscripts[k]) == index)
+                return false;
     }
     return !read->otherwise;
 }

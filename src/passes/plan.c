@@ -295,8 +295,8 @@ static bool may_replace(const struct planning *plan, const struct life *lives, c
     const struct moment *v = &plan->made[value->number];
     const tensor_list *readers = &plan->uses.readers[old->number];
 
-    if (lives[old->number].first < 0 || old->one_step || value->one_step || plan->uses.kept[old->number] || old->rank != value->rank ||
-        room_of(old) != room_of(value) ||
+    if (lives[old->number].first < 0 || old->one_step || value->one_step || plan->uses.kept[old->number] ||
+        old->rank != value->rank || room_of(old) != room_of(value) ||
         plan->made[old->number].kernel >= v->kernel || lives[old->number].last != last_of_run(plan->p, v->kernel))
         return false;
     for (int i = 0; i < old->rank; i++)

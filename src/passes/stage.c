@@ -295,7 +295,8 @@ static void mark_local(const struct build *b, struct ir_tensor *e)
     int64_t scratch = 1;
     bool later = false;
 
-    if (f->uses.kept[e->number] || e == b->group->source || f->members[e->number].in_parts || f->members[e->number].by_image || !readers->count ||
+    if (f->uses.kept[e->number] || e == b->group->source || f->members[e->number].in_parts ||
+        f->members[e->number].by_image || !readers->count ||
         (b->group->alone && !b->group->product && !b->group->sequence))
         return;
     for (int i = 0; i < readers->count; i++) {
