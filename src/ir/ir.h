@@ -191,7 +191,7 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    not read in its kernel. A leaf that an update of this kernel writes in place is read only at the element written, before or by
    the equation that writes it, or in earlier stages at the same point of P.
    IR_LOCAL: a map or inner reduction that only its own kernel reads, and no output or update. Read in its own stage alone it is
-   a register. Else it needs scratch: the extents of its axes without P, at most 4096 elements a point.
+   a register. Else it needs scratch: the extents of its axes without P, at most 65536 elements a point.
    Draws are read at any subscripts, wherever they are used; they have no memory.
    An index of parallel may be the one that runs along memory (columns: parallel [c], inner [n]) or inner may hold it (rows:
    parallel [n], inner [c]); the code generator vectorises along the last index of the largest tensors it touches.

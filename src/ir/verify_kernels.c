@@ -13,7 +13,7 @@ struct kernels {
     struct placed *of; /* by tensor->number */
 };
 
-enum { SCRATCH_ELEMENTS = 4096 };
+enum { SCRATCH_ELEMENTS = 1 << 16 };
 
 /* ---- where each equation is, and as what ---- */
 
