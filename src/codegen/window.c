@@ -103,9 +103,12 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
 }
 
 /* The function for a block of rows: neighbours mostly want the same. */
-static V tile_of_block(struct emitter *e, const struct window_plan *plan, V block)
+static V tile_of_block(struct emitter *e, const struct window_plan *plan, const struct window_ahead *ahead, V block)
 {
     struct window_shape shape = shape_of_block(plan, 0);
+    int lines = plan->lines + ahead->a_step;
+
+    shape.lines = lines;
     V function = window_tile_function(e, &plan->tile, &shape);
     V within = plan->blocks > 1 ? LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "") : NULL;
 
@@ -115,6 +118,7 @@ static V tile_of_block(struct emitter *e, const struct window_plan *plan, V bloc
         if (next.height == shape.height && next.first == shape.first && next.end == shape.end)
             continue;
         shape = next;
+        shape.lines = lines;
         V behind = LLVMBuildICmp(e->builder, LLVMIntSGE, within, count_of(e, i), "");
         function = LLVMBuildSelect(e->builder, behind, window_tile_function(e, &plan->tile, &shape), function, "");
     }
@@ -146,8 +150,8 @@ static V slide_of_block(struct emitter *e, const struct window_plan *plan, V blo
 }
 
 /* A tile, where the block of k begins for its rows. */
-static void call_tile(struct emitter *e, const struct window_plan *plan, const struct k_block *k, V block, V q_k,
-                      V q_segment, V c, int64_t c_row, V ahead)
+static void call_tile(struct emitter *e, const struct window_plan *plan, const struct item *item, const struct k_block *k,
+                      V block, V q_k, V q_segment, V c, int64_t c_row, V ahead)
 {
     const struct tile_plan *tile = &plan->tile;
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
@@ -183,7 +187,7 @@ static void call_tile(struct emitter *e, const struct window_plan *plan, const s
                      k->again,
                      scale,
                      ahead ? ahead : k->q};
-    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), tile_of_block(e, plan, block), arguments,
+    LLVMBuildCall2(e->builder, window_tile_type(e, tile->type), tile_of_block(e, plan, &item->ahead, block), arguments,
                    WINDOW_TILE_ARGUMENTS, "");
 }
 
@@ -202,11 +206,12 @@ static void emit_row_blocks(struct emitter *e, const struct window_plan *plan, c
         length = LLVMBuildNSWMul(e->builder, length, k->left[i], "");
     V any = clip_block(e, plan, digits, q_k, q_segment, &here);
     V c = further(e, further(e, item->c, row, c_row), panel, tile->panel_bytes);
-    V ahead = plan->lines ? next_lines(e, plan, item, k, panel, block, length) : NULL;
-    emit_ahead(e, &item->ahead);
+    V ahead = emit_ahead(e, &item->ahead, q);
+    if (plan->lines)
+        ahead = next_lines(e, plan, item, k, panel, block, length);
     if (any)
         if_open(e, any);
-    call_tile(e, plan, &here, block, q_k, q_segment, c, c_row, ahead);
+    call_tile(e, plan, item, &here, block, q_k, q_segment, c, c_row, ahead);
     if (any)
         if_close(e);
     loop_close(e);

@@ -59,11 +59,12 @@ struct window_plan {
     int64_t partial, partial_bytes;    /* of sums: where the parts' sums are, and their bytes */
 };
 enum { MOST_AHEAD = 6 };
-/* Where what is wanted next begins, and how many lines of it each tile asks for. */
+/* What is wanted next: where it begins, and its lines. Each tile asks for its share: of sums for some of each before it begins,
+   else for some of one after the other, `a_step` with each k: so multiply-adds go on while memory is slow. */
 struct window_ahead {
-    int count;
+    int count, a_step;
     LLVMValueRef from[MOST_AHEAD], counter; /* counter: of tiles, on the stack */
-    int64_t lines[MOST_AHEAD];
+    int64_t lines[MOST_AHEAD], tiles, share; /* share: lines of a tile, if a_step is not 0 */
 };
 /* What an item has at hand. */
 struct item {
@@ -133,7 +134,8 @@ void emit_frame(struct emitter *e, const struct window_plan *plan, LLVMValueRef 
 
 /* When an item has been placed; and at each of its tiles. */
 void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct item *item, struct window_ahead *ahead);
-void emit_ahead(struct emitter *e, const struct window_ahead *ahead);
+/* Returns where the lines begin that the tile asks for with its k, from `nothing` on if there are none left; or NULL. */
+LLVMValueRef emit_ahead(struct emitter *e, const struct window_ahead *ahead, LLVMValueRef nothing);
 /* Where a tile's share begins of Q's lines that are wanted after its panel's block of k (plan->lines), which is at q,
  * `length` of k. */
 LLVMValueRef next_lines(struct emitter *e, const struct window_plan *plan, const struct item *item,

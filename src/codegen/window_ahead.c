@@ -6,7 +6,7 @@
 
 typedef LLVMValueRef V;
 
-enum { MOST_AT_A_TILE = 32 };
+enum { MOST_AT_A_TILE = 32, MOST_AT_A_STEP = 4 };
 
 /* Tiles of an item, or of a part's share of it. */
 static int64_t tiles_of(const struct window_plan *plan)
@@ -22,14 +22,29 @@ static int64_t tiles_of(const struct window_plan *plan)
     return all < 1 ? 1 : all;
 }
 
-static void add_source(const struct window_plan *plan, struct window_ahead *ahead, V from, int64_t bytes)
+static void add_source(struct window_ahead *ahead, V from, int64_t bytes)
 {
-    int64_t tiles = tiles_of(plan), lines = (bytes / LINE + tiles - 1) / tiles;
-
-    if (ahead->count == MOST_AHEAD || lines > MOST_AT_A_TILE)
+    if (ahead->count == MOST_AHEAD)
         return;
     ahead->from[ahead->count] = from;
-    ahead->lines[ahead->count++] = lines;
+    ahead->lines[ahead->count++] = bytes / LINE;
+}
+
+/* k that a tile goes through, if none are clipped. */
+static int64_t steps_of(const struct window_plan *plan)
+{
+    return plan->run * plan->segments;
+}
+
+/* With each k so many lines that all are asked for. */
+static int lines_a_step(const struct window_plan *plan, const struct window_ahead *ahead)
+{
+    int64_t lines = 0, steps = ahead->tiles * steps_of(plan);
+
+    for (int i = 0; i < ahead->count; i++)
+        lines += ahead->lines[i];
+    int64_t a_step = (lines + steps - 1) / steps;
+    return (int)(a_step < MOST_AT_A_STEP ? a_step : MOST_AT_A_STEP);
 }
 
 struct sources {
@@ -74,7 +89,7 @@ static void visit_frame(const struct ir_expr *read, void *context)
         at = further(s->e, at, s->item->digits[i], image);
         image *= t->axes[i]->extent;
     }
-    add_source(s->plan, s->ahead, offset_constant(s->e, at, bytes), bytes);
+    add_source(s->ahead, offset_constant(s->e, at, bytes), bytes);
 }
 
 /* The item's share of what followers read at each of its numbers. */
@@ -89,7 +104,7 @@ static void visit_follower(const struct ir_expr *read, void *context)
     for (int i = 0; i < t->rank; i++)
         if (ir_form_bare(read->subscripts[i]) != c->axes[i] || t->axes[i]->extent != c->axes[i]->extent)
             return;
-    add_source(s->plan, s->ahead, further(s->e, tensor_base(s->e, t), s->item->element, bytes),
+    add_source(s->ahead, further(s->e, tensor_base(s->e, t), s->item->element, bytes),
                s->plan->cut.rows * s->plan->row_elements * bytes);
 }
 
@@ -111,11 +126,14 @@ void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct
     if (cut->sums) {
         const struct window_loop *image = &plan->product->loops[cut->image[cut->images - 1]];
         int64_t bytes = image->q * plan->tile.bytes;
-        add_source(plan, ahead, offset_constant(e, item->q, bytes), bytes);
+        add_source(ahead, offset_constant(e, item->q, bytes), bytes);
     }
     for (int i = product_stage(kernel) + 1; !cut->sums && i < kernel->stages.count; i++)
         for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
             ir_reads(kernel->stages.at[i]->equations.at[k]->value, visit_follower, &s);
+    ahead->tiles = tiles_of(plan);
+    ahead->a_step = plan->cut.sums || plan->lines ? 0 : lines_a_step(plan, ahead);
+    ahead->share = ahead->a_step * steps_of(plan);
     if (!ahead->counter)
         ahead->counter = stack_room(e, e->i64, 1);
     at_level(e, e->depth);
@@ -140,19 +158,39 @@ V next_lines(struct emitter *e, const struct window_plan *plan, const struct ite
     return offset_pointer(e, from, at);
 }
 
-void emit_ahead(struct emitter *e, const struct window_ahead *ahead)
+/* The tile's lines, of one source after the other. */
+static V share_of_tile(struct emitter *e, const struct window_ahead *ahead, V tile, V nothing)
+{
+    V at = times(e, tile, ahead->share), from = ahead->from[0];
+    int64_t before = 0;
+
+    for (int i = 0; i < ahead->count; i++) {
+        V begin = offset_constant(e, ahead->from[i], -before * LINE);
+        V reached = LLVMBuildICmp(e->builder, LLVMIntSGE, at, count_of(e, before), "");
+        from = i ? LLVMBuildSelect(e->builder, reached, begin, from, "") : begin;
+        before += ahead->lines[i];
+    }
+    V done = LLVMBuildICmp(e->builder, LLVMIntSGE, at, count_of(e, before), "");
+    return LLVMBuildSelect(e->builder, done, nothing, further(e, from, at, LINE), "");
+}
+
+V emit_ahead(struct emitter *e, const struct window_ahead *ahead, V nothing)
 {
     if (!ahead->count)
-        return;
+        return NULL;
     at_level(e, e->depth);
     V tile = LLVMBuildLoad2(e->builder, e->i64, ahead->counter, "");
     LLVMBuildStore(e->builder, plus(e, tile, count_of(e, 1)), ahead->counter);
+    if (ahead->a_step)
+        return share_of_tile(e, ahead, tile, nothing);
     for (int i = 0; i < ahead->count; i++) {
-        V from = further(e, ahead->from[i], tile, ahead->lines[i] * LINE);
-        for (int64_t k = 0; k < ahead->lines[i]; k++) {
+        int64_t lines = (ahead->lines[i] + ahead->tiles - 1) / ahead->tiles;
+        V from = further(e, ahead->from[i], tile, lines * LINE);
+        for (int64_t k = 0; lines <= MOST_AT_A_TILE && k < lines; k++) {
             V arguments[] = {offset_constant(e, from, k * LINE), whole_like(e->i32, 0), whole_like(e->i32, 2),
                              whole_like(e->i32, 1)};
             intrinsic(e, "llvm.prefetch", &e->pointer, 1, arguments, 4);
         }
     }
+    return NULL;
 }
