@@ -101,15 +101,16 @@ struct window_shape {
 };
 enum { WINDOW_TILE_ARGUMENTS = 13 };
 LLVMTypeRef window_tile_type(struct emitter *e, LLVMTypeRef type);
-/* void slide(segments, p, p_segment, q, q_segment, c, c_row, c_tap, add, scale): rows that are taps. Of each segment Q
+/* void slide(segments, p, p_segment, q, q_segment, c, c_row, c_tap, add, scale, ahead): rows that are taps. Of each segment Q
    has `length` rows, q_k apart, and P length + taps - 1 places, p_k apart, of `height` rows each. Row t * height + i of
    the tile adds up the products of P's row i at place k + t by Q's row k: each vector of Q stays in its register for as
-   many places as there are taps. P is 0 before `first` and from `end` on. */
+   many places as there are taps. P is 0 before `first` and from `end` on. With each segment it brings `lines` lines into
+   the second cache, from `ahead` on. */
 struct slide_shape {
-    int height, taps, length, first, end;
+    int height, taps, length, first, end, lines;
     int64_t p_row, p_k, q_k;
 };
-enum { SLIDE_ARGUMENTS = 10 };
+enum { SLIDE_ARGUMENTS = 11 };
 LLVMTypeRef slide_type(struct emitter *e, LLVMTypeRef type);
 LLVMValueRef slide_function(struct emitter *e, const struct tile_plan *plan, const struct slide_shape *shape);
 LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, const struct window_shape *shape);

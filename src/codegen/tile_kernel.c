@@ -432,6 +432,14 @@ V window_tile_function(struct emitter *e, const struct tile_plan *plan, const st
     return runtime_function(e, name, window_tile_type(e, plan->type));
 }
 
+static void fetch_line(struct emitter *e, V ahead, int64_t number)
+{
+    V prefetch[] = {offset_constant(e, ahead, number * LINE), whole_like(e->i32, 0), whole_like(e->i32, 2),
+                    whole_like(e->i32, 1)};
+
+    intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
+}
+
 /* The products of one k. */
 static void emit_window_step(struct emitter *e, const struct window_shape *w, LLVMTypeRef vector, int vectors, V p, V q,
                              V *sums)
@@ -476,11 +484,8 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
     for (int i = 0; i < count; i++)
         next[i] = sums[i] = LLVMBuildPhi(e->builder, vector, "");
     emit_window_step(e, w, vector, vectors, p, q, next);
-    for (int i = 0; i < w->lines; i++) {
-        V prefetch[] = {offset_constant(e, ahead, i * LINE), whole_like(e->i32, 0), whole_like(e->i32, 2),
-                        whole_like(e->i32, 1)};
-        intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
-    }
+    for (int i = 0; i < w->lines; i++)
+        fetch_line(e, ahead, i);
     V less = LLVMBuildSub(e->builder, left, one, ""), ahead_next = offset_constant(e, ahead, w->lines * LINE);
     V p_next = offset_pointer(e, p, argument(e, 3)), q_next = offset_pointer(e, q, argument(e, 6));
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, none, ""), loop, ended);
@@ -508,23 +513,24 @@ static void emit_window_tile(struct emitter *e, V function, LLVMTypeRef type, in
 
 LLVMTypeRef slide_type(struct emitter *e, LLVMTypeRef type)
 {
-    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->pointer, e->i64, e->pointer, e->i64, e->i64, e->i64, type};
+    LLVMTypeRef types[] = {e->i64, e->pointer, e->i64, e->pointer, e->i64,    e->pointer,
+                           e->i64, e->i64,     e->i64, type,       e->pointer};
 
     return LLVMFunctionType(e->nothing, types, SLIDE_ARGUMENTS, false);
 }
 
 V slide_function(struct emitter *e, const struct tile_plan *plan, const struct slide_shape *s)
 {
-    const char *name = arena_printf(e->arena, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld", suffix_of(e, plan->type),
+    const char *name = arena_printf(e->arena, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld_%d", suffix_of(e, plan->type),
                                     s->height, plan->vectors, s->taps, s->length, s->first, s->end, (long long)s->p_row,
-                                    (long long)s->p_k, (long long)s->q_k);
+                                    (long long)s->p_k, (long long)s->q_k, s->lines);
 
     return runtime_function(e, name, slide_type(e, plan->type));
 }
 
 /* The products of a segment, straight-line. */
 static void emit_places(struct emitter *e, const struct slide_shape *s, LLVMTypeRef vector, int vectors, V p, V q,
-                        V *sums)
+                        V ahead, V *sums)
 {
     LLVMTypeRef type = LLVMGetElementType(vector);
     int64_t bytes = type == e->f32 ? 4 : 8, wide = bytes * LLVMGetVectorSize(vector);
@@ -532,6 +538,8 @@ static void emit_places(struct emitter *e, const struct slide_shape *s, LLVMType
 
     for (int place = 0; place < s->end; place++) {
         hold_loads(e);
+        for (int i = place * s->lines / s->end; i < (place + 1) * s->lines / s->end; i++)
+            fetch_line(e, ahead, i);
         for (int j = 0; place < s->length && j < vectors; j++)
             bs[place % s->taps * vectors + j] =
                 load_vector(e, vector, offset_constant(e, q, place * s->q_k + j * wide), bytes);
@@ -559,16 +567,18 @@ static void emit_slide(struct emitter *e, V function, LLVMTypeRef type, int vect
     LLVMBuildBr(e->builder, loop);
     LLVMPositionBuilderAtEnd(e->builder, loop);
     V left = LLVMBuildPhi(e->builder, e->i64, ""), p = LLVMBuildPhi(e->builder, e->pointer, "");
-    V q = LLVMBuildPhi(e->builder, e->pointer, "");
+    V q = LLVMBuildPhi(e->builder, e->pointer, ""), ahead = LLVMBuildPhi(e->builder, e->pointer, "");
     for (int i = 0; i < count; i++)
         next[i] = sums[i] = LLVMBuildPhi(e->builder, vector, "");
-    emit_places(e, s, vector, vectors, p, q, next);
+    emit_places(e, s, vector, vectors, p, q, ahead, next);
     V less = LLVMBuildSub(e->builder, left, whole_like(e->i64, 1), "");
     V p_next = offset_pointer(e, p, argument(e, 2)), q_next = offset_pointer(e, q, argument(e, 4));
+    V ahead_next = offset_constant(e, ahead, s->lines * LINE);
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, less, none, ""), loop, done);
     LLVMAddIncoming(left, (V[]){argument(e, 0), less}, from, 2);
     LLVMAddIncoming(p, (V[]){argument(e, 1), p_next}, from, 2);
     LLVMAddIncoming(q, (V[]){argument(e, 3), q_next}, from, 2);
+    LLVMAddIncoming(ahead, (V[]){argument(e, 10), ahead_next}, from, 2);
     for (int i = 0; i < count; i++)
         LLVMAddIncoming(sums[i], (V[]){zero, next[i]}, from, 2);
     LLVMPositionBuilderAtEnd(e->builder, done);
@@ -688,8 +698,8 @@ bool emit_tile_function(struct emitter *e, const char *name)
         emit_window_tile(e, runtime_function(e, name, window_tile_type(e, element)), element, vectors, &w);
         return true;
     }
-    if (sscanf(name, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld%c", &suffix, &slide.height, &vectors, &slide.taps,
-               &slide.length, &slide.first, &slide.end, &p_row, &p_k, &q_k, &rest) == 10 &&
+    if (sscanf(name, "slide_%c_%d_%d_%d_%d_%d_%d_%lld_%lld_%lld_%d%c", &suffix, &slide.height, &vectors, &slide.taps,
+               &slide.length, &slide.first, &slide.end, &p_row, &p_k, &q_k, &slide.lines, &rest) == 11 &&
         vectors <= MOST_VECTORS && slide.taps <= MOST_TAPS && slide.taps * slide.height * vectors <= MOST_SUMS) {
         LLVMTypeRef element = suffix == 's' ? e->f32 : e->f64;
         slide.p_row = p_row;

@@ -126,7 +126,7 @@ static V tile_of_block(struct emitter *e, const struct window_plan *plan, const 
 }
 
 /* The same of slides: for the run of k that begins at `at`. */
-static V slide_of_block(struct emitter *e, const struct window_plan *plan, V block, V at)
+static V slide_of_block(struct emitter *e, const struct window_plan *plan, const struct window_ahead *ahead, V block, V at)
 {
     const struct tile_plan *tile = &plan->tile;
     V within = plan->blocks > 1 ? LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "") : count_of(e, 0);
@@ -139,6 +139,7 @@ static V slide_of_block(struct emitter *e, const struct window_plan *plan, V blo
         if (next.length == shape.length && next.first == shape.first && next.end == shape.end)
             continue;
         shape = next;
+        next.lines = ahead->a_step;
         V one = slide_function(e, tile, &next);
         next.height--;
         if (tile->tall < plan->blocks)
@@ -160,7 +161,7 @@ static void call_tile(struct emitter *e, const struct window_plan *plan, const s
     V scale = number_like(tile->type, plan->product->scale);
 
     if (plan->slides) {
-        V function = slide_of_block(e, plan, block, k->at[plan->sum_count - 1]);
+        V function = slide_of_block(e, plan, &item->ahead, block, k->at[plan->sum_count - 1]);
         V arguments[] = {segments,
                          k->p,
                          p_segment,
@@ -170,7 +171,8 @@ static void call_tile(struct emitter *e, const struct window_plan *plan, const s
                          count_of(e, c_row * plan->rows[plan->row_count - 1].c / plan->row_elements),
                          count_of(e, c_row * plan->tap_rows),
                          k->again,
-                         scale};
+                         scale,
+                         ahead ? ahead : k->q};
         LLVMBuildCall2(e->builder, slide_type(e, tile->type), function, arguments, SLIDE_ARGUMENTS, "");
         return;
     }

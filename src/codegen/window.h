@@ -59,8 +59,9 @@ struct window_plan {
     int64_t partial, partial_bytes;    /* of sums: where the parts' sums are, and their bytes */
 };
 enum { MOST_AHEAD = 6 };
-/* What is wanted next: where it begins, and its lines. Each tile asks for its share: of sums for some of each before it begins,
-   else for some of one after the other, `a_step` with each k: so multiply-adds go on while memory is slow. */
+/* What is wanted next: where it begins, and its lines. Each tile asks for its share, lines of one after the other, `a_step` with
+   each k, of slides with each segment: so multiply-adds go on while memory is slow. If a_step is 0, since tiles ask for Q's lines
+   with their k, for some lines of each before it begins. */
 struct window_ahead {
     int count, a_step;
     LLVMValueRef from[MOST_AHEAD], counter; /* counter: of tiles, on the stack */

@@ -30,21 +30,21 @@ static void add_source(struct window_ahead *ahead, V from, int64_t bytes)
     ahead->lines[ahead->count++] = bytes / LINE;
 }
 
-/* k that a tile goes through, if none are clipped. */
+/* Steps of a tile, each k or of slides each segment, if none are clipped. */
 static int64_t steps_of(const struct window_plan *plan)
 {
-    return plan->run * plan->segments;
+    return plan->slides ? plan->segments : plan->run * plan->segments;
 }
 
-/* With each k so many lines that all are asked for. */
+/* With each step so many lines that all are asked for. */
 static int lines_a_step(const struct window_plan *plan, const struct window_ahead *ahead)
 {
     int64_t lines = 0, steps = ahead->tiles * steps_of(plan);
 
     for (int i = 0; i < ahead->count; i++)
         lines += ahead->lines[i];
-    int64_t a_step = (lines + steps - 1) / steps;
-    return (int)(a_step < MOST_AT_A_STEP ? a_step : MOST_AT_A_STEP);
+    int64_t a_step = (lines + steps - 1) / steps, most = plan->slides ? plan->run : MOST_AT_A_STEP;
+    return (int)(a_step < most ? a_step : most);
 }
 
 struct sources {
@@ -132,7 +132,7 @@ void begin_ahead(struct emitter *e, const struct window_plan *plan, const struct
         for (int k = 0; k < kernel->stages.at[i]->equations.count; k++)
             ir_reads(kernel->stages.at[i]->equations.at[k]->value, visit_follower, &s);
     ahead->tiles = tiles_of(plan);
-    ahead->a_step = plan->cut.sums || plan->lines ? 0 : lines_a_step(plan, ahead);
+    ahead->a_step = plan->lines ? 0 : lines_a_step(plan, ahead);
     ahead->share = ahead->a_step * steps_of(plan);
     if (!ahead->counter)
         ahead->counter = stack_room(e, e->i64, 1);

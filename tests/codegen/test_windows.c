@@ -213,6 +213,32 @@ static void frames_of_maps(void **state)
           "output y\noutput g\noutput b\n");
 }
 
+/* What maps read beside a product, and what the next images are made of, is asked for while tiles go through k: more tensors than
+   are asked for beside hardly any k, and a few beside many; the last image has none behind it. */
+static void images_asked_for(void **state)
+{
+    static const int shapes[][2] = {{2, 16}, {24, 32}};
+    char source[3000];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int c = shapes[i][0], o = shapes[i][1];
+        snprintf(source, sizeof source,
+                 "program asked f32\ninput x[n*: 3, h: 10, w: 10, c: %1$d]\nparameter m[n*: 3, h: 10, w: 10, c: %1$d]\n"
+                 "parameter k[r: 2, s: 2, c: %1$d, o: %2$d]\ninput p[n*: 3, h: 9, w: 9, o: %2$d]\n"
+                 "input q[n*: 3, h: 9, w: 9, o: %2$d]\ninput t[n*: 3, h: 9, w: 9, o: %2$d]\ninput u[n*: 3, h: 9, w: 9, o: %2$d]\n"
+                 "input v[n*: 3, h: 9, w: 9, o: %2$d]\ninput b[n*: 3, h: 10, w: 10, c: %1$d]\n"
+                 "a[n*: 3, h: 10, w: 10, c: %1$d] = max(x[n, h, w, c] * m[n, h, w, c] - b[n, h, w, c], 0)\n"
+                 "z[n*: 3, h: 9, w: 9, o: %2$d] = sum[r: 2, s: 2, c: %1$d] a[n, h + r, w + s, c] * k[r, s, c, o]\n"
+                 "y[n*: 3, h: 9, w: 9, o: %2$d] = max(z[n, h, w, o] * p[n, h, w, o] + q[n, h, w, o], t[n, h, w, o]) * "
+                 "u[n, h, w, o] - v[n, h, w, o]\n"
+                 "g[r: 2, s: 2, c: %1$d, o: %2$d] = sum[n*: 3, h: 9, w: 9] a[n, h + r, w + s, c] * y[n, h, w, o]\n"
+                 "output y\noutput g\n",
+                 c, o);
+        check(source);
+    }
+}
+
 /* Statistics of channels and what their gradients sum, by images: in the product's kernel where images are whole, of maps too;
    parts of vectors, odd widths, images in bands, a mean far from 0. */
 static void statistics_of_images(void **state)
@@ -257,7 +283,7 @@ int main(void)
         cmocka_unit_test(every_width_near_a_tile), cmocka_unit_test(long_runs_and_large_images),
         cmocka_unit_test(other_layouts),           cmocka_unit_test(windows_in_both_operands),
         cmocka_unit_test(maps_and_sums_of_tiles),  cmocka_unit_test(frames_of_maps),
-        cmocka_unit_test(statistics_of_images),
+        cmocka_unit_test(images_asked_for),        cmocka_unit_test(statistics_of_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
