@@ -139,7 +139,7 @@ void adjoint_solve(struct ir_program *p, const struct question *q, struct adjoin
 
 /* ---- scatter.c ---- */
 
-/* The answer as a scatter, whatever the subscripts. */
+/* The answer as a scatter, whatever the subscripts; as a value at one place if they are constants. */
 void adjoint_scatter(struct ir_program *p, const struct question *q, struct adjoint *out);
 
 /* ---- partials.c ---- */

@@ -12,6 +12,8 @@
        700 x 650 x 2600 (data gradient) 285 : 274             700 x 10000 x 650  252 : 231       2048 x 2048 x 2048  288 : 267
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
+#include <stdlib.h>
+
 #include "tile.h"
 #include "unit.h"
 
@@ -294,21 +296,22 @@ static bool is_owned(const struct tile_plan *plan)
 }
 
 /* So many panels a group, or up to half as many again (or a third fewer, if that may be), that of two threads the one with
-   more has as few as can be. Only whole groups are taken from another's share: 55 panels by fives are 25 and 30, by fours 28
-   and 27 (700 x 2600 x 650 1.05 times as fast while both cores are as fast as each other). */
+   more has as few as can be; of several such numbers the one nearest to what was wished. Only whole groups are taken from
+   another's share: 55 panels by fives are 25 and 30, by fours 28 and 27 (700 x 2600 x 650 1.05 times as fast while both cores
+   are as fast as each other). */
 static int64_t even_panels(const struct tile_plan *plan, bool fewer)
 {
-    int64_t best = plan->panels_each, least = 0;
+    int64_t wished = plan->panels_each, best = wished, least = plan->panels;
 
-    for (int64_t distance = 0; 2 * distance <= plan->panels_each; distance++)
-        for (int sign = 1; sign >= (fewer && distance && 3 * distance <= plan->panels_each ? -1 : 1); sign -= 2) {
-            int64_t each = plan->panels_each + sign * distance, groups = parts_of(plan->panels, each);
-            int64_t first = each * (groups / 2), second = plan->panels - first, most = first > second ? first : second;
-            if (groups > 1 && (!least || most < least)) {
-                least = most;
-                best = each;
-            }
+    for (int64_t each = fewer ? parts_of(2 * wished, 3) : wished; 2 * each <= 3 * wished; each++) {
+        int64_t first = each * (parts_of(plan->panels, each) / 2), second = plan->panels - first;
+        int64_t most = first > second ? first : second;
+
+        if (most < least || (most == least && llabs(each - wished) <= llabs(best - wished))) {
+            least = most;
+            best = each;
         }
+    }
     return best;
 }
 

@@ -105,20 +105,17 @@ static V row_of_block(struct emitter *e, const struct window_plan *plan, V block
 /* The function for a block of rows: neighbours mostly want the same. */
 static V tile_of_block(struct emitter *e, const struct window_plan *plan, const struct window_ahead *ahead, V block)
 {
-    struct window_shape shape = shape_of_block(plan, 0);
-    int lines = plan->lines + ahead->a_step;
-
-    shape.lines = lines;
+    int lines = plan->lines + ahead->a_step; /* one of them is 0 */
+    struct window_shape shape = shape_of_block(plan, lines, 0);
     V function = window_tile_function(e, &plan->tile, &shape);
     V within = plan->blocks > 1 ? LLVMBuildURem(e->builder, block, count_of(e, plan->blocks), "") : NULL;
 
     for (int64_t i = 1; i < plan->blocks; i++) {
-        struct window_shape next = shape_of_block(plan, i);
+        struct window_shape next = shape_of_block(plan, lines, i);
 
         if (next.height == shape.height && next.first == shape.first && next.end == shape.end)
             continue;
         shape = next;
-        shape.lines = lines;
         V behind = LLVMBuildICmp(e->builder, LLVMIntSGE, within, count_of(e, i), "");
         function = LLVMBuildSelect(e->builder, behind, window_tile_function(e, &plan->tile, &shape), function, "");
     }
@@ -134,12 +131,11 @@ static V slide_of_block(struct emitter *e, const struct window_plan *plan, const
     struct slide_shape shape = {0};
 
     for (int64_t k = 0; k < plan->sums[plan->sum_count - 1].extent; k += plan->run) {
-        struct slide_shape next = slide_of_run(plan, tile->height, k);
+        struct slide_shape next = slide_of_run(plan, tile->height, ahead->a_step, k);
 
         if (next.length == shape.length && next.first == shape.first && next.end == shape.end)
             continue;
         shape = next;
-        next.lines = ahead->a_step;
         V one = slide_function(e, tile, &next);
         next.height--;
         if (tile->tall < plan->blocks)

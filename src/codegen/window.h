@@ -89,10 +89,10 @@ struct k_block {
 
 void plan_windows(struct emitter *e, const struct window_product *product, const struct ir_tensor *t,
                   struct window_plan *plan);
-/* The tile of the block of rows with that number, of those along their innermost loop. */
-struct window_shape shape_of_block(const struct window_plan *plan, int64_t block);
-/* The tile of so many rows, each a tap of them, for the run of k that begins at k. */
-struct slide_shape slide_of_run(const struct window_plan *plan, int height, int64_t k);
+/* The tile of the block of rows with that number, of those along their innermost loop. lines: it asks for with each k. */
+struct window_shape shape_of_block(const struct window_plan *plan, int lines, int64_t block);
+/* The tile of so many rows, each a tap of them, for the run of k that begins at k. lines: of each segment. */
+struct slide_shape slide_of_run(const struct window_plan *plan, int height, int lines, int64_t k);
 /* Blocks of rows of an item. */
 int64_t blocks_of_rows(const struct window_plan *plan);
 /* How many of a loop there are in the band that begins at `first` (NULL: there are no bands). */

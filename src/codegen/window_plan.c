@@ -344,20 +344,20 @@ void plan_windows(struct emitter *e, const struct window_product *product, const
     plan_parts(e, plan);
 }
 
-struct window_shape shape_of_block(const struct window_plan *plan, int64_t block)
+struct window_shape shape_of_block(const struct window_plan *plan, int lines, int64_t block)
 {
     const struct tile_plan *tile = &plan->tile;
     int64_t row = block * tile->height - (block > tile->tall ? block - tile->tall : 0);
     struct window_shape shape = {.height = tile->height - (block >= tile->tall),
                                  .p_row = plan->rows[plan->row_count - 1].p * tile->bytes,
                                  .taps = plan->taps,
-                                 .lines = plan->lines};
+                                 .lines = lines};
 
     clip_tile(plan, row, shape.height, &shape.first, &shape.end);
     return shape;
 }
 
-struct slide_shape slide_of_run(const struct window_plan *plan, int height, int64_t k)
+struct slide_shape slide_of_run(const struct window_plan *plan, int height, int lines, int64_t k)
 {
     const struct window_axis *last = &plan->sums[plan->sum_count - 1];
     const struct tile_plan *tile = &plan->tile;
@@ -365,6 +365,7 @@ struct slide_shape slide_of_run(const struct window_plan *plan, int height, int6
     struct slide_shape shape = {.height = height,
                                 .taps = plan->taps,
                                 .length = (int)length,
+                                .lines = lines,
                                 .p_row = plan->rows[plan->row_count - 1].p * tile->bytes,
                                 .p_k = last->p * tile->bytes,
                                 .q_k = plan->q_in_place ? last->q * tile->bytes : tile->panel_bytes};

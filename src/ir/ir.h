@@ -191,7 +191,7 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    not read in its kernel. A leaf that an update of this kernel writes in place is read only at the element written, before or by
    the equation that writes it, or in earlier stages at the same point of P.
    IR_LOCAL: a map or inner reduction that only its own kernel reads, and no output or update. Read in its own stage alone it is
-   a register. Else it needs scratch: the extents of its axes without P, at most 65536 elements a point.
+   a register. Else it needs scratch: the extents of its axes without P, at most IR_MOST_SCRATCH elements a point.
    Draws are read at any subscripts, wherever they are used; they have no memory.
    An index of parallel may be the one that runs along memory (columns: parallel [c], inner [n]) or inner may hold it (rows:
    parallel [n], inner [c]); the code generator vectorises along the last index of the largest tensors it touches.
@@ -205,6 +205,7 @@ struct ir_output { const char *name; struct ir_tensor *tensor; bool guard; };
    that the frame reads image by image, as it is made. Behind a product whose images are each made whole there may be
      a sum of an image     it reduces over those of P between the first ones, which number images, and the last; its outputs are
                            these. Complete when its stage ends: later stages read it at those indices. */
+enum { IR_MOST_SCRATCH = 1 << 16 };
 enum ir_kernel_kind { IR_NEST, IR_PRODUCT_KERNEL, IR_SCATTER_KERNEL, IR_OPAQUE_KERNEL, IR_TILE_KERNEL };
 struct ir_stage {
     LIST(struct ir_index *) inner;

@@ -13,8 +13,6 @@ struct kernels {
     struct placed *of; /* by tensor->number */
 };
 
-enum { SCRATCH_ELEMENTS = 1 << 16 };
-
 /* ---- where each equation is, and as what ---- */
 
 static int count_in(struct ir_index *const *indices, int count, struct ir_index *const *among, int among_count)
@@ -365,9 +363,9 @@ static bool check_locals(struct kernels *k)
                 !index_in(p->kernels.at[k->of[i].kernel]->parallel.at, p->kernels.at[k->of[i].kernel]->parallel.count,
                           t->axes[a]))
                 scratch = saturating_multiply(scratch, t->axes[a]->extent);
-        if (local.outside[i] && k->of[i].role != A_FRAME && scratch > SCRATCH_ELEMENTS)
+        if (local.outside[i] && k->of[i].role != A_FRAME && scratch > IR_MOST_SCRATCH)
             return broken(k->v, "%s is local and needs %lld elements of scratch; expected at most %d", t->name,
-                          (long long)scratch, SCRATCH_ELEMENTS);
+                          (long long)scratch, IR_MOST_SCRATCH);
     }
     return true;
 }

@@ -7,9 +7,6 @@
    retained, not a row: such are small, and what they hold is in registers. */
 #include "internal.h"
 
-/* Numbers that one point of the parallel loops may retain. */
-enum { MOST_RETAINED = 1 << 16 };
-
 static bool takes_effort(const struct ir_expr *e)
 {
     return e->kind == IR_APPLY && !e->whole && e->op != IR_power && ir_operators[e->op].work >= IR_POLYNOMIAL;
@@ -152,7 +149,7 @@ static bool retain_part_of(struct retaining *r, const struct ir_tensor *t)
 
 static void retain_between(struct retaining *r)
 {
-    if (!same_loops(r->before, r->stage) || ir_extent_product(r->stage->inner.at, r->stage->inner.count) > MOST_RETAINED)
+    if (!same_loops(r->before, r->stage) || ir_extent_product(r->stage->inner.at, r->stage->inner.count) > IR_MOST_SCRATCH)
         return;
     for (int i = 0; i < r->stage->equations.count; i++) {
         const struct ir_tensor *t = r->stage->equations.at[i];
