@@ -2,10 +2,12 @@
 #include "rnet.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __x86_64__
@@ -70,6 +72,35 @@ void rnet_machine(struct rnet_machine *out)
         out->cores = quota;
     out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
+
+/* ---- the matrix unit ---- */
+
+static bool matrix_unit;
+
+/* The registers of tiles are large, so the kernel keeps them only for processes that ask (Linux, Documentation/arch/x86/xstate.rst).
+   One that grants it has them enabled. */
+static void ask_for_matrix_unit(void)
+{
+#if defined(__x86_64__) && defined(__linux__)
+    enum { REQUEST_STATE = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    const char *said = getenv("RNET_AMX");
+    unsigned a, b, c, d = 0;
+
+    if ((said && !strcmp(said, "off")) || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return;
+    matrix_unit = (d & AMX_BF16) && (d & AMX_TILE) && syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+#endif
+}
+
+bool rnet_matrix_unit(void)
+{
+    static pthread_once_t asked = PTHREAD_ONCE_INIT;
+
+    pthread_once(&asked, ask_for_matrix_unit);
+    return matrix_unit;
+}
+
+/* ---- memory, time, places ---- */
 
 void rnet_resident(struct rnet_resident *out)
 {

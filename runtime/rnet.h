@@ -322,6 +322,9 @@ struct rnet_machine {
     int64_t memory_bytes;
 };
 void rnet_machine(struct rnet_machine *out);
+/* Whether this process, all of its threads, may use AMX on bf16 (tdpbf16ps). The first call asks the kernel for it; every later one
+   says the same. false: the processor has none, the kernel refuses, or RNET_AMX=off at the first call. */
+bool rnet_matrix_unit(void);
 /* What this process has in memory now, and the most since it began, in bytes; 0: the system does not say. Free memory that the
    allocator keeps is given back first. */
 struct rnet_resident {
