@@ -47,34 +47,6 @@ static const char *widest_isa(void)
 #endif
 }
 
-/* Processors that a container may use, from its quota of time (cgroup v2); 0: no limit. */
-static int quota_cores(void)
-{
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (!file)
-        return 0;
-    long long quota = 0, period = 0;
-    int found = fscanf(file, "%lld %lld", &quota, &period);
-    fclose(file);
-    return found == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-
-void rnet_machine(struct rnet_machine *out)
-{
-    *out = (struct rnet_machine){.cores = 1};
-    processor_name(out->cpu, sizeof out->cpu);
-    snprintf(out->isa, sizeof out->isa, "%s", widest_isa());
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        out->cores = CPU_COUNT(&set);
-    int quota = quota_cores();
-    if (quota > 0 && quota < out->cores)
-        out->cores = quota;
-    out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-}
-
-/* ---- the matrix unit ---- */
-
 static bool matrix_unit;
 
 /* The registers of tiles are large, so the kernel keeps them only for processes that ask (Linux, Documentation/arch/x86/xstate.rst).
@@ -100,7 +72,31 @@ bool rnet_matrix_unit(void)
     return matrix_unit;
 }
 
-/* ---- memory, time, places ---- */
+/* Processors that a container may use, from its quota of time (cgroup v2); 0: no limit. */
+static int quota_cores(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!file)
+        return 0;
+    long long quota = 0, period = 0;
+    int found = fscanf(file, "%lld %lld", &quota, &period);
+    fclose(file);
+    return found == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+void rnet_machine(struct rnet_machine *out)
+{
+    *out = (struct rnet_machine){.cores = 1};
+    processor_name(out->cpu, sizeof out->cpu);
+    snprintf(out->isa, sizeof out->isa, "%s%s", widest_isa(), rnet_matrix_unit() ? " amx" : "");
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        out->cores = CPU_COUNT(&set);
+    int quota = quota_cores();
+    if (quota > 0 && quota < out->cores)
+        out->cores = quota;
+    out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
 
 void rnet_resident(struct rnet_resident *out)
 {

@@ -317,7 +317,7 @@ bool rnet_interrupt_asked(void);
 
 struct rnet_machine {
     char cpu[100]; /* "Intel(R) Xeon(R) Processor" */
-    char isa[20];  /* "avx512", "avx2", "sse2" */
+    char isa[20];  /* "avx512", "avx2", "sse2"; behind it " amx" where rnet_matrix_unit() */
     int cores;     /* this process may use */
     int64_t memory_bytes;
 };
@@ -341,6 +341,9 @@ bool rnet_cache_folder(char *out, size_t size);
 /* Floating-point operations a second, for so many seconds (a millisecond at least): multiply-adds of f32 on registers, each two. A
    machine that others use too gives less for long than for a moment. 0: out of memory. */
 double rnet_multiply_add_rate(struct rnet_pool *pool, double seconds);
+/* The same of products of f32 by the matrix unit: each number three parts of bf16, six products of parts, operands in the first
+   cache, sums in registers; a multiply-add of f32 is two operations, whatever it is made by. 0: there is no matrix unit. */
+double rnet_matrix_unit_rate(struct rnet_pool *pool, double seconds);
 /* Bytes a second, read and written, of copying one half of `memory` to the other: the best of a few slices of milliseconds. */
 double rnet_copy_rate(struct rnet_pool *pool, char *memory, int64_t bytes);
 /* Seconds for each thread of the pool to be given a part that does nothing, and to be waited for. */

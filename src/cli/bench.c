@@ -135,10 +135,11 @@ static int measure(struct bench *bench)
         if (status == RNET_DONE && rnet_interrupt_asked())
             status = RNET_INTERRUPTED;
     }
-    limits_seen(bench->pool, &bench->limits, bench->multiply_add);
-    if (bench->training->precision == IR_DOUBLE) { /* a vector holds half as many */
+    limits_seen(bench->pool, &bench->limits, bench->multiply_add, bench->matrix_unit);
+    if (bench->training->precision == IR_DOUBLE) { /* a vector holds half as many, and parts of bf16 are of f32 */
         bench->multiply_add /= 2;
         bench->limits.multiply_add /= 2;
+        bench->limits.matrix_unit = 0;
     }
     free(memory);
     return status;

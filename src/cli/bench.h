@@ -38,6 +38,7 @@ struct bench {
     int64_t resident_before;       /* bytes of the process when it began */
     int64_t peak;                  /* most bytes of the process until the fused step was warm, above that */
     double multiply_add;           /* operations a second for as long as a fused step: the best of the probes between them */
+    double matrix_unit;            /* the same of products of f32 by AMX; 0: there is none, or the program is of f64 */
     double copy;                   /* bytes a second: the best of the passes */
     struct limits limits;          /* the best that the machine was seen to give */
     int64_t copied;                /* bytes within which was copied */
@@ -50,7 +51,7 @@ struct bench {
 bool bench_compile(struct bench_side *side, struct rnet_error *error);
 /* Memory, first values, batches; a first step. requires: compiled. `data` NULL: random bytes. */
 int bench_prepare(struct bench *bench, struct bench_side *side, const struct dataset *data);
-/* Steps for so many seconds, at least one; notes the fastest, and of the fused side the best rate of multiply-adds between steps.
+/* Steps for so many seconds, at least one; notes the fastest, and of the fused side the best rates of operations between steps.
    kernels: each kernel by itself instead. */
 int bench_run(struct bench *bench, struct bench_side *side, double seconds, bool kernels);
 void bench_release(struct bench_side *side);

@@ -1,6 +1,7 @@
 /* bench_print.c: what was measured, for a person and for a program. */
 #include "bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +15,21 @@ struct row {
     double seconds, flops, bytes, limit;
 };
 
-/* No step is faster than its operations at the peak rate, or its bytes at the rate of copying as many as the step has. */
+/* No step is faster than its operations at the higher peak, or its bytes at the rate of copying as many as the step has. */
 static double limit_of(const struct bench *bench, double flops, double bytes)
 {
-    double computed = flops / bench->multiply_add, moved = bench->copy > 0 ? bytes / bench->copy : 0;
+    double computed = flops / fmax(bench->multiply_add, bench->matrix_unit), moved = bench->copy > 0 ? bytes / bench->copy : 0;
 
     return computed > moved ? computed : moved;
 }
 
 /* What a kernel reads may lie in the cache that is large enough for it: no kernel is faster than its operations at the machine's
-   best, or its bytes at the best rate of copying so many. */
-static double roof_of(const struct bench *bench, double flops, double bytes)
+   best, or its bytes at the best rate of copying so many. Only products in tiles may be made by the matrix unit. */
+static double roof_of(const struct bench *bench, const struct ir_kernel *kernel, double flops, double bytes)
 {
-    double computed = flops / bench->limits.multiply_add, moved = bytes / limits_copy(&bench->limits, bytes);
+    const struct limits *limits = &bench->limits;
+    double peak = kernel->kind == IR_TILE_KERNEL ? fmax(limits->multiply_add, limits->matrix_unit) : limits->multiply_add;
+    double computed = flops / peak, moved = bytes / limits_copy(limits, bytes);
 
     return computed > moved ? computed : moved;
 }
@@ -53,7 +56,7 @@ static struct row *kernel_rows(const struct bench *bench, int *count)
     for (int i = 0; i < p->kernels.count; i++) {
         rows[i] = (struct row){.name = p->kernels.at[i]->name, .seconds = side->kernel_seconds[i]};
         kernel_cost(p, p->kernels.at[i], &rows[i].flops, &rows[i].bytes);
-        rows[i].limit = roof_of(bench, rows[i].flops, rows[i].bytes);
+        rows[i].limit = roof_of(bench, p->kernels.at[i], rows[i].flops, rows[i].bytes);
     }
     rows[p->kernels.count] = (struct row){.name = NULL, .seconds = side->kernel_seconds[p->kernels.count]};
     *count = p->kernels.count + 1;
@@ -89,8 +92,11 @@ static void print_side(const struct bench *bench, const struct bench_side *side)
 
     printf("%-8s ", side->name);
     print_time(side->fastest);
-    printf("  %9.4g  %8.1f  %5.1f %%  %9.4g  %7.2f  %5.1f %%  %7d  %7.0f ms  %7.1f ms\n", side->flops / giga,
-           side->flops / side->fastest / giga, 100 * side->flops / side->fastest / bench->multiply_add, side->bytes / mega,
+    printf("  %9.4g  %8.1f  %5.1f %%", side->flops / giga, side->flops / side->fastest / giga,
+           100 * side->flops / side->fastest / bench->multiply_add);
+    if (bench->matrix_unit > 0)
+        printf("  %5.1f %%", 100 * side->flops / side->fastest / bench->matrix_unit);
+    printf("  %9.4g  %7.2f  %5.1f %%  %7d  %7.0f ms  %7.1f ms\n", side->bytes / mega,
            side->bytes / side->fastest / giga, 100 * limit / side->fastest, side->compiled.program->kernels.count,
            1e3 * side->cold, 1e3 * side->cached);
 }
@@ -100,6 +106,8 @@ static void print_notes(const struct bench *bench)
     const struct bench_side *sides[] = {&bench->fused, &bench->unfused};
     int products = products_by_blas(&bench->unfused);
 
+    if (bench->matrix_unit > 0)
+        printf("of peak: of the multiply-add peak, which products by AMX may exceed; limit: operations at the higher of both peaks\n");
     printf("fused is %.2f times as fast as unfused: an equation at a time as a library does it, ",
            bench->unfused.fastest / bench->fused.fastest);
     if (products)
@@ -129,7 +137,8 @@ static void print_kernels(const struct bench *bench)
     const struct row *rows = kernel_rows(bench, &count);
 
     printf("\nkernels of the fused step, the largest loss first; limit: the longer of operations at the machine's best and bytes at its\n"
-           "best rate of copying so many\n");
+           "best rate of copying so many%s\n",
+           bench->limits.matrix_unit > 0 ? "; kernels of products in tiles: operations at the higher of both peaks" : "");
     printf("%11s  %9s  %8s  %9s  %7s  %10s  %8s  kernel\n", "time", "MFLOP", "GFLOP/s", "MB", "GB/s", "limit", "of limit");
     for (int i = 0; i < count; i++) {
         const struct row *row = &rows[i];
@@ -149,11 +158,20 @@ static void print_kernels(const struct bench *bench)
     printf("  together, each at its best\n");
 }
 
+static void print_peaks(double multiply_add, double matrix_unit)
+{
+    printf("multiply-adds %.1f GFLOP/s", multiply_add / giga);
+    if (matrix_unit > 0)
+        printf(", products of f32 by AMX %.1f GFLOP/s", matrix_unit / giga);
+}
+
 static void print_limits(const struct bench *bench)
 {
     const struct limits *limits = &bench->limits;
 
-    printf("at its best, as kept: multiply-adds %.1f GFLOP/s, copying", limits->multiply_add / giga);
+    printf("at its best, as kept: ");
+    print_peaks(limits->multiply_add, limits->matrix_unit);
+    printf(", copying");
     for (int i = 0; i < COPY_SIZES; i++)
         printf("%s within %.4g MB %.1f GB/s", i ? "," : "", (double)limits->copy[i].bytes / mega, limits->copy[i].rate / giga);
     printf(", all threads to begin and end %.2f us\n\n", 1e6 * limits->fork_join);
@@ -170,12 +188,13 @@ void bench_print(const struct bench *bench)
     printf(", batch %lld, %s, %d thread%s of %s (%s, %d cores)\n", (long long)bench->training->batch,
            bench->training->precision == IR_DOUBLE ? "f64" : "f32", bench->options->threads,
            bench->options->threads == 1 ? "" : "s", machine.cpu, machine.isa, machine.cores);
-    printf("this minute's machine: multiply-adds %.1f GFLOP/s for as long as a step, copying within %.4g MB %.1f GB/s; best of %d pass%s\n",
-           bench->multiply_add / giga, (double)bench->copied / mega, bench->copy / giga, bench->passes,
-           bench->passes == 1 ? "" : "es");
+    printf("this minute's machine: ");
+    print_peaks(bench->multiply_add, bench->matrix_unit);
+    printf(" for as long as a step, copying within %.4g MB %.1f GB/s; best of %d pass%s\n", (double)bench->copied / mega,
+           bench->copy / giga, bench->passes, bench->passes == 1 ? "" : "es");
     print_limits(bench);
-    printf("%-8s %11s  %9s  %8s  %7s  %9s  %7s  %7s  %7s  %10s  %10s\n", "", "step", "GFLOP", "GFLOP/s", "of peak", "MB", "GB/s",
-           "of limit", "kernels", "compile", "again");
+    printf("%-8s %11s  %9s  %8s  %7s%s  %9s  %7s  %7s  %7s  %10s  %10s\n", "", "step", "GFLOP", "GFLOP/s", "of peak",
+           bench->matrix_unit > 0 ? "   of AMX" : "", "MB", "GB/s", "of limit", "kernels", "compile", "again");
     print_side(bench, &bench->fused);
     print_side(bench, &bench->unfused);
     print_notes(bench);
@@ -203,12 +222,22 @@ static void print_string(const char *key, const char *string)
     printf("\", ");
 }
 
+/* null: the machine has none. */
+static void print_number_or_null(const char *key, double number)
+{
+    if (number > 0)
+        printf("\"%s\": %.6g, ", key, number);
+    else
+        printf("\"%s\": null, ", key);
+}
+
 static void print_side_json(const struct bench *bench, const struct bench_side *side)
 {
     printf(",\n  \"%s\": {\"seconds\": %.9g, \"flops\": %.0f, \"bytes\": %.0f, \"gflops\": %.6g, \"gbytes\": %.6g, ", side->name,
            side->fastest, side->flops, side->bytes, side->flops / side->fastest / giga, side->bytes / side->fastest / giga);
-    printf("\"of_peak\": %.6g, \"of_limit\": %.6g, \"kernels\": %d, \"blas_products\": %d, ",
-           side->flops / side->fastest / bench->multiply_add, limit_of(bench, side->flops, side->bytes) / side->fastest,
+    printf("\"of_peak\": %.6g, ", side->flops / side->fastest / bench->multiply_add);
+    print_number_or_null("of_matrix_peak", bench->matrix_unit > 0 ? side->flops / side->fastest / bench->matrix_unit : 0);
+    printf("\"of_limit\": %.6g, \"kernels\": %d, \"blas_products\": %d, ", limit_of(bench, side->flops, side->bytes) / side->fastest,
            side->compiled.program->kernels.count, products_by_blas(side));
     printf("\"compile_cold_seconds\": %.6g, \"compile_cached_seconds\": %.6g, \"planned_bytes\": %lld, \"used_bytes\": %lld, "
            "\"restarts\": %d}",
@@ -217,8 +246,9 @@ static void print_side_json(const struct bench *bench, const struct bench_side *
 
 static void print_limits_json(const struct limits *limits)
 {
-    printf(",\n  \"limits\": {\"gflops\": %.6g, \"fork_join_seconds\": %.6g, \"copy\": [", limits->multiply_add / giga,
-           limits->fork_join);
+    printf(",\n  \"limits\": {\"gflops\": %.6g, ", limits->multiply_add / giga);
+    print_number_or_null("matrix_gflops", limits->matrix_unit / giga);
+    printf("\"fork_join_seconds\": %.6g, \"copy\": [", limits->fork_join);
     for (int i = 0; i < COPY_SIZES; i++)
         printf("%s{\"bytes\": %lld, \"gbytes\": %.6g}", i ? ", " : "", (long long)limits->copy[i].bytes,
                limits->copy[i].rate / giga);
@@ -259,6 +289,7 @@ void bench_print_json(const struct bench *bench)
     print_string("made_up_data", bench->made_up);
     printf("\"cores\": %d, \"threads\": %d, \"batch\": %lld, \"batches\": %d, \"passes\": %d,\n  ", machine.cores,
            bench->options->threads, (long long)bench->training->batch, bench->fused.batch_count, bench->passes);
+    print_number_or_null("matrix_peak_gflops", bench->matrix_unit / giga);
     printf("\"peak_gflops\": %.6g, \"copy_gbytes\": %.6g, \"copied_bytes\": %lld, \"front_seconds\": %.6g, \"peak_bytes\": %lld",
            bench->multiply_add / giga, bench->copy / giga, (long long)bench->copied, bench->front, (long long)bench->peak);
     print_limits_json(&bench->limits);

@@ -152,15 +152,17 @@ static int begin_anew(const struct bench *bench, struct bench_side *side)
     return RNET_DONE;
 }
 
-/* The fused step is compared with the machine's peak: probes take turns with it, each as long as what is timed at once, for what a
+/* The fused step is compared with the machine's peaks: probes take turns with it, each as long as what is timed at once, for what a
    shared machine gives for a moment it does not give for longer. Returns when it is done. */
 static double probe(struct bench *bench, double seconds)
 {
     bench->multiply_add = fmax(bench->multiply_add, rnet_multiply_add_rate(bench->pool, seconds));
+    if (bench->training->precision == IR_SINGLE)
+        bench->matrix_unit = fmax(bench->matrix_unit, rnet_matrix_unit_rate(bench->pool, seconds));
     return rnet_seconds();
 }
 
-/* `seconds`: with probes twice that. */
+/* `seconds`: with probes twice that, with those of a matrix unit three times. */
 static int timed_steps(struct bench *bench, struct bench_side *side, double seconds)
 {
     double begin = rnet_seconds(), now = begin;

@@ -55,14 +55,15 @@ const struct command commands[] = {
      "numbers are smallest, in every parameter that has the axis. Prints how much of each parameter is 0, and the report before and\n"
      "after. `rnetc compact` then leaves out what makes no difference.", run_prune},
     {BENCH, "bench", "FILE", "measure a step of training: fused, and an equation at a time",
-     "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads, each probe as\n"
-     "long as a step (on a machine that others use too, a moment's best is no peak of a longer time), and copying; the best of the passes\n"
-     "counts. Prints time, operations and bytes a second, the share of the machine's peak, what compiling takes\n"
-     "with nothing and with everything kept, and memory. With --kernels each kernel of the fused step beside its own limit, the\n"
-     "larger of operations at the machine's best rate and bytes at its best rate of copying so many; first the one that loses most. These\n"
-     "limits are measured once for a machine and a number of threads and kept beside the compiled kernels. --try times the products of\n"
-     "each kernel cut into parts in several ways, and keeps the fastest beside the compiled kernels: training then uses it, with the same\n"
-     "bits. Nothing is trained.",
+     "Both take turns in one run, and so do probes of what the machine gives at that moment, multiply-adds of all threads and,\n"
+     "where there is AMX, products of f32 by it, each probe as long as a step (on a machine that others use too, a moment's best is no peak\n"
+     "of a longer time), and copying; the best of the passes counts. Prints time, operations and bytes a second, the shares of the\n"
+     "machine's multiply-add peak and matrix-unit peak, what compiling takes with nothing and with everything kept, and memory.\n"
+     "With --kernels each kernel of the fused step beside its own limit, the larger of operations at the machine's best rate (the higher\n"
+     "of both peaks for products) and bytes at its best rate of copying so many; first the one that loses most. These limits are measured\n"
+     "once for a machine and a number of threads and kept beside the compiled kernels. --try times the products of each kernel cut into\n"
+     "parts in several ways, and keeps the fastest beside the compiled kernels: training then uses it, with the same bits. Nothing is\n"
+     "trained.",
      run_bench},
     {REPORT, "report", "FOLDER", "make a page of a run, of a sweep, or of the experiments that lab keeps",
      "FOLDER: where `rnetc train` left a run's log, or those of a sweep, or runs/lab/NAME with what `rnetc lab NAME.rnet` keeps. Writes\n"

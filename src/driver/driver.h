@@ -115,6 +115,7 @@ int64_t account_sum(const struct account *account);
 enum { COPY_SIZES = 5 };
 struct limits {
     double multiply_add; /* floating-point operations a second: multiply-adds of f32 on registers, each two */
+    double matrix_unit;  /* the same of products of f32 by AMX on bf16; 0: this process may not use it */
     double fork_join;    /* seconds for all threads to begin nothing and be done with it */
     struct {
         int64_t bytes;
@@ -123,9 +124,9 @@ struct limits {
 };
 /* As kept beside the compiled kernels; measured, and kept, if they are not. */
 void limits_of_machine(struct rnet_pool *pool, struct limits *out);
-/* A rate that was measured now. If it is better than what is kept, the machine was busy then: all is measured again, and the better
-   of each kept. */
-void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add);
+/* Rates that were measured now; 0: not measured. If one is better than what is kept, the machine was busy then: all is measured
+   again, and the better of each kept. */
+void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add, double matrix_unit);
 /* No copy of so many bytes is faster. */
 double limits_copy(const struct limits *limits, double bytes);
 

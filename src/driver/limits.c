@@ -1,7 +1,8 @@
-/* limits.c: what this machine gives at its best, kept beside the compiled kernels: multiply-adds on registers, copies within
-   memory of several sizes, a fork and join of all threads. Measured when a measurement is wanted and none is kept, in about a
-   third of a second, and again in a minute that is seen to be better; training never measures. A machine is shared, so what
-   is kept is the best of each number. Nothing that a program computes, and no choice that could change it, depends on these numbers. */
+/* limits.c: what this machine gives at its best, kept beside the compiled kernels: multiply-adds on registers, products by the
+   matrix unit, copies within memory of several sizes, a fork and join of all threads. Measured when a measurement is wanted
+   and none is kept, in about a third of a second, and again in a minute that is seen to be better; training never measures. A
+   machine is shared, so what is kept is the best of each number. Nothing that a program computes, and no choice that could
+   change it, depends on these numbers. */
 #include "driver.h"
 
 #include <math.h>
@@ -22,8 +23,10 @@ static void measure(struct rnet_pool *pool, struct limits *out)
     int64_t most = sizes[COPY_SIZES - 1];
     char *memory = aligned_alloc(64, (size_t)most);
 
-    for (int i = 0; i < SLICES; i++)
+    for (int i = 0; i < SLICES; i++) {
         out->multiply_add = fmax(out->multiply_add, rnet_multiply_add_rate(pool, slice_seconds));
+        out->matrix_unit = fmax(out->matrix_unit, rnet_matrix_unit_rate(pool, slice_seconds));
+    }
     out->fork_join = rnet_fork_join_seconds(pool);
     if (memory)
         memset(memory, 1, (size_t)most);
@@ -36,7 +39,7 @@ static void measure(struct rnet_pool *pool, struct limits *out)
 
 /* ---- the file ---- */
 
-/* All that a line of the file is good for: another processor, or other threads, have a file of their own. */
+/* All that a file is good for: another processor, other instructions of it, or other threads have a file of their own. */
 static bool file_of(char *path, size_t size, int threads)
 {
     struct rnet_machine machine;
@@ -62,8 +65,10 @@ static bool read_file(const char *path, struct limits *out)
 
     if (!file)
         return false;
-    whole = fscanf(file, "multiply_add %lf fork_join %lf", &found.multiply_add, &found.fork_join) == 2 &&
-            above_zero(found.multiply_add) && above_zero(found.fork_join);
+    whole = fscanf(file, "multiply_add %lf matrix_unit %lf fork_join %lf", &found.multiply_add, &found.matrix_unit,
+                   &found.fork_join) == 3 &&
+            above_zero(found.multiply_add) && above_zero(found.fork_join) &&
+            (rnet_matrix_unit() ? above_zero(found.matrix_unit) : found.matrix_unit == 0);
     for (int i = 0; i < COPY_SIZES && whole; i++) {
         long long bytes;
 
@@ -92,7 +97,8 @@ static void write_file(const char *path, const struct limits *limits)
     snprintf(own, sizeof own, "%s.%d", path, (int)getpid());
     if (!(file = fopen(own, "we")))
         return;
-    fprintf(file, "multiply_add %.9g fork_join %.9g\n", limits->multiply_add, limits->fork_join);
+    fprintf(file, "multiply_add %.9g matrix_unit %.9g fork_join %.9g\n", limits->multiply_add, limits->matrix_unit,
+            limits->fork_join);
     for (int i = 0; i < COPY_SIZES; i++)
         fprintf(file, "copy %lld %.9g\n", (long long)limits->copy[i].bytes, limits->copy[i].rate);
     whole = !ferror(file);
@@ -115,17 +121,18 @@ void limits_of_machine(struct rnet_pool *pool, struct limits *out)
         write_file(path, out);
 }
 
-void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add)
+void limits_seen(struct rnet_pool *pool, struct limits *limits, double multiply_add, double matrix_unit)
 {
     const double worth = 1.02;
     struct limits now = {0};
     char path[4100];
 
-    if (multiply_add <= worth * limits->multiply_add)
+    if (multiply_add <= worth * limits->multiply_add && matrix_unit <= worth * limits->matrix_unit)
         return;
     measure(pool, &now);
-    limits->multiply_add = multiply_add > now.multiply_add ? multiply_add : now.multiply_add;
-    limits->fork_join = now.fork_join < limits->fork_join ? now.fork_join : limits->fork_join;
+    limits->multiply_add = fmax(limits->multiply_add, fmax(multiply_add, now.multiply_add));
+    limits->matrix_unit = fmax(limits->matrix_unit, fmax(matrix_unit, now.matrix_unit));
+    limits->fork_join = fmin(limits->fork_join, now.fork_join);
     for (int i = 0; i < COPY_SIZES; i++)
         if (now.copy[i].rate > limits->copy[i].rate)
             limits->copy[i].rate = now.copy[i].rate;

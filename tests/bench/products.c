@@ -522,15 +522,17 @@ static void set_environment(int threads)
     setenv("RNET_CODEGEN_MODULE", CODEGEN_MODULE, 0);
 }
 
-static double peak_of(struct rnet_pool *pool)
+struct peaks {
+    double multiply_add, matrix_unit; /* GFLOP/s; 0: there is none */
+};
+
+static void probe(struct rnet_pool *pool, struct peaks *best)
 {
-    double best = 0;
-
-    for (int i = 0; i < 6; i++)
-        best = fmax(best, rnet_multiply_add_rate(pool, 1e-3));
-    return best;
+    for (int i = 0; i < 6; i++) {
+        best->multiply_add = fmax(best->multiply_add, rnet_multiply_add_rate(pool, 1e-3) / giga);
+        best->matrix_unit = fmax(best->matrix_unit, rnet_matrix_unit_rate(pool, 1e-3) / giga);
+    }
 }
-
 
 int main(int count, char **words)
 {
@@ -540,7 +542,7 @@ int main(int count, char **words)
     struct rnet_error error;
     struct result *results;
     struct rnet_pool *pool;
-    double peak;
+    struct peaks peaks = {0};
     int threads, first = 1;
 
     rnet_machine(&machine);
@@ -580,7 +582,7 @@ int main(int count, char **words)
         chosen = all;
     results = NEW_ARRAY(bench.arena, struct result, chosen.count);
     pool = rnet_pool_new(threads);
-    peak = peak_of(pool);
+    probe(pool, &peaks);
     for (int i = 0; i < chosen.count; i++) {
         if (isatty(STDERR_FILENO))
             fprintf(stderr, "\r%d of %d: %-20s", i + 1, chosen.count, chosen.at[i].text);
@@ -588,7 +590,7 @@ int main(int count, char **words)
     }
     if (isatty(STDERR_FILENO))
         fputs("\r                                \r", stderr);
-    peak = fmax(peak, peak_of(pool));
+    probe(pool, &peaks);
     rnet_pool_free(pool);
     sorted = &bench;
     qsort(results, (size_t)chosen.count, sizeof *results, worst_first);
@@ -596,8 +598,10 @@ int main(int count, char **words)
     print_head(&bench);
     for (int i = 0; i < chosen.count; i++)
         print_result(&bench, &results[i]);
-    printf("\n%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; OpenBLAS as %s\n", machine.cpu, threads,
-           peak / giga, rnet_blas_core());
+    printf("\n%s, %d threads; multiply-adds on registers: %.0f GFLOP/s; ", machine.cpu, threads, peaks.multiply_add);
+    if (peaks.matrix_unit > 0)
+        printf("products of f32 by AMX: %.0f GFLOP/s; ", peaks.matrix_unit);
+    printf("OpenBLAS as %s\n", rnet_blas_core());
     print_counts(&bench, results, chosen.count);
     arena_free(bench.arena);
     return 0;

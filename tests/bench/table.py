@@ -32,7 +32,8 @@ def add(workload, bench, results):
                     "min_ms": side["seconds"] * 1e3, "first_step_s": row["front_seconds"] + side["compile_cold_seconds"],
                     "cached_s": row["front_seconds"] + side["compile_cached_seconds"],
                     "peak_rss_mb": row["peak_bytes"] / 2 ** 20 if mode == "fused" else None, "cpu": row["cpu"],
-                    "counted_gflop": side["flops"] / 1e9, "peak_gflops": row["peak_gflops"], "copy_gbytes": row["copy_gbytes"],
+                    "counted_gflop": side["flops"] / 1e9, "peak_gflops": row["peak_gflops"],
+                    "matrix_peak_gflops": row.get("matrix_peak_gflops"), "copy_gbytes": row["copy_gbytes"],
                     "made_up_data": row["made_up_data"]}), file=out)
 
 
@@ -76,8 +77,10 @@ def print_table(results):
     everything = [r for rows in runs.values() for r in rows]
     peers = sorted({peer_name(r) for r in everything if r["framework"] != "rnet"})
     compiled = [p for p in peers if "compile" in p]
-    table = [["workload", "passes", "threads", "peak GF/s", "floor", "rnet", "no fusion"] + peers +
-             ["rnet/floor", "wanted", "best peer/rnet", "wanted", "first step, s: rnet cold", "cached", "best peer"] +
+    matrix = any(r.get("matrix_peak_gflops") for r in everything)  # of rnet's processor, AMX: products of f32 by parts of bf16
+    table = [["workload", "passes", "threads", "peak GF/s", "floor"] + ["matrix GF/s", "floor by matrix unit"] * matrix +
+             ["rnet", "no fusion"] + peers + ["rnet/floor", "wanted"] + ["rnet/floor by matrix unit"] * matrix +
+             ["best peer/rnet", "wanted", "first step, s: rnet cold", "cached", "best peer"] +
              [p + " cold" for p in compiled] + ["MB: rnet", "best peer", "share"]]
     short = []
     for w in [w for w in WANTED if w in runs] + [w for w in runs if w not in WANTED]:
@@ -88,17 +91,20 @@ def print_table(results):
         gflop = least(others, "gflop") or least(mine, "counted_gflop")
         peak = max((r["peak_gflops"] for r in mine), default=None)
         floor = gflop / peak * 1e3 if peak else None
+        unit = most(mine, "matrix_peak_gflops")
+        lower = gflop / max(peak, unit) * 1e3 if unit else None
         time, best = least(mine, "min_ms"), least(others, "min_ms")
         of_floor, ahead = time / floor if time and floor else None, best / time if time and best else None
+        of_lower = time / lower if time and lower else None
         most_floor, least_ahead = WANTED.get(w, (None, None))
         memory, peer_memory = least(mine, "peak_rss_mb"), least(others, "peak_rss_mb")
         if of_floor and most_floor and of_floor > most_floor or ahead and least_ahead and ahead < least_ahead:
             short.append(w)
         number = lambda x, form="%.2f": "-" if x is None else form % x
-        table.append([w, str(len(mine)), str(mine[0]["threads"]) if mine else "-", number(peak, "%.0f"), time_text(floor), time_text(time),
-                      time_text(least(plain, "min_ms"))] +
+        table.append([w, str(len(mine)), str(mine[0]["threads"]) if mine else "-", number(peak, "%.0f"), time_text(floor)] +
+                     [number(unit, "%.0f"), time_text(lower)] * matrix + [time_text(time), time_text(least(plain, "min_ms"))] +
                      [time_text(least([r for r in others if peer_name(r) == p], "min_ms")) for p in peers] +
-                     [number(of_floor), number(most_floor), number(ahead), number(least_ahead), number(least(mine, "first_step_s"), "%.3f"),
+                     [number(of_floor), number(most_floor)] + [number(of_lower)] * matrix + [number(ahead), number(least_ahead), number(least(mine, "first_step_s"), "%.3f"),
                       number(least(mine, "cached_s"), "%.3f"), number(least(others, "first_step_s"), "%.3f")] +
                      [number(most([r for r in others if peer_name(r) == p], "first_step_s"), "%.1f") for p in compiled] +
                      [number(memory, "%.0f"),
@@ -107,6 +113,10 @@ def print_table(results):
     print()
     print("Minima of all passes. floor: the products' operations at the peak of multiply-adds, which is the highest of the probes that took "
           "turns with rnet's steps of that net, each as long as a step.")
+    if matrix:
+        print("floor by matrix unit: at the higher of that and the peak of f32 products that AMX makes of three bf16 parts each, six bf16 "
+              "products a product, probed in turn too; where all numbers differ from zero, power may keep the unit from "
+              "its peak. A time may be below the floor, not below this one.")
     if compiled:
         print("cold: the longest first step of all passes; Inductor keeps what the first pass compiled for the others")
     print("machine: %s, %d cores, %s" % (next((r["cpu"] for r in everything if "cpu" in r), "?"), len(os.sched_getaffinity(0)),

@@ -65,6 +65,11 @@ static void a_table_for_a_person(void **state)
     assert_contains(outcome.out, "memory   fused planned ");
     assert_contains(outcome.out, "data     6 batches taking turns, the program's own\n");
     assert_contains(outcome.out, "kernels of the fused step, the largest loss first");
+    bool amx = strstr(outcome.out, " amx, ");
+    for (const char **said = (const char *[]){" GFLOP/s, products of f32 by AMX ", "of peak   of AMX", "the higher of both peaks\n", NULL};
+         *said; said++)
+        if (!strstr(outcome.out, *said) == amx)
+            fail_msg("AMX %s, and \"%s\" %s", amx ? "is there" : "is not there", *said, amx ? "is not" : "is");
     assert_string_equal(outcome.error, "");
 }
 
@@ -87,6 +92,44 @@ static void a_table_for_a_program(void **state)
     assert_true(number(json_object_get(row, "fused"), "kernels") < number(json_object_get(row, "unfused"), "kernels"));
     assert_true(number(json_object_get(row, "unfused"), "blas_products") > 0);
     json_decref(all);
+}
+
+static bool is_null(const json_t *object, const char *key)
+{
+    return json_is_null(json_object_get(object, key));
+}
+
+/* Of f32, where this process may use it; the shares of either peak are of the same operations. */
+static void a_matrix_unit_has_its_own_peak(void **state)
+{
+    static const char *const settings[] = {"", "RNET_AMX=off", ""};
+    static const char *const more[] = {"", "", "--precision f64"};
+    bool there = false;
+
+    for (int i = 0; i < 3; i++) {
+        run_expecting(0, "RNET_CACHE=$PWD/kept %s rnetc bench net.rnet --json --passes 1 --threads 1 %s >out.json", settings[i],
+                      more[i]);
+        json_t *all = json_load_file("out.json", 0, NULL), *row = json_array_get(all, 0);
+        const json_t *fused = json_object_get(row, "fused"), *limits = json_object_get(row, "limits");
+        bool amx = strstr(json_string_value(json_object_get(row, "isa")), " amx");
+
+        if (i == 0)
+            there = amx;
+        assert_true(amx == (there && !*settings[i]));
+        assert_true(number(row, "peak_gflops") > 0 && number(limits, "gflops") > 0);
+        if (amx && !*more[i]) {
+            double peak = number(row, "matrix_peak_gflops"), gflops = peak * number(fused, "of_matrix_peak");
+
+            assert_true(peak > 0 && number(limits, "matrix_gflops") > 0);
+            assert_true(gflops < 1.001 * number(fused, "gflops") && gflops > 0.999 * number(fused, "gflops"));
+        } else {
+            assert_true(is_null(row, "matrix_peak_gflops") && is_null(fused, "of_matrix_peak"));
+            assert_true(is_null(limits, "matrix_gflops"));
+        }
+        json_decref(all);
+    }
+    /* what is kept with it is nothing without */
+    run_expecting(0, "test $(ls kept/limits-* | wc -l) = %d", there ? 2 : 1);
 }
 
 /* Measured once and kept beside the compiled kernels: rates that no machine reaches stay. A file that is not whole is measured anew;
@@ -241,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_for_a_person, enter, leave),
         cmocka_unit_test_setup_teardown(a_table_for_a_program, enter, leave),
+        cmocka_unit_test_setup_teardown(a_matrix_unit_has_its_own_peak, enter, leave),
         cmocka_unit_test_setup_teardown(limits_of_the_machine_are_kept, enter, leave),
         cmocka_unit_test_setup_teardown(ways_that_are_tried_change_no_bit, enter, leave),
         cmocka_unit_test_setup_teardown(kernels_by_what_they_lose, enter, leave),

@@ -95,9 +95,9 @@ static void the_core_is_this_processors(void **state)
 {
     struct rnet_machine machine;
     rnet_machine(&machine);
-    if (strcmp(machine.isa, "avx512") == 0)
+    if (strncmp(machine.isa, "avx512", 6) == 0)
         assert_string_equal(rnet_blas_core(), "SkylakeX");
-    else if (strcmp(machine.isa, "avx2") == 0)
+    else if (strncmp(machine.isa, "avx2", 4) == 0)
         assert_true(strcmp(rnet_blas_core(), "Haswell") == 0 || strcmp(rnet_blas_core(), "Zen") == 0);
 }
 

@@ -180,6 +180,33 @@ static void all_threads_may_multiply(void **state)
     assert_int_equal(status_of(threads_at_once), 7);
 }
 
+static int rate(void)
+{
+    struct rnet_pool *pool = rnet_pool_new(3);
+    double found = rnet_matrix_unit_rate(pool, 1e-3);
+
+    rnet_pool_free(pool);
+    return rnet_matrix_unit() ? found > 1e6 : found == 0;
+}
+
+static int rate_as_it_is(void)
+{
+    unsetenv("RNET_AMX");
+    return rate() ? 7 : 1;
+}
+
+static int rate_without(void)
+{
+    setenv("RNET_AMX", "off", 1);
+    return rate() ? 7 : 1;
+}
+
+static void it_has_a_rate_where_it_is_used(void **state)
+{
+    assert_int_equal(status_of(rate_as_it_is), 7);
+    assert_int_equal(status_of(rate_without), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +214,7 @@ int main(void)
         cmocka_unit_test(it_can_be_done_without),
         cmocka_unit_test(no_other_word_takes_it_away),
         cmocka_unit_test(all_threads_may_multiply),
+        cmocka_unit_test(it_has_a_rate_where_it_is_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,8 +144,12 @@ static void the_machine_is_described(void **state)
     assert_true(machine.cores >= 1 && machine.cores <= sysconf(_SC_NPROCESSORS_CONF));
     assert_true(machine.memory_bytes > 64 << 20);
 #ifdef __x86_64__
-    assert_true(strcmp(machine.isa, "avx512") == 0 || strcmp(machine.isa, "avx2") == 0 ||
-                strcmp(machine.isa, "sse2") == 0);
+    static const char *const known[] = {"avx512", "avx2", "sse2", "avx512 amx", "avx2 amx", "sse2 amx"};
+    bool found = false;
+
+    for (int i = 0; i < 6; i++)
+        found = found || (strcmp(machine.isa, known[i]) == 0 && rnet_matrix_unit() == (i >= 3));
+    assert_true(found);
 #endif
 }
 
