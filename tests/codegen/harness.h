@@ -36,5 +36,9 @@ struct ir_program *parse_program(struct arena *arena, const char *source);
    Threads that differ in a bit end the process. */
 double worst_error(const char *name, const char *source, bool single, const struct ir_program *given,
                    const struct ir_values *values, struct ir_run where, double tolerance);
+/* The same, compiled with these options. */
+double worst_error_with(const struct code_options *options, const char *name, const char *source, bool single,
+                        const struct ir_program *given, const struct ir_values *values, struct ir_run where,
+                        double tolerance);
 
 #endif
