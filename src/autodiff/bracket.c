@@ -40,9 +40,13 @@ int system_count(const struct system *s, const struct ir_form *f)
     return count;
 }
 
-/* Multiplies the product by e, or divides it: flattened, numbers gathered. fresh: conditions that make a factor 0
-   become guards; a factor that was rewritten has its guards already. */
-void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bool fresh)
+static bool has_factors(const struct ir_expr *e)
+{
+    return e->op == IR_multiply || e->op == IR_divide || e->op == IR_negate ||
+           (e->op == IR_select && (ir_is_zero(e->arguments[1]) || ir_is_zero(e->arguments[2])));
+}
+
+static void multiply(struct system *s, struct memo *sizes, const struct ir_expr *e, bool inverse, bool fresh)
 {
     const struct ir_expr *const *a = e->arguments;
 
@@ -54,22 +58,30 @@ void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bo
     if (e->kind == IR_READ && e->otherwise && ir_is_zero(e->otherwise) && !inverse && fresh)
         for (int i = 0; i < e->tensor->rank; i++)
             guard_add_range(s->p, &s->guards, e->subscripts[i], e->tensor->axes[i]->extent);
-    if (e->kind == IR_APPLY && e->op == IR_multiply) {
-        system_multiply(s, a[0], inverse, fresh);
-        system_multiply(s, a[1], inverse, fresh);
-    } else if (e->kind == IR_APPLY && e->op == IR_divide) {
-        system_multiply(s, a[0], inverse, fresh);
-        system_multiply(s, a[1], !inverse, fresh);
-    } else if (e->kind == IR_APPLY && e->op == IR_negate) {
+    if (!ir_comes_apart(sizes, e, has_factors) || (e->op == IR_select && inverse)) {
+        list_add(s->p->arena, s->factors, (struct factor){e, inverse});
+    } else if (e->op == IR_negate) {
         s->number = -s->number;
-        system_multiply(s, a[0], inverse, fresh);
-    } else if (e->kind == IR_APPLY && e->op == IR_select && !inverse && (ir_is_zero(a[1]) || ir_is_zero(a[2]))) {
+        multiply(s, sizes, a[0], inverse, fresh);
+    } else if (e->op == IR_select) {
         bool holds = ir_is_zero(a[2]);
         guard_add(s->p, &s->guards, guard_of(s->p, a[0], holds));
-        system_multiply(s, holds ? a[1] : a[2], false, fresh);
+        multiply(s, sizes, holds ? a[1] : a[2], false, fresh);
     } else {
-        list_add(s->p->arena, s->factors, (struct factor){e, inverse});
+        multiply(s, sizes, a[0], inverse, fresh);
+        multiply(s, sizes, a[1], e->op == IR_divide ? !inverse : inverse, fresh);
     }
+}
+
+/* Multiplies the product by e, or divides it: flattened, numbers gathered. fresh: conditions that make a factor 0
+   become guards; a factor that was rewritten has its guards already. */
+void system_multiply(struct system *s, const struct ir_expr *e, bool inverse, bool fresh)
+{
+    struct memo sizes;
+
+    memo_begin(&sizes);
+    multiply(s, &sizes, e, inverse, fresh);
+    memo_end(&sizes);
 }
 
 void system_rewrite(struct system *s, const struct replacement *by)

@@ -85,7 +85,13 @@ static const struct guard *of_comparison(struct ir_program *p, enum ir_op op, co
     return guard_of_form(p, GUARD_NOT_NEGATIVE, difference);
 }
 
-const struct guard *guard_of(struct ir_program *p, const struct ir_expr *condition, bool holds)
+static bool is_logic(const struct ir_expr *e)
+{
+    return e->op == IR_and || e->op == IR_or || e->op == IR_not;
+}
+
+static const struct guard *of_condition(struct ir_program *p, struct memo *sizes, const struct ir_expr *condition,
+                                        bool holds)
 {
     const struct ir_expr *a = condition->arguments[0], *b = condition->arguments[1];
 
@@ -93,13 +99,13 @@ const struct guard *guard_of(struct ir_program *p, const struct ir_expr *conditi
         return decided(p, (condition->number != 0) == holds);
     if (condition->kind != IR_APPLY)
         return of_truth(p, condition, holds);
+    if (ir_comes_apart(sizes, condition, is_logic)) {
+        if (condition->op == IR_not)
+            return of_condition(p, sizes, a, !holds);
+        return guard_join(p, (condition->op == IR_and) == holds ? GUARD_ALL : GUARD_ANY,
+                          of_condition(p, sizes, a, holds), of_condition(p, sizes, b, holds));
+    }
     switch (condition->op) {
-    case IR_not:
-        return guard_of(p, a, !holds);
-    case IR_and:
-    case IR_or:
-        return guard_join(p, (condition->op == IR_and) == holds ? GUARD_ALL : GUARD_ANY, guard_of(p, a, holds),
-                          guard_of(p, b, holds));
     case IR_equal:
     case IR_not_equal:
     case IR_less:
@@ -116,6 +122,17 @@ const struct guard *guard_of(struct ir_program *p, const struct ir_expr *conditi
         break;
     }
     return of_truth(p, condition, holds);
+}
+
+const struct guard *guard_of(struct ir_program *p, const struct ir_expr *condition, bool holds)
+{
+    struct memo sizes;
+    const struct guard *g;
+
+    memo_begin(&sizes);
+    g = of_condition(p, &sizes, condition, holds);
+    memo_end(&sizes);
+    return g;
 }
 
 /* The part of f with coefficients of the given sign, made positive. */

@@ -126,91 +126,119 @@ partial_list partials(struct passing *r, const struct ir_expr *e, const struct i
 struct product {
     double number;
     const struct ir_expr *rest; /* NULL: the number alone */
+    expr_list factors;          /* of rest */
+    uint64_t hash;              /* of these, in whatever order */
 };
-typedef LIST(struct product) product_list;
+struct summing {
+    struct ir_program *p;
+    LIST(struct product) products;
+    struct memo sums, factors; /* sizes, for ir_comes_apart */
+};
 
-static void flatten(struct ir_program *p, const struct ir_expr *e, expr_list *factors)
+static bool is_product(const struct ir_expr *e)
 {
-    if (e && e->kind == IR_APPLY && e->op == IR_multiply) {
-        flatten(p, e->arguments[0], factors);
-        flatten(p, e->arguments[1], factors);
-    } else if (e) {
-        list_add(p->arena, *factors, e);
+    return e->op == IR_multiply;
+}
+
+static void flatten(struct summing *s, const struct ir_expr *e, struct product *product)
+{
+    if (ir_comes_apart(&s->factors, e, is_product)) {
+        flatten(s, e->arguments[0], product);
+        flatten(s, e->arguments[1], product);
+    } else {
+        list_add(s->p->arena, product->factors, e);
+        product->hash += e->hash;
     }
 }
 
 /* The same factors, in whatever order? */
-static bool same_product(struct ir_program *p, const struct ir_expr *a, const struct ir_expr *b)
+static bool same_product(struct ir_program *p, const struct product *a, const struct product *b)
 {
-    expr_list left = {0}, right = {0};
+    expr_list left = {0};
 
-    if (a == b)
+    if (a->rest == b->rest)
         return true;
-    flatten(p, a, &left);
-    flatten(p, b, &right);
-    if (left.count != right.count)
+    if (a->factors.count != b->factors.count || a->hash != b->hash)
         return false;
-    for (int i = 0; i < left.count; i++) {
+    for (int i = 0; i < a->factors.count; i++)
+        list_add(p->arena, left, a->factors.at[i]);
+    for (int i = 0; i < b->factors.count; i++) {
         int k = 0;
-        while (k < right.count && right.at[k] != left.at[i])
+        while (k < left.count && left.at[k] != b->factors.at[i])
             k++;
-        if (k == right.count)
+        if (k == left.count)
             return false;
-        right.at[k] = right.at[--right.count];
+        left.at[k] = left.at[--left.count];
     }
     return true;
 }
 
-static void add_product(struct ir_program *p, product_list *list, double number, const struct ir_expr *rest)
+static void add_product(struct summing *s, double number, const struct ir_expr *rest)
 {
-    for (int i = 0; i < list->count; i++)
-        if (same_product(p, list->at[i].rest, rest)) {
-            list->at[i].number += number;
+    struct product product = {.number = number, .rest = rest};
+
+    if (rest)
+        flatten(s, rest, &product);
+    for (int i = 0; i < s->products.count; i++)
+        if (same_product(s->p, &s->products.at[i], &product)) {
+            s->products.at[i].number += number;
             return;
         }
-    list_add(p->arena, *list, (struct product){number, rest});
+    list_add(s->p->arena, s->products, product);
+}
+
+static bool is_sum(const struct ir_expr *e)
+{
+    const struct ir_expr *const *a = e->arguments;
+
+    return e->op == IR_add || e->op == IR_subtract || e->op == IR_negate ||
+           (e->op == IR_multiply && (a[0]->kind == IR_CONSTANT || a[1]->kind == IR_CONSTANT)) ||
+           (e->op == IR_divide && a[1]->kind == IR_CONSTANT);
 }
 
 /* Sums are taken apart, numbers in front of one are distributed; equal products are joined. */
-static void take_apart(struct ir_program *p, const struct ir_expr *e, double number, product_list *list)
+static void take_apart(struct summing *s, const struct ir_expr *e, double number)
 {
     const struct ir_expr *const *a = e->arguments;
 
     if (e->kind == IR_CONSTANT) {
-        add_product(p, list, number * e->number, NULL);
-    } else if (e->kind != IR_APPLY) {
-        add_product(p, list, number, e);
+        add_product(s, number * e->number, NULL);
+    } else if (!ir_comes_apart(&s->sums, e, is_sum)) {
+        add_product(s, number, e);
     } else if (e->op == IR_add || e->op == IR_subtract) {
-        take_apart(p, a[0], number, list);
-        take_apart(p, a[1], e->op == IR_add ? number : -number, list);
+        take_apart(s, a[0], number);
+        take_apart(s, a[1], e->op == IR_add ? number : -number);
     } else if (e->op == IR_negate) {
-        take_apart(p, a[0], -number, list);
-    } else if (e->op == IR_multiply && a[0]->kind == IR_CONSTANT) {
-        take_apart(p, a[1], number * a[0]->number, list);
-    } else if (e->op == IR_multiply && a[1]->kind == IR_CONSTANT) {
-        take_apart(p, a[0], number * a[1]->number, list);
-    } else if (e->op == IR_divide && a[1]->kind == IR_CONSTANT) {
-        take_apart(p, a[0], number / a[1]->number, list);
+        take_apart(s, a[0], -number);
+    } else if (e->op == IR_divide) {
+        take_apart(s, a[0], number / a[1]->number);
+    } else if (a[0]->kind == IR_CONSTANT) {
+        take_apart(s, a[1], number * a[0]->number);
     } else {
-        add_product(p, list, number, e);
+        take_apart(s, a[0], number * a[1]->number);
     }
 }
 
 expr_list summands_of(struct ir_program *p, const struct ir_expr *weight)
 {
-    product_list products = {0};
+    struct summing s = {.p = p};
     expr_list result = {0};
 
-    take_apart(p, weight, 1, &products);
-    for (int i = 0; i < products.count; i++) {
-        const struct ir_expr *e = products.at[i].rest;
-        if (products.at[i].number == 0)
+    memo_begin(&s.sums);
+    memo_begin(&s.factors);
+    take_apart(&s, weight, 1);
+    for (int i = 0; i < s.products.count; i++) {
+        const struct ir_expr *e = s.products.at[i].rest;
+        double number = s.products.at[i].number;
+        if (number == 0)
             continue;
         if (!e)
-            e = ir_real(p, products.at[i].number);
-        else if (products.at[i].number != 1)
-            e = ir_apply(p, IR_multiply, ir_real(p, products.at[i].number), e, NULL);
+            e = ir_real(p, number);
+        else if (number != 1)
+            e = ir_apply(p, IR_multiply, ir_real(p, number), e, NULL);
         list_add(p->arena, result, e);
     }
+    memo_end(&s.sums);
+    memo_end(&s.factors);
     return result;
 }

@@ -287,6 +287,11 @@ typedef LIST(struct ir_index *) ir_index_list;
 void ir_indices(struct arena *arena, const struct ir_expr *e, ir_index_list *set);
 /* Does it hold of e, or of a node that e is made of: arguments and else values, not what subscripts compute? Each is asked once. */
 bool ir_any(const struct ir_expr *e, bool (*holds)(const struct ir_expr *node, const void *context), const void *context);
+/* Taking products, sums or conditions apart; `parted` says which nodes have parts, their arguments. Is e to be taken apart? If it
+   is such a node, and at most one of its arguments falls into more than IR_FEW_PARTS: a chain comes apart whatever its length, but
+   x * x forty times in itself, a tree of 2^40 factors, stays the forty nodes that it is. sizes: of nodes, by the same `parted`. */
+enum { IR_FEW_PARTS = 32 };
+bool ir_comes_apart(struct memo *sizes, const struct ir_expr *e, bool (*parted)(const struct ir_expr *e));
 /* Calls visit for every read in e (subscripts' and otherwise's reads included), each distinct node once. */
 void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read, void *context), void *context);
 

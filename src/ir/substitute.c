@@ -277,6 +277,35 @@ bool ir_any(const struct ir_expr *e, bool (*holds)(const struct ir_expr *node, c
     return found;
 }
 
+enum { MANY_PARTS = 1 << 20 };
+
+/* As a tree, counted up to MANY_PARTS. */
+static int parts_of(struct memo *sizes, const struct ir_expr *e, bool (*parted)(const struct ir_expr *e))
+{
+    int parts = 0;
+
+    if (e->kind != IR_APPLY || !parted(e))
+        return 1;
+    if (*memo_at(sizes, e))
+        return (int)(intptr_t)*memo_at(sizes, e);
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        parts += parts_of(sizes, e->arguments[i], parted);
+    parts = parts < MANY_PARTS ? parts : MANY_PARTS;
+    *memo_at(sizes, e) = (void *)(intptr_t)parts;
+    return parts;
+}
+
+bool ir_comes_apart(struct memo *sizes, const struct ir_expr *e, bool (*parted)(const struct ir_expr *e))
+{
+    int large = 0;
+
+    if (e->kind != IR_APPLY || !parted(e))
+        return false;
+    for (int i = 0; i < 3 && e->arguments[i]; i++)
+        large += parts_of(sizes, e->arguments[i], parted) > IR_FEW_PARTS;
+    return large < 2;
+}
+
 void ir_reads(const struct ir_expr *e, void (*visit)(const struct ir_expr *read, void *context), void *context)
 {
     struct walk w = {.read = visit, .context = context};

@@ -11,8 +11,11 @@
 /* Operations a point that computing again may cost each reader: about the time of reading a vector from L2. */
 enum { CHEAP = 24, TRIFLING = 2, MOST_NODES = 160 };
 
+/* Counted up to one more than MOST_NODES. */
 static int nodes_of(struct arena *arena, const struct ir_expr *e, expr_list *seen)
 {
+    if (seen->count > MOST_NODES)
+        return seen->count;
     for (int i = 0; i < seen->count; i++)
         if (seen->at[i] == e)
             return seen->count;

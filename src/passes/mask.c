@@ -72,15 +72,20 @@ static struct bounds bounds_of(const struct ir_expr *e, int depth)
     return a.low >= 0 && b.low >= 0 ? (struct bounds){a.low * b.low, a.high * b.high} : none;
 }
 
-/* The factors of e, a part of y's value. */
-static bool find_factors(const struct ir_tensor *y, const struct ir_expr *e, struct masked *out)
+static bool has_factors(const struct ir_expr *e)
 {
-    if (e->kind == IR_APPLY && e->op == IR_multiply)
-        return find_factors(y, e->arguments[0], out) && find_factors(y, e->arguments[1], out);
-    if (e->kind == IR_APPLY && e->op == IR_divide) {
-        struct bounds by = bounds_of(e->arguments[1], 0);
+    return e->op == IR_multiply || e->op == IR_divide;
+}
 
-        return by.low > 0 && by.high <= 1 && find_factors(y, e->arguments[0], out);
+static bool find_factors(struct memo *sizes, const struct ir_tensor *y, const struct ir_expr *e, struct masked *out)
+{
+    if (ir_comes_apart(sizes, e, has_factors)) {
+        struct bounds by = {1, 1};
+
+        if (e->op == IR_divide)
+            by = bounds_of(e->arguments[1], 0);
+        return by.low > 0 && by.high <= 1 && find_factors(sizes, y, e->arguments[0], out) &&
+               (e->op == IR_divide || find_factors(sizes, y, e->arguments[1], out));
     }
     if (!reads_alike(e, y))
         return bounds_of(e, 0).low >= 1;
@@ -94,13 +99,25 @@ static bool find_factors(const struct ir_tensor *y, const struct ir_expr *e, str
     return true;
 }
 
+/* Is y such a product? */
+static bool is_masked(const struct ir_tensor *y, struct masked *out)
+{
+    struct memo sizes;
+    bool masked;
+
+    memo_begin(&sizes);
+    masked = find_factors(&sizes, y, y->value, out);
+    memo_end(&sizes);
+    return masked && out->count && out->r;
+}
+
 /* e, a part of t's value, without a factor that is the mask at t's axes; NULL: it has none. */
-static const struct ir_expr *without(struct ir_program *p, const struct ir_expr *e, const struct ir_tensor *mask,
-                                     const struct ir_tensor *t)
+static const struct ir_expr *without(struct ir_program *p, struct memo *sizes, const struct ir_expr *e,
+                                     const struct ir_tensor *mask, const struct ir_tensor *t)
 {
     const struct ir_expr *a, *b;
 
-    if (e->kind != IR_APPLY || (e->op != IR_multiply && e->op != IR_divide))
+    if (!ir_comes_apart(sizes, e, has_factors))
         return NULL;
     a = e->arguments[0];
     b = e->arguments[1];
@@ -110,10 +127,10 @@ static const struct ir_expr *without(struct ir_program *p, const struct ir_expr 
         if (reads_alike(one, t) && one->tensor == mask)
             return i ? a : b;
     }
-    const struct ir_expr *less = without(p, a, mask, t);
+    const struct ir_expr *less = without(p, sizes, a, mask, t);
     if (less)
         return ir_apply(p, e->op, less, b, NULL);
-    if (e->op == IR_multiply && (less = without(p, b, mask, t)))
+    if (e->op == IR_multiply && (less = without(p, sizes, b, mask, t)))
         return ir_apply(p, e->op, a, less, NULL);
     return NULL;
 }
@@ -133,8 +150,12 @@ static bool is_stored(const struct masking *m, const struct ir_tensor *y)
 static const struct ir_expr *without_all(struct ir_program *p, const struct ir_expr *e, const struct masked *y,
                                          const struct ir_tensor *t)
 {
+    struct memo sizes;
+
+    memo_begin(&sizes);
     for (int i = 0; i < y->count && e; i++)
-        e = without(p, e, y->masks[i]->tensor, t);
+        e = without(p, &sizes, e, y->masks[i]->tensor, t);
+    memo_end(&sizes);
     return e;
 }
 
@@ -148,8 +169,7 @@ static bool use_sign(struct masking *m, struct ir_tensor *e, const struct ir_exp
     const struct ir_expr *less;
 
     if (!is_plain(y) || y->reduction != IR_MAP || y->single || y->number > e->number || y->rank != e->rank ||
-        !is_stored(m, y) || !find_factors(y, y->value, &found) || !found.count || !found.r ||
-        found.r->tensor != r->tensor)
+        !is_stored(m, y) || !is_masked(y, &found) || found.r->tensor != r->tensor)
         return false;
     if (d && is_plain(d) && d->reduction == IR_MAP && reads_alike(passed, e) && !m->uses.kept[d->number] &&
         m->uses.readers[d->number].count == 1 && (less = without_all(m->p, d->value, &found, d))) {

@@ -11,6 +11,7 @@ struct splitting {
     struct ir_program *p, *schedule;
     struct arena *arena;
     struct ir_tensor **moved;           /* by number in p: what stands for it in the schedule */
+    struct memo *there;                 /* expression -> the same in the schedule's tables */
     tensor_list made;                   /* new leaves of p, to be listed before what reads them */
     LIST(const struct ir_expr *) whats; /* subexpressions that are leaves already, with .. */
     LIST(bool) singles;                 /* .. their precision and .. */
@@ -47,44 +48,57 @@ static bool has_read(const struct ir_expr *e)
     return any;
 }
 
+static const struct ir_expr *move(struct splitting *s, const struct ir_expr *e);
+
+static const struct ir_form *move_form(struct splitting *s, const struct ir_form *form)
+{
+    const struct ir_form *sum = ir_form_constant(s->schedule, form->constant);
+
+    for (int i = 0; i < form->count; i++) {
+        const struct ir_atom *atom = form->terms[i].atom;
+        const struct ir_form *part;
+
+        if (atom->kind == IR_ATOM_VALUE)
+            part = ir_form_of(s->schedule, move(s, atom->value));
+        else if (atom->kind == IR_ATOM_QUOTIENT)
+            part = ir_form_quotient(s->schedule, move_form(s, atom->form), atom->divisor);
+        else if (atom->kind == IR_ATOM_REMAINDER)
+            part = ir_form_remainder(s->schedule, move_form(s, atom->form), atom->divisor);
+        else
+            bug("a scheduled expression holds index %s", atom->index->name);
+        sum = ir_form_add(s->schedule, sum, ir_form_scale(s->schedule, part, form->terms[i].coefficient));
+    }
+    return sum;
+}
+
 /* The expression in the schedule's tables. */
 static const struct ir_expr *move(struct splitting *s, const struct ir_expr *e)
 {
-    const struct ir_expr *arguments[3] = {0};
+    const struct ir_expr *there = *memo_at(s->there, e), *arguments[3] = {0};
 
+    if (there)
+        return there;
     switch (e->kind) {
     case IR_CONSTANT:
-        return e->whole ? ir_number(s->schedule, e->number) : ir_real(s->schedule, e->number);
-    case IR_FORM: {
-        const struct ir_form *sum = ir_form_constant(s->schedule, e->form->constant);
-
-        for (int i = 0; i < e->form->count; i++) {
-            const struct ir_atom *atom = e->form->terms[i].atom;
-            const struct ir_form *part;
-
-            if (atom->kind == IR_ATOM_VALUE)
-                part = ir_form_of(s->schedule, move(s, atom->value));
-            else if (atom->kind == IR_ATOM_QUOTIENT)
-                part = ir_form_quotient(s->schedule, move(s, ir_of_form(s->p, atom->form))->form, atom->divisor);
-            else if (atom->kind == IR_ATOM_REMAINDER)
-                part = ir_form_remainder(s->schedule, move(s, ir_of_form(s->p, atom->form))->form, atom->divisor);
-            else
-                bug("a scheduled expression holds index %s", atom->index->name);
-            sum = ir_form_add(s->schedule, sum, ir_form_scale(s->schedule, part, e->form->terms[i].coefficient));
-        }
-        return ir_of_form(s->schedule, sum);
-    }
+        there = e->whole ? ir_number(s->schedule, e->number) : ir_real(s->schedule, e->number);
+        break;
+    case IR_FORM:
+        there = ir_of_form(s->schedule, move_form(s, e->form));
+        break;
     case IR_READ:
         if (!s->moved[e->tensor->number])
             s->moved[e->tensor->number] =
                 ir_leaf(s->schedule, IR_SCALAR, e->tensor->name, NULL, 0, false, 0, 0, e->tensor->origin);
-        return ir_read(s->schedule, s->moved[e->tensor->number], NULL, 0, NULL);
+        there = ir_read(s->schedule, s->moved[e->tensor->number], NULL, 0, NULL);
+        break;
     case IR_APPLY:
         for (int i = 0; i < 3 && e->arguments[i]; i++)
             arguments[i] = move(s, e->arguments[i]);
-        return ir_apply(s->schedule, e->op, arguments[0], arguments[1], arguments[2]);
+        there = ir_apply(s->schedule, e->op, arguments[0], arguments[1], arguments[2]);
+        break;
     }
-    bug("an expression of kind %d", (int)e->kind);
+    *memo_at(s->there, e) = there;
+    return there;
 }
 
 /* A new leaf of p for a scheduled expression. */
@@ -108,25 +122,23 @@ static struct ir_tensor *schedule_it(struct splitting *s, const char *name, cons
 
 /* e with its largest scheduled parts made leaves. Subscripts are left alone. */
 static const struct ir_expr *take_parts(struct splitting *s, const struct ir_tensor *t, const struct ir_expr *e,
-                                        expr_list *from, expr_list *to)
+                                        struct memo *taken)
 {
-    const struct ir_expr *result = e, *arguments[3] = {0};
+    const struct ir_expr *result = *memo_at(taken, e), *arguments[3] = {0};
 
-    for (int i = 0; i < from->count; i++)
-        if (from->at[i] == e)
-            return to->at[i];
-    if (e->kind == IR_APPLY && !e->whole && has_read(e) && scheduled(s, e)) {
+    if (result || e->kind != IR_APPLY)
+        return result ? result : e;
+    if (!e->whole && has_read(e) && scheduled(s, e)) {
         struct ir_tensor *leaf =
             schedule_it(s, arena_printf(s->p->arena, "%s.scalar", t->name), e, t->single, t->origin);
 
         result = ir_read(s->p, leaf, NULL, 0, NULL);
-    } else if (e->kind == IR_APPLY) {
+    } else {
         for (int i = 0; i < 3 && e->arguments[i]; i++)
-            arguments[i] = take_parts(s, t, e->arguments[i], from, to);
+            arguments[i] = take_parts(s, t, e->arguments[i], taken);
         result = ir_apply(s->p, e->op, arguments[0], arguments[1], arguments[2]);
     }
-    list_add(s->arena, *from, e);
-    list_add(s->arena, *to, result);
+    *memo_at(taken, e) = result;
     return result;
 }
 
@@ -160,16 +172,16 @@ struct ir_program *split_schedule(struct ir_program *p, struct ir_program **sche
 
     s.schedule = ir_program_new(p->arena, arena_printf(p->arena, "%s_schedule", p->name), IR_DOUBLE);
     s.moved = NEW_ARRAY(s.arena, struct ir_tensor *, count + 1);
+    s.there = memo_new(s.arena);
     for (int i = 0; i < count; i++) {
         struct ir_tensor *t = p->tensors.at[i];
-        expr_list from = {0}, to = {0};
 
         if (t->kind != IR_EQUATION)
             continue;
         if (t->rank == 0 && t->reduction == IR_MAP && !t->whole && scheduled(&s, t->value))
             become_leaf(&s, t);
         else if (reads_scalars(&uses, t))
-            t->value = take_parts(&s, t, t->value, &from, &to);
+            t->value = take_parts(&s, t, t->value, memo_new(s.arena));
     }
     for (int i = 0; i < s.made.count; i++)
         list_add(s.arena, order, s.made.at[i]);

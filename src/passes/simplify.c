@@ -145,26 +145,42 @@ static bool expand_squares(struct ir_program *p, struct ir_tensor *t)
     return set_value(t, value);
 }
 
-/* Is e one read, scaled by reads of tensors of rank 0 and constants? */
-static bool scales(const struct ir_expr *e, int *reads)
+static bool has_factors(const struct ir_expr *e)
 {
-    if (e->kind == IR_APPLY && e->op == IR_multiply)
-        return scales(e->arguments[0], reads) && scales(e->arguments[1], reads);
-    if (e->kind == IR_APPLY && e->op == IR_divide)
-        return scales(e->arguments[0], reads) && (e->arguments[1]->kind == IR_CONSTANT ||
-                                                  (e->arguments[1]->kind == IR_READ && !e->arguments[1]->tensor->rank));
+    return e->op == IR_multiply || e->op == IR_divide;
+}
+
+/* Is e one read, scaled by reads of tensors of rank 0 and constants? */
+static bool scales(struct memo *sizes, const struct ir_expr *e, int *reads)
+{
+    if (ir_comes_apart(sizes, e, has_factors))
+        return scales(sizes, e->arguments[0], reads) &&
+               (e->op == IR_multiply ? scales(sizes, e->arguments[1], reads)
+                                     : e->arguments[1]->kind == IR_CONSTANT ||
+                                           (e->arguments[1]->kind == IR_READ && !e->arguments[1]->tensor->rank));
     if (e->kind == IR_READ && e->tensor->rank && !e->otherwise)
         ++*reads;
     return e->kind == IR_CONSTANT || (e->kind == IR_READ && !e->otherwise);
 }
 
+static bool is_scaling(const struct ir_expr *e)
+{
+    struct memo sizes;
+    int reads = 0;
+    bool possible;
+
+    memo_begin(&sizes);
+    possible = scales(&sizes, e, &reads);
+    memo_end(&sizes);
+    return possible && reads == 1;
+}
+
 static const struct ir_expr *through_scalings(struct ir_program *p, const struct ir_expr *read, void *context)
 {
     const struct ir_tensor *t = read->tensor;
-    int reads = 0;
 
     if (!is_plain(t) || t->reduction != IR_MAP || t->single || t->whole || read->otherwise || !t->rank ||
-        !scales(t->value, &reads) || reads != 1)
+        !is_scaling(t->value))
         return read;
     return inlined_read(p, read);
 }
@@ -174,15 +190,17 @@ static const struct ir_expr *through_scalings(struct ir_program *p, const struct
 struct factors {
     struct arena *arena;
     expr_list inside, outside;
+    struct memo sizes;
 };
 
 static void split(struct ir_program *p, struct factors *f, const struct ir_expr *e, const struct ir_tensor *t)
 {
-    if (e->kind == IR_APPLY && e->op == IR_multiply) {
+    bool apart = ir_comes_apart(&f->sizes, e, has_factors);
+
+    if (apart && e->op == IR_multiply) {
         split(p, f, e->arguments[0], t);
         split(p, f, e->arguments[1], t);
-    } else if (e->kind == IR_APPLY && e->op == IR_divide &&
-               !mentions(f->arena, e->arguments[1], t->reduced, t->reduced_count)) {
+    } else if (apart && !mentions(f->arena, e->arguments[1], t->reduced, t->reduced_count)) {
         split(p, f, e->arguments[0], t);
         list_add(f->arena, f->outside, ir_apply(p, IR_divide, ir_real(p, 1), e->arguments[1], NULL));
     } else if (mentions(f->arena, e, t->reduced, t->reduced_count)) {
@@ -211,8 +229,10 @@ static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
     bool possible = t->reduction == IR_SUM && !t->single && !t->whole, tensors = false;
     struct ir_index **axes = NEW_ARRAY(p->arena, struct ir_index *, t->rank + 1);
 
+    memo_begin(&f.sizes);
     if (possible)
         split(p, &f, t->value, t);
+    memo_end(&f.sizes);
     possible = possible && f.inside.count == 2 && f.inside.at[0]->kind == IR_READ && f.inside.at[1]->kind == IR_READ;
     for (int i = 0; i < f.outside.count; i++)
         tensors = tensors || f.outside.at[i]->kind != IR_CONSTANT;
@@ -236,12 +256,23 @@ static bool take_factors_out(struct ir_program *p, struct ir_tensor *t)
     return possible && tensors;
 }
 
-/* A product of reads and numbers: what the rule of factors can take apart. */
-static bool reads_alone(const struct ir_expr *e)
+static bool reads_alone(struct memo *sizes, const struct ir_expr *e)
 {
-    if (e->kind == IR_APPLY && e->op == IR_multiply)
-        return reads_alone(e->arguments[0]) && reads_alone(e->arguments[1]);
+    if (ir_comes_apart(sizes, e, has_factors) && e->op == IR_multiply)
+        return reads_alone(sizes, e->arguments[0]) && reads_alone(sizes, e->arguments[1]);
     return e->kind == IR_CONSTANT || e->kind == IR_READ;
+}
+
+/* A product of reads and numbers: what the rule of factors can take apart. */
+static bool is_product_of_reads(const struct ir_expr *e)
+{
+    struct memo sizes;
+    bool alone;
+
+    memo_begin(&sizes);
+    alone = reads_alone(&sizes, e);
+    memo_end(&sizes);
+    return alone;
 }
 
 struct ir_program *simplify(struct ir_program *p)
@@ -260,7 +291,7 @@ struct ir_program *simplify(struct ir_program *p)
             changed = (!t->single && expand_squares(p, t)) || changed;
             if (!is_plain(t))
                 continue;
-            if (t->reduction == IR_SUM && t->rank == 0 && !t->single && reads_alone(t->value))
+            if (t->reduction == IR_SUM && t->rank == 0 && !t->single && is_product_of_reads(t->value))
                 changed = set_value(t, rewrite(p, t->value, NULL, NULL, 0, through_scalings, NULL)) || changed;
             changed = take_factors_out(p, t) || changed;
         }

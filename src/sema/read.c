@@ -309,19 +309,33 @@ static const struct ir_form *composite_form(struct scope *scope, struct node *s,
     return form;
 }
 
-/* Whole by being rounded down, but of a real number: no range is known. */
-static bool is_rounded(const struct ir_expr *e)
+static bool rounded(struct memo *met, const struct ir_expr *e)
 {
-    if (e->whole)
-        return true;
+    const void **place;
+
+    if (e->whole || *(place = memo_at(met, e)))
+        return true; /* of what was met before: it was so, or the answer is no */
+    *place = e;
     if (e->kind == IR_READ && e->tensor->kind == IR_EQUATION && e->tensor->reduction == IR_MAP && e->tensor->value)
-        return is_rounded(e->tensor->value);
+        return rounded(met, e->tensor->value);
     if (e->kind != IR_APPLY)
         return false;
     if (e->op == IR_floor)
         return true;
-    return (e->op == IR_add || e->op == IR_subtract || e->op == IR_multiply) && is_rounded(e->arguments[0]) &&
-           is_rounded(e->arguments[1]);
+    return (e->op == IR_add || e->op == IR_subtract || e->op == IR_multiply) && rounded(met, e->arguments[0]) &&
+           rounded(met, e->arguments[1]);
+}
+
+/* Whole by being rounded down, but of a real number: no range is known. */
+static bool is_rounded(const struct ir_expr *e)
+{
+    struct memo met;
+    bool all;
+
+    memo_begin(&met);
+    all = rounded(&met, e);
+    memo_end(&met);
+    return all;
 }
 
 /* stated: gets the indices that the subscript's text has. */

@@ -609,30 +609,54 @@ const struct value *value_of_whole(struct scope *scope, const struct value *v, c
 
 /* ---- reductions ---- */
 
+struct factoring {
+    struct scope *scope;
+    const ir_index_list *all;
+    struct span span;
+    struct memo done;
+};
+
+static const struct ir_expr *stored_factor(struct factoring *f, const struct ir_expr *e)
+{
+    struct scope *scope = f->scope;
+    struct value v = {.kind = VALUE_TENSOR, .expr = e};
+    const struct ir_expr *result = *memo_at(&f->done, e);
+    ir_index_list indices = {0};
+
+    if (result || e->kind != IR_APPLY)
+        return result ? result : e;
+    if (e->op == IR_multiply) {
+        const struct ir_expr *a = stored_factor(f, e->arguments[0]), *b = stored_factor(f, e->arguments[1]);
+
+        result = a == e->arguments[0] && b == e->arguments[1]
+                     ? e
+                     : ir_apply(scope->workspace->program, IR_multiply, a, b, NULL);
+    } else {
+        ir_indices(scope->unit->arena, e, &indices);
+        result = e;
+        if (indices.count && indices.count != f->all->count)
+            result =
+                materialise(scope, &v,
+                            scope->target ? arena_printf(scope->unit->arena, "%s.factor", scope->target) : "factor",
+                            f->span)
+                    ->expr;
+    }
+    *memo_at(&f->done, e) = result;
+    return result;
+}
+
 /* In a sum of a product over several index sets (a contraction), each factor that is computed becomes a tensor first:
    it is then computed once for each of its own indices, not once for each point of the product. */
 static const struct ir_expr *factors_stored(struct scope *scope, const struct ir_expr *e, const ir_index_list *all,
                                             struct span span)
 {
-    struct ir_program *p = scope->workspace->program;
-    struct value v = {.kind = VALUE_TENSOR};
-    ir_index_list indices = {0};
+    struct factoring f = {.scope = scope, .all = all, .span = span};
+    const struct ir_expr *result;
 
-    if (e->kind == IR_APPLY && e->op == IR_multiply) {
-        const struct ir_expr *a = factors_stored(scope, e->arguments[0], all, span);
-        const struct ir_expr *b = factors_stored(scope, e->arguments[1], all, span);
-
-        return a == e->arguments[0] && b == e->arguments[1] ? e : ir_apply(p, IR_multiply, a, b, NULL);
-    }
-    if (e->kind != IR_APPLY)
-        return e;
-    ir_indices(scope->unit->arena, e, &indices);
-    if (!indices.count || indices.count == all->count)
-        return e;
-    v.expr = e;
-    return materialise(scope, &v,
-                       scope->target ? arena_printf(scope->unit->arena, "%s.factor", scope->target) : "factor", span)
-        ->expr;
+    memo_begin(&f.done);
+    result = stored_factor(&f, e);
+    memo_end(&f.done);
+    return result;
 }
 
 static const struct value *reduce_set(struct scope *scope, enum reduce how, const struct value *v, struct span span)
