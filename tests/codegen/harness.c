@@ -54,7 +54,9 @@ static char *place_of(const struct machine_run *run, const struct ir_tensor *t)
 
 static void put(const struct ir_tensor *t, char *at, const double *numbers)
 {
-    for (int64_t i = 0; i < ir_elements(t); i++)
+    int64_t count = ir_elements(t);
+
+    for (int64_t i = 0; i < count; i++)
         switch (t->storage) {
         case IR_F32:
             ((float *)at)[i] = (float)numbers[i];
@@ -73,10 +75,11 @@ static void put(const struct ir_tensor *t, char *at, const double *numbers)
 
 double *machine_numbers(struct arena *arena, const struct machine_run *run, const struct ir_tensor *t)
 {
-    double *numbers = NEW_ARRAY(arena, double, ir_elements(t));
+    int64_t count = ir_elements(t);
+    double *numbers = NEW_ARRAY(arena, double, count);
     const char *at = place_of(run, t);
 
-    for (int64_t i = 0; i < ir_elements(t); i++)
+    for (int64_t i = 0; i < count; i++)
         numbers[i] = t->storage == IR_F32   ? (double)((const float *)at)[i]
                      : t->storage == IR_F64 ? ((const double *)at)[i]
                      : t->storage == IR_I32 ? (double)((const int32_t *)at)[i]
@@ -204,7 +207,8 @@ static struct ir_values leaf_values(struct arena *arena, const struct ir_program
         const struct ir_tensor *t = p->tensors.at[i], *from = given ? ir_find(given, t->name) : NULL;
         if (t->kind == IR_EQUATION || t->kind == IR_OPAQUE || t->kind == IR_DRAW)
             continue;
-        for (int64_t k = 0; k < ir_elements(t); k++) {
+        int64_t count = ir_elements(t);
+        for (int64_t k = 0; k < count; k++) {
             double number = from ? values->at[from->number][k] : random_number(&state);
             if (!from && t->whole)
                 number = (double)t->low + floor((number * 0.5 + 0.5) * (double)(t->high - t->low + 1));

@@ -27,9 +27,10 @@ enum order { NN, NT, TN, TT, TURNED, ORDERS };
 struct shape {
     int m, n, k;
 };
-/* A tile's rows and columns once and not quite twice, terms of one step of it and not quite two; several of all; and
-   too small for the matrix unit. */
-static const struct shape shapes[] = {{64, 64, 64}, {49, 81, 63}, {33, 47, 257}, {100, 65, 40}, {9, 20, 33}};
+/* Large enough for the matrix unit, where there is one, in all or most orders: multiples of a tile's rows, columns and
+   terms and not; several blocks of terms; and two that are too small for it. */
+static const struct shape shapes[] = {{128, 96, 96},  {129, 159, 95}, {63, 127, 255},
+                                      {100, 65, 600}, {64, 64, 64},   {9, 20, 33}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ---- one product, of numbers as one likes ---- */
@@ -64,7 +65,7 @@ static struct product_run *product_open(enum order order, struct shape shape)
     struct ir_program *p = parse_program(arena, source_of(arena, order, shape));
     struct ir_values zeros = ir_values_new(arena, p);
 
-    fuse(p, FUSE_ALL);
+    fuse(p, FUSE_AS_LARGE);
     plan_memory(p, layout_new(arena), false);
     *r = (struct product_run){.arena = arena, .shape = shape, .order = order};
     r->at = ir_find(p, "a");
@@ -190,29 +191,39 @@ struct errors {
 /* beside: what each number may be wrong by besides, absolutely, of the terms |a| + |b| and of the sum. */
 static struct errors errors_of(const struct product_run *r, double by_term, double by_sum)
 {
+    enum { SUM, SIZE, BESIDE, ALL };
     struct errors errors = {0};
     struct shape s = r->shape;
-    double wrong = 0, all = 0;
+    double wrong = 0, all = 0, *row[ALL];
 
-    for (int i = 0; i < s.m; i++)
+    for (int i = 0; i < ALL; i++)
+        row[i] = calloc((size_t)s.n, sizeof *row[i]);
+    for (int i = 0; i < s.m; i++) {
         for (int j = 0; j < s.n; j++) {
-            double sum = 0, size = 0, beside = by_sum;
-
-            for (int k = 0; k < s.k; k++) {
+            row[SUM][j] = row[SIZE][j] = 0;
+            row[BESIDE][j] = by_sum;
+        }
+        for (int k = 0; k < s.k; k++)
+            for (int j = 0; j < s.n; j++) {
                 double a = (double)r->a[i * s.k + k], b = (double)r->b[k * s.n + j];
 
-                sum += a * b;
-                size += fabs(a * b);
-                beside += by_term * (fabs(a) + fabs(b));
+                row[SUM][j] += a * b;
+                row[SIZE][j] += fabs(a * b);
+                row[BESIDE][j] += by_term * (fabs(a) + fabs(b));
             }
-            double error = fmax(fabs((double)r->c[i * s.n + j] - sum) - beside, 0);
-            if (!isfinite(r->c[i * s.n + j]))
+        for (int j = 0; j < s.n; j++) {
+            double found = (double)r->c[i * s.n + j], error = fmax(fabs(found - row[SUM][j]) - row[BESIDE][j], 0);
+
+            if (!isfinite(found))
                 error = INFINITY;
             wrong += error * error;
-            all += sum * sum;
+            all += row[SUM][j] * row[SUM][j];
             if (error > 0)
-                errors.largest = fmax(errors.largest, error / size / half_place);
+                errors.largest = fmax(errors.largest, error / row[SIZE][j] / half_place);
         }
+    }
+    for (int i = 0; i < ALL; i++)
+        free(row[i]);
     errors.norm = wrong > 0 ? sqrt(wrong / all) / half_place : 0;
     return errors;
 }
@@ -571,9 +582,11 @@ static void check_borders(struct product_run *r)
     assert_int_equal(mprotect(memory + page, room, PROT_READ | PROT_WRITE), 0);
     for (int end = 0; end < 2; end++) {
         r->run.memory[3] = r->run.step.inputs = memory + page + (end ? room - bytes : 0);
-        check_usual(r);
+        fill_usual(r, 14);
+        product_compute(r);
+        r->run.memory[3] = r->run.step.inputs = own;
+        check_errors(r, errors_of(r, 0, 0), sqrt(r->shape.k) / 2 + 3, sqrt(r->shape.k) + 6);
     }
-    r->run.memory[3] = r->run.step.inputs = own;
     munmap(memory, room + 2 * page);
 }
 

@@ -78,14 +78,36 @@ static void orders_of_many_extents(void **state)
     }
 }
 
+/* The same of extents from which on the matrix unit may be worth it, beside such that it is, by far or just so. */
+static void orders_of_large_products(void **state)
+{
+    static const int large[] = {33, 47, 48, 64, 65, 79, 95, 97, 100, 128, 129, 255, 256, 257, 300, 513, 700};
+    enum { LARGE = sizeof large / sizeof *large, PROGRAMS = 12, FEWEST = 1400000, MOST = 5000000 };
+
+    (void)state;
+    for (int i = 0; i < PROGRAMS; i++) {
+        struct shape shapes[ORDERS];
+
+        for (int order = 0; order < ORDERS; order++) {
+            struct shape s = {large[(i + 3 * order) % LARGE], large[(5 * i + order) % LARGE], 0};
+            int at = 2 * i + order, terms = s.m * s.n, turn = 0;
+
+            do
+                s.k = large[(at + turn++) % LARGE];
+            while ((terms * s.k < FEWEST || terms * s.k > MOST) && turn < LARGE);
+            shapes[order] = s;
+        }
+        check_orders(shapes);
+    }
+}
+
 /* One less and one more than multiples of 16 and 32 in one extent, where the others are multiples. */
 static void one_odd_extent(void **state)
 {
     static const struct shape shapes[][ORDERS] = {
-        {{97, 64, 64}, {64, 97, 64}, {64, 64, 97}, {79, 64, 64}, {64, 79, 64}},
-        {{64, 64, 79}, {95, 64, 64}, {64, 95, 64}, {64, 64, 95}, {113, 64, 64}},
-        {{64, 113, 64}, {64, 64, 113}, {81, 96, 32}, {96, 81, 32}, {96, 96, 33}},
-        {{33, 100, 64}, {100, 33, 64}, {100, 64, 33}, {34, 96, 64}, {96, 34, 96}},
+        {{129, 128, 96}, {128, 129, 96}, {128, 128, 97}, {127, 128, 96}, {128, 127, 96}},
+        {{128, 128, 95}, {111, 128, 128}, {128, 111, 128}, {128, 128, 111}, {113, 128, 128}},
+        {{128, 113, 128}, {128, 128, 113}, {145, 128, 96}, {128, 145, 96}, {128, 128, 81}},
     };
 
     (void)state;
@@ -109,30 +131,30 @@ static void many_blocks_of_terms(void **state)
 static void batches(void **state)
 {
     (void)state;
-    check("program heads f32\ninput q[n*: 3, t: 65, h: 2, d: 48]\ninput k[n*: 3, u: 70, h: 2, d: 48]\n"
-          "s[n*: 3, h: 2, t: 65, u: 70] = sum[d: 48] q[n, t, h, d] * k[n, u, h, d] * 0.25\n"
-          "o[n*: 3, t: 65, h: 2, d: 48] = sum[u: 70] s[n, h, t, u] * k[n, u, h, d]\n"
-          "g[n*: 3, u: 70, h: 2, d: 48] = sum[t: 65] s[n, h, t, u] * q[n, t, h, d]\n"
+    check("program heads f32\ninput q[n*: 2, t: 130, h: 2, d: 95]\ninput k[n*: 2, u: 145, h: 2, d: 95]\n"
+          "s[n*: 2, h: 2, t: 130, u: 145] = sum[d: 95] q[n, t, h, d] * k[n, u, h, d] * 0.25\n"
+          "o[n*: 2, t: 130, h: 2, d: 95] = sum[u: 145] s[n, h, t, u] * k[n, u, h, d]\n"
+          "g[n*: 2, u: 145, h: 2, d: 95] = sum[t: 130] s[n, h, t, u] * q[n, t, h, d]\n"
           "output s\noutput o\noutput g\n",
-          rounding(70));
+          rounding(145));
     check("program large f32\ninput a[z: 3, m: 90, k: 300]\ninput b[z: 3, k: 300, n: 70]\n"
           "c[z: 3, m: 90, n: 70] = sum[k: 300] a[z, m, k] * b[z, k, n]\n"
           "d[z: 3, k: 300, n: 70] = sum[m: 90] a[z, m, k] * c[z, m, n]\n"
           "e[z: 3, n: 70, m: 90] = sum[k: 300] a[z, m, k] * d[z, k, n]\n"
           "output c\noutput d\noutput e\n",
           rounding(300));
-    check("program several f32\ninput x[n*: 8, t: 7, h: 6, w: 9]\ninput w[h: 6, w: 9, o: 9, p: 11]\n"
-          "y[n*: 8, t: 7, o: 9, p: 11] = sum[h: 6, w: 9] x[n, t, h, w] * w[h, w, o, p]\n"
-          "g[h: 6, w: 9, o: 9, p: 11] = sum[n*: 8, t: 7] x[n, t, h, w] * y[n, t, o, p]\n"
+    check("program several f32\ninput x[n*: 16, t: 9, h: 6, w: 17]\ninput w[h: 6, w: 17, o: 10, p: 13]\n"
+          "y[n*: 16, t: 9, o: 10, p: 13] = sum[h: 6, w: 17] x[n, t, h, w] * w[h, w, o, p]\n"
+          "g[h: 6, w: 17, o: 10, p: 13] = sum[n*: 16, t: 9] x[n, t, h, w] * y[n, t, o, p]\n"
           "output y\noutput g\n",
-          rounding(56));
+          rounding(144));
 }
 
 /* Weights in both orders, several of one recurrence, two recurrences: made ready in the first step for all that follow.
    Products with zeros before the first step, with another product there, and with a leaf. */
 static void steps_of_recurrences(void **state)
 {
-    static const struct shape shapes[] = {{.m = 40, .n = 100}, {.m = 65, .n = 63}};
+    static const struct shape shapes[] = {{.m = 97, .n = 129}, {.m = 64, .n = 161}};
     char source[2500];
 
     (void)state;
@@ -140,19 +162,19 @@ static void steps_of_recurrences(void **state)
         int n = shapes[i].m, u = shapes[i].n;
         snprintf(
             source, sizeof source,
-            "program kept f32\ninput x[n*: %d, t: 4, u: %d]\nparameter R[v: %d, u: %d]\nparameter S[u: %d, v: %d]\n"
+            "program kept f32\ninput x[n*: %d, t: 3, u: %d]\nparameter R[v: %d, u: %d]\nparameter S[u: %d, v: %d]\n"
             "input first[n*: %d, v: %d]\n"
-            "recurrence up over t: 4 up {\n"
-            "  z[n*: %d, t: 4, u: %d] = sum[v: %d] (h[n, t - 1, v] else 0) * R[v, u]\n"
-            "  w[n*: %d, t: 4, u: %d] = sum[v: %d] (h[n, t - 1, v] else first[n, v]) * S[u, v]\n"
-            "  h[n*: %d, t: 4, u: %d] = tanh(z[n, t, u] * 0.1 + w[n, t, u] * 0.2 + x[n, t, u])\n"
+            "recurrence up over t: 3 up {\n"
+            "  z[n*: %d, t: 3, u: %d] = sum[v: %d] (h[n, t - 1, v] else 0) * R[v, u]\n"
+            "  w[n*: %d, t: 3, u: %d] = sum[v: %d] (h[n, t - 1, v] else first[n, v]) * S[u, v]\n"
+            "  h[n*: %d, t: 3, u: %d] = tanh(z[n, t, u] * 0.1 + w[n, t, u] * 0.2 + x[n, t, u])\n"
             "}\n"
-            "recurrence down over t: 4 down {\n"
-            "  y[n*: %d, t: 4, u: %d] = sum[v: %d] (g[n, t + 1, v] else 0) * S[u, v]\n"
-            "  q[n*: %d, t: 4, u: %d] = sum[v: %d] y[n, t, v] * R[v, u]\n"
-            "  g[n*: %d, t: 4, u: %d] = tanh(y[n, t, u] * 0.1 + h[n, t, u] + q[n, t, u] * 0.01)\n"
+            "recurrence down over t: 3 down {\n"
+            "  y[n*: %d, t: 3, u: %d] = sum[v: %d] (g[n, t + 1, v] else 0) * S[u, v]\n"
+            "  q[n*: %d, t: 3, u: %d] = sum[v: %d] y[n, t, v] * R[v, u]\n"
+            "  g[n*: %d, t: 3, u: %d] = tanh(y[n, t, u] * 0.1 + h[n, t, u] + q[n, t, u] * 0.01)\n"
             "}\n"
-            "dR[v: %d, u: %d] = sum[n*: %d, t: 4] h[n, t, v] * q[n, t, u]\n"
+            "dR[v: %d, u: %d] = sum[n*: %d, t: 3] h[n, t, v] * q[n, t, u]\n"
             "output h\noutput g\noutput q\noutput dR\n",
             n, u, u, u, u, u, n, u, n, u, u, n, u, u, n, u, n, u, u, n, u, u, n, u, u, u, n);
         check(source, 4 * rounding(u)); /* of the steps before too */
@@ -163,7 +185,7 @@ static void steps_of_recurrences(void **state)
    and turned about; sums of rows, of columns and of all. */
 static void maps_of_products(void **state)
 {
-    static const struct shape shapes[] = {{64, 96, 64}, {37, 81, 100}, {65, 33, 600}};
+    static const struct shape shapes[] = {{128, 129, 96}, {65, 161, 257}};
     char source[2500];
 
     (void)state;
@@ -196,7 +218,7 @@ static void maps_of_products(void **state)
  * its norm. */
 static void updates_of_products(void **state)
 {
-    static const struct shape shapes[] = {{64, 75, 64}, {100, 65, 47}};
+    static const struct shape shapes[] = {{128, 161, 95}, {257, 159, 48}};
     char source[2500];
 
     (void)state;
@@ -245,7 +267,7 @@ static void same_bits_cut_in_every_way(void **state)
         struct machine_run run;
         uint64_t random = 1;
 
-        fuse(p, FUSE_ALL);
+        fuse(p, FUSE_AS_LARGE);
         plan_memory(p, layout_new(arena), false);
         for (int i = 0; i < p->tensors.count; i++)
             for (int64_t e = 0; e < ir_elements(p->tensors.at[i]); e++) {
@@ -266,10 +288,15 @@ static void same_bits_cut_in_every_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(orders_of_many_extents), cmocka_unit_test(one_odd_extent),
-        cmocka_unit_test(many_blocks_of_terms),   cmocka_unit_test(batches),
-        cmocka_unit_test(steps_of_recurrences),   cmocka_unit_test(maps_of_products),
-        cmocka_unit_test(updates_of_products),    cmocka_unit_test(same_bits_cut_in_every_way),
+        cmocka_unit_test(orders_of_many_extents),
+        cmocka_unit_test(orders_of_large_products),
+        cmocka_unit_test(one_odd_extent),
+        cmocka_unit_test(many_blocks_of_terms),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(steps_of_recurrences),
+        cmocka_unit_test(maps_of_products),
+        cmocka_unit_test(updates_of_products),
+        cmocka_unit_test(same_bits_cut_in_every_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
