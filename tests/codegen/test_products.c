@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 // cmocka.h needs those before it
 #include <cmocka.h>
 
@@ -285,6 +286,80 @@ static void same_bits_cut_in_every_way(void **state)
     arena_free(arena);
 }
 
+/* ---- what the code is ---- */
+
+/* The assembly of a program. */
+static const char *assembly_of(struct arena *arena, const char *source)
+{
+    char path[] = "/tmp/rnet-assembly-XXXXXX";
+    int file = mkstemp(path);
+    struct ir_program *p = parse_program(arena, source);
+    struct code_options options = {.quick = true, .dump_assembly = path};
+    struct code_timing timing;
+    struct text text = {0};
+    const char *error;
+    char part[4096];
+    ssize_t bytes;
+
+    assert_true(file >= 0);
+    fuse(p, FUSE_AS_LARGE);
+    plan_memory(p, layout_new(arena), false);
+    struct code *code = code_module()->compile(p, &options, &timing, &error);
+    assert_non_null(code);
+    code_module()->release(code);
+    while ((bytes = read(file, part, sizeof part)) > 0)
+        text_add_slice(&text, part, (size_t)bytes);
+    close(file);
+    unlink(path);
+    const char *copy = arena_string(arena, text.data ? text.data : "");
+    text_free(&text);
+    return copy;
+}
+
+/* The most that a function takes of the stack at once, as x86-64 writes it; 0: the processor is another. */
+static int64_t largest_frame(const char *assembly)
+{
+    static const char take[] = "subq\t$";
+    int64_t largest = 0;
+
+    for (const char *at = assembly; (at = strstr(at, take)); at++) {
+        char *end;
+        int64_t bytes = strtoll(at + sizeof take - 1, &end, 10);
+
+        if (!strncmp(end, ", %rsp", 6) && bytes > largest)
+            largest = bytes;
+    }
+    return largest;
+}
+
+/* A thread has 8 MB of stack as a rule, and 2 where a user has no limit. */
+static void parts_need_little_of_the_stack(void **state)
+{
+    static const struct shape shapes[] = {{700, 10000, 200}, {4096, 3072, 256}, {128, 4096, 650}};
+    static const char *const follows[] = {
+        "", "a[n*: %d, c: %d] = max(z[n, c] + b[c], 0)\noutput a\n",
+        "a[n*: %d, c: %d] = z[n, c] + b[c]\ns[n*: %d] = sum[c: %d] a[n, c] * a[n, c]\noutput s\n"};
+    enum { MOST = 1900000 };
+    struct arena *arena = arena_new();
+    char source[1000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t k = 0; k < sizeof follows / sizeof *follows; k++) {
+            struct shape s = shapes[i];
+            int length =
+                snprintf(source, sizeof source,
+                         "program frames f32\ninput x[n*: %d, k: %d]\nparameter w[k: %d, c: %d]\nparameter b[c: %d]\n"
+                         "z[n*: %d, c: %d] = sum[k: %d] x[n, k] * w[k, c]\n%s",
+                         s.m, s.k, s.k, s.n, s.n, s.m, s.n, s.k, k ? "" : "output z\n");
+            snprintf(source + length, sizeof source - (size_t)length, follows[k], s.m, s.n, s.m, s.n);
+            int64_t bytes = largest_frame(assembly_of(arena, source));
+            if (bytes > MOST)
+                fail_msg("%s: a function takes %lld bytes of the stack", source, (long long)bytes);
+        }
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +372,7 @@ int main(void)
         cmocka_unit_test(maps_of_products),
         cmocka_unit_test(updates_of_products),
         cmocka_unit_test(same_bits_cut_in_every_way),
+        cmocka_unit_test(parts_need_little_of_the_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
