@@ -98,6 +98,7 @@ static bool add_generator(struct text *out)
 bool host_identity(struct text *out)
 {
     add_processor(out);
+    text_addf(out, " matrix unit:%d", rnet_matrix_unit());
     text_add(out, " LLVM " RNET_LLVM_VERSION " ");
     return add_generator(out);
 }

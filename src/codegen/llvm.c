@@ -15,6 +15,7 @@
 
 struct llvm_session {
     char *triple, *cpu, *features;
+    bool matrix_unit;
     LLVMTargetRef target;
     const struct code_options *options;
 };
@@ -62,6 +63,7 @@ static bool machine_open(struct llvm_session *session, struct arena *arena, cons
     session->triple = LLVMGetDefaultTargetTriple();
     session->cpu = LLVMGetHostCPUName();
     session->features = LLVMGetHostCPUFeatures();
+    session->matrix_unit = strstr(session->features, "+amx-bf16") && rnet_matrix_unit();
     if (LLVMGetTargetFromTriple(session->triple, &session->target, &message)) {
         *error = arena_printf(arena, "LLVM has no code generator for %s: %s", session->triple, message);
         LLVMDisposeMessage(message);
@@ -159,6 +161,7 @@ static void emitter_open(struct emitter *e, struct arena *arena, const struct ll
     e->entry_builder = LLVMCreateBuilderInContext(e->context);
     e->cpu = worker->session->cpu;
     e->features = worker->session->features;
+    e->matrix_unit = worker->session->matrix_unit;
     e->i1 = LLVMInt1TypeInContext(e->context);
     e->i8 = LLVMInt8TypeInContext(e->context);
     e->i16 = LLVMInt16TypeInContext(e->context);

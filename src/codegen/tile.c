@@ -119,9 +119,9 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
                                 V panel, V k, V nothing)
 {
     bool packed = plan->q.access != PACKED_PANELS, aligned = packed || plan->q.k % LINE == 0;
-    int64_t k_bytes = packed ? plan->panel_bytes : plan->q.k;
-    int64_t panel_bytes = packed ? plan->depth * plan->panel_bytes : plan->panel_bytes;
-    int64_t lines = plan->panel_bytes / LINE, depth = plan->block_k;
+    int64_t k_bytes = packed ? plan->copy_k : plan->q.k;
+    int64_t panel_bytes = packed ? plan->copy_depth * plan->copy_k : plan->panel_bytes;
+    int64_t lines = (packed ? plan->copy_k : plan->panel_bytes) / LINE, depth = plan->block_k;
     int64_t a_turn = plan->blocks_each >= STEPS_A_TURN * lines ? 1 : STEPS_A_TURN;
     int64_t tiles = STEPS_A_TURN / a_turn; /* for a line at every k */
     V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));
@@ -178,6 +178,33 @@ static struct ahead columns_ahead(struct emitter *e, const struct tile_plan *pla
     from = further(e, from, times(e, chosen(e, more, next, g->first_panel), plan->vectors * plan->lanes), plan->q.outer);
     return (struct ahead){chosen(e, mine, from, nothing), count_of(e, LINE),
                           chosen(e, mine, count_of(e, plan->q.outer), count_of(e, 0))};
+}
+
+/* Of tiles of the matrix unit, with each SPLIT_K of k some rows of Q, of what is split next, a row at a k or, where its k lie side by
+   side, a column: of the next block of k, behind the last one of the next group's first. Q that is split before comes by itself, as it
+   lies in one run. */
+static struct ahead split_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V panel, V k,
+                                V nothing)
+{
+    V zero = count_of(e, 0), block_k = count_of(e, plan->block_k);
+    V here = LLVMBuildNSWSub(e->builder, block, g->first_block, "");
+    V tile = plus(e, times(e, here, plan->panels_each), LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""));
+
+    if (plan->q.access != PACKED_PANELS)
+        return (struct ahead){nothing, zero, zero};
+    V next_k = plus(e, k, block_k), deeper = LLVMBuildICmp(e->builder, LLVMIntSLT, next_k, count_of(e, plan->depth), "");
+    V first_panel = chosen(e, deeper, g->first_panel, g->end_panel), from_k = chosen(e, deeper, next_k, zero);
+    V row = times(e, tile, plan->block_k / SPLIT_K * plan->rows_a_turn);
+    int64_t width = plan->vectors * plan->lanes;
+
+    if (plan->q.k == plan->bytes) {
+        V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, row, count_of(e, plan->panels_each * width), "");
+        V from = further(e, further(e, g->q, from_k, plan->q.k), plus(e, times(e, first_panel, width), row), plan->q.outer);
+        return (struct ahead){chosen(e, mine, from, nothing), zero, chosen(e, mine, count_of(e, plan->q.outer), zero)};
+    }
+    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, row, block_k, "");
+    V from = further(e, further(e, g->q, plus(e, from_k, row), plan->q.k), first_panel, plan->panel_bytes);
+    return (struct ahead){chosen(e, mine, from, nothing), zero, chosen(e, mine, count_of(e, plan->q.k), zero)};
 }
 
 /* The tile's own place in C, which its sums are added to: asked for before they are made. */
@@ -242,6 +269,11 @@ static struct ahead beside_ahead(struct emitter *e, const struct tile_plan *plan
     return (struct ahead){from, count_of(e, within), count_of(e, within * STEPS_A_TURN)};
 }
 
+static V function_of(struct emitter *e, const struct tile_plan *plan, int height, int vectors, bool copies)
+{
+    return plan->split ? split_tile_function(e, plan, height, vectors) : tile_function(e, plan, height, vectors, copies);
+}
+
 /* The function for a block of rows that may be tall and a panel that may be the last. copies: for the first block of a group,
    which as a rule is tall in all of them; what is never called is not made. */
 static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, V is_last, bool copies)
@@ -253,10 +285,10 @@ static V tile_of(struct emitter *e, const struct tile_plan *plan, V is_tall, V i
         int vectors = last ? plan->last_vectors : plan->vectors;
         if (last && vectors == plan->vectors)
             continue;
-        functions[last] = tile_function(e, plan, plan->height, vectors, copies);
+        functions[last] = function_of(e, plan, plan->height, vectors, copies);
         if (plan->tall < plan->blocks && !tall)
             functions[last] =
-                chosen(e, is_tall, functions[last], tile_function(e, plan, plan->height - 1, vectors, copies));
+                chosen(e, is_tall, functions[last], function_of(e, plan, plan->height - 1, vectors, copies));
     }
     return functions[1] ? chosen(e, is_last, functions[1], functions[0]) : functions[0];
 }
@@ -266,11 +298,16 @@ struct rows_of_p {
 };
 
 /* A tile's rows of P from k on, and of their two distances the one that is not a number's size. */
-static struct rows_of_p rows_of_p(struct emitter *e, const struct tile_plan *plan, const struct group *g, V row, V k,
+static struct rows_of_p rows_of_p(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V k,
                                   V is_tall)
 {
     bool by_rows = copied_by_rows(plan);
 
+    if (plan->split) {
+        int64_t bytes = split_block_bytes(plan);
+        return (struct rows_of_p){further(e, further(e, g->p, block, bytes), k, bytes / plan->copy_depth), count_of(e, 0)};
+    }
+    V row = first_row(e, plan, block);
     if (plan->p.access == IN_PLACE)
         return (struct rows_of_p){further(e, further(e, g->p, row, plan->p.outer), k, plan->p.k),
                                   count_of(e, by_rows ? plan->p.outer : plan->p.k)};
@@ -280,27 +317,38 @@ static struct rows_of_p rows_of_p(struct emitter *e, const struct tile_plan *pla
     V step = count_of(e, plan->height * plan->bytes);
     if (plan->tall < plan->blocks)
         step = chosen(e, is_tall, step, count_of(e, (plan->height - 1) * plan->bytes));
-    V block = further(e, g->p, row, plan->depth * plan->bytes);
-    return (struct rows_of_p){offset_pointer(e, block, LLVMBuildNSWMul(e->builder, k, step, "")), step};
+    V first = further(e, g->p, row, plan->depth * plan->bytes);
+    return (struct rows_of_p){offset_pointer(e, first, LLVMBuildNSWMul(e->builder, k, step, "")), step};
 }
 
-/* The tiles of one panel for one block of k. */
-static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
+/* Of the matrix unit's next block of rows, behind the last one of the next block of k's first: where what the tile asks for begins. */
+static V next_of_p(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V panel, V k)
+{
+    int64_t bytes = split_block_bytes(plan), share = plan->block_k / SPLIT_K * plan->p_lines * LINE;
+    V next = plus(e, block, count_of(e, 1)), more = LLVMBuildICmp(e->builder, LLVMIntSLT, next, g->end_block, "");
+    V from = further(e, g->p, chosen(e, more, next, g->first_block), bytes);
+
+    from = further(e, from, chosen(e, more, k, plus(e, k, count_of(e, plan->block_k))), bytes / plan->copy_depth);
+    return further(e, from, LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), share);
+}
+
+/* Are a panel's k turned about as its tiles come to them, or copied by the first of these? */
+static bool turns_panels(const struct tile_plan *plan)
+{
+    return plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
+}
+
+static bool copies_panels(const struct tile_plan *plan)
+{
+    return plan->q.access == PACKED_PANELS && !turns_panels(plan) && !plan->split;
+}
+
+/* A tile, for one block of k. q: the panel's copy. */
+static void emit_tile(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V block, V q, V k, V depth)
 {
     V is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, panel, count_of(e, plan->full_panels), "");
-    V q, c, c_row, zero = count_of(e, 0);
-    bool turns = plan->q.access == PACKED_PANELS && plan->q.k == plan->bytes;
-    bool copies = plan->q.access == PACKED_PANELS && !turns;
-
-    if (plan->q.access == PACKED_PANELS) {
-        q = g->q_panel;
-        if (turns)
-            emit_turn_panel(e, plan, g->q, q, k, depth, panel);
-        at_level(e, e->depth);
-    } else {
-        q = further(e, further(e, g->q, panel, plan->depth * plan->panel_bytes), k, plan->panel_bytes);
-    }
-    V block = loop_open(e, g->first_block, g->end_block, 1);
+    V c, c_row, zero = count_of(e, 0);
+    bool turns = turns_panels(plan), copies = copies_panels(plan);
     V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, block, count_of(e, plan->tall), "");
     V row = first_row(e, plan, block), row_here = LLVMBuildNSWSub(e->builder, row, g->row, "");
     V q_here = q, function = !copies || plan->blocks_each > 1 ? tile_of(e, plan, is_tall, is_last, false) : NULL;
@@ -314,7 +362,7 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         if (has_last(plan))
             columns = chosen(e, is_last, count_of(e, last_columns(plan)), columns);
     }
-    struct rows_of_p p = rows_of_p(e, plan, g, row, k, is_tall);
+    struct rows_of_p p = rows_of_p(e, plan, g, block, k, is_tall);
 
     if (g->all_gathered) {
         V panel_here = LLVMBuildNSWSub(e->builder, panel, g->first_panel, "");
@@ -329,19 +377,56 @@ static void emit_panel(struct emitter *e, const struct tile_plan *plan, const st
         }
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
-    bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered;
+    bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered && !plan->split;
     struct ahead ahead =
         writes            ? lines_of_c(e, plan, g, row, panel)
-        : g->asks_beside ? beside_ahead(e, plan, g, block, panel)
+        : g->asks_beside && !plan->split ? beside_ahead(e, plan, g, block, panel)
+        : plan->split     ? split_ahead(e, plan, g, block, panel, k, q)
         : turns           ? columns_ahead(e, plan, g, block, panel, k, q)
         : plan->run       ? run_ahead(e, plan, g, block, panel, k, q)
                           : lines_ahead(e, plan, g, block, panel, k, q);
-    if (plan->k_blocks > 1 && plan->block_k <= SHORT_DEPTH)
+    if (plan->k_blocks > 1 && plan->block_k <= SHORT_DEPTH && !plan->split)
         fetch_tile(e, plan, c, c_row);
+    V to = plan->split ? next_of_p(e, plan, g, block, panel, k) : q;
     V arguments[] = {depth, p.first, p.step, q_here, c, c_row, add, number_like(plan->type, plan->product->scale),
-                     ahead.from, ahead.on, ahead.within, q, count_of(e, plan->q.k), columns};
+                     ahead.from, ahead.on, ahead.within, to, count_of(e, plan->q.k), columns};
     LLVMBuildCall2(e->builder, tile_type(e, plan->type), function, arguments, TILE_ARGUMENTS, "");
+}
+
+static V copy_of_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k)
+{
+    return further(e, further(e, g->q, panel, plan->copy_depth * plan->copy_k), k, plan->copy_k);
+}
+
+/* The tiles of one panel for one block of k. */
+static void emit_panel(struct emitter *e, const struct tile_plan *plan, const struct group *g, V panel, V k, V depth)
+{
+    V q = plan->q.access == PACKED_PANELS ? g->q_panel : copy_of_panel(e, plan, g, panel, k);
+
+    if (turns_panels(plan))
+        emit_turn_panel(e, plan, g->q, q, k, depth, panel);
+    at_level(e, e->depth);
+    emit_tile(e, plan, g, panel, loop_open(e, g->first_block, g->end_block, 1), q, k, depth);
     loop_close(e);
+}
+
+/* The tiles of a group by the matrix unit, for one block of k. It reads both operands as fast as the second cache gives: that holds all
+   panels of Q, which go by each block of rows. */
+static void emit_split_group(struct emitter *e, const struct tile_plan *plan, const struct group *g, V k, V depth)
+{
+    bool here = plan->q.access == PACKED_PANELS;
+    int64_t bytes = plan->block_k * plan->copy_k;
+
+    if (here)
+        emit_split_panels(e, plan, g->q, g->q_panel, k, depth, g->first_panel, g->end_panel, bytes);
+    V block = loop_open(e, g->first_block, g->end_block, 1);
+    V panel = loop_open(e, g->first_panel, g->end_panel, 1);
+    V q = here ? further(e, g->q_panel, LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""), bytes)
+               : copy_of_panel(e, plan, g, panel, k);
+    emit_tile(e, plan, g, panel, block, q, k, depth);
+    loop_close(e);
+    loop_close(e);
+    at_level(e, e->depth);
 }
 
 /* A turned group to where it belongs, rows in place of columns: squares of as many numbers as a vector has. to: where
@@ -356,7 +441,7 @@ static void bring_turned(struct emitter *e, const struct tile_plan *plan, const 
     V row = loop_open(e, count_of(e, 0), LLVMBuildNSWSub(e->builder, rows->end, rows->first, ""), plan->lanes);
     V row_count = LLVMBuildNSWSub(e->builder, rows->end, plus(e, rows->first, row), "");
 
-    call_turn(e, plan, further(e, here, row, g->gathered_row), count_of(e, g->gathered_row),
+    call_turn(e, plan->type, further(e, here, row, g->gathered_row), count_of(e, g->gathered_row),
               further(e, there, row, plan->bytes), count_of(e, to_row), lesser(e, row_count, lanes),
               lesser(e, column_count, lanes));
     loop_close(e);
@@ -431,10 +516,10 @@ static void emit_sweep(struct emitter *e, const struct tile_plan *plan, const st
     V block = loop_open(e, g->first_block, g->end_block, 1);
     V is_tall = LLVMBuildICmp(e->builder, LLVMIntSLT, block, count_of(e, plan->tall), "");
     struct range rows = {first_row(e, plan, block), first_row(e, plan, plus(e, block, one))};
-    struct rows_of_p p = rows_of_p(e, plan, g, rows.first, zero, is_tall);
+    struct rows_of_p p = rows_of_p(e, plan, g, block, zero, is_tall);
     V panel = loop_open(e, g->first_panel, g->end_panel, 1);
     V is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, panel, count_of(e, plan->full_panels), "");
-    V q = further(e, g->q, panel, plan->depth * plan->panel_bytes);
+    V q = further(e, g->q, panel, plan->copy_depth * plan->copy_k);
     V c = g->gathered, c_row = count_of(e, g->gathered_row), place = NULL;
 
     set_addresses(e, plan, g, block, panel);
@@ -479,9 +564,12 @@ static void emit_group(struct emitter *e, const struct tile_plan *plan, const st
         k = loop_open(e, k, depth, plan->block_k);
         depth = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), count_of(e, plan->block_k));
     }
-    V panel = loop_open(e, g->first_panel, g->end_panel, 1);
-    emit_panel(e, plan, g, panel, k, depth);
-    loop_close(e);
+    if (plan->split) {
+        emit_split_group(e, plan, g, k, depth);
+    } else {
+        emit_panel(e, plan, g, loop_open(e, g->first_panel, g->end_panel, 1), k, depth);
+        loop_close(e);
+    }
     if (loop)
         loop_close(e);
     at_level(e, e->depth);
@@ -520,7 +608,7 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     if (plan->p.access == PACKED_INSIDE)
         p_room = stack_room(e, e->i8, plan->p.packed);
     if (plan->q.access == PACKED_PANELS)
-        g.q_panel = stack_room(e, e->i8, plan->block_k * plan->panel_bytes);
+        g.q_panel = stack_room(e, e->i8, (plan->split ? plan->panels_each : 1) * plan->block_k * plan->copy_k);
     g.all_gathered = plan->turned || is_at_hand(t);
     if (plan->by_tiles) {
         g.gathered_row = plan->panel_bytes;
@@ -542,6 +630,8 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
         open_partials(e, &followers);
     }
     at_level(e, 0);
+    if (plan->split)
+        open_matrix_unit(e, plan);
     V function = e->function, first = times(e, e->part, plan->items_per_part);
     V end = lesser(e, plus(e, first, count_of(e, plan->items_per_part)), count_of(e, plan->items));
     V item = loop_open(e, first, end, 1), batch = count_of(e, 0), number = item;
@@ -577,6 +667,8 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
     loop_close(e);
     if (g.followers)
         close_partials(e, &followers);
+    if (plan->split)
+        close_matrix_unit(e);
     function_close(e);
     list_add(e->arena, *functions, (struct part_function){function, plan->parts, when});
     if (g.followers)

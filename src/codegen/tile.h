@@ -1,10 +1,12 @@
 /* tile.h: products in register tiles. tile_plan.c decides, tile_kernel.c has the functions that compute a tile and turn one
-   about, tile_pack.c copies operands as tiles read them, tile.c puts a kernel together.
+   about, tile_pack.c copies operands as tiles read them, tile_split.c does both for tiles of the machine's matrix unit, tile.c puts
+   a kernel together.
 
    C[r, c] = scale * sum over k of P[r, k] Q[k, c]: a tile is some rows by a panel of columns, kept in registers while k runs
    over a block of them; each number of P is spread over a vector and multiplied by a vector of Q. What a sum of each
    block comes to is added to C in the order of the blocks: so the numbers depend on the product's extents alone, neither on the
-   tile's size (the machine's) nor on how the work is cut. */
+   tile's size (the machine's) nor on how the work is cut; and on whether the machine has a matrix unit that the product is for
+   (split). */
 #ifndef RNET_TILE_H
 #define RNET_TILE_H
 
@@ -12,6 +14,8 @@
 
 /* Of k: a panel of so many keeps to the first cache. */
 enum { SHORT_DEPTH = 256 };
+/* k that the matrix unit takes at a time. */
+enum { SPLIT_K = 32 };
 
 /* How the tiles get at an operand. */
 enum tile_access {
@@ -52,6 +56,9 @@ struct tile_plan {
     int height;    /* rows of a tile; a block of rows behind the first `tall` has one less */
     int64_t rows, columns, depth;
     int64_t block_k, k_blocks; /* k of a block, and blocks of depth */
+    bool split;                /* numbers are copied as three parts of bf16, which the matrix unit multiplies (tile_split.c) */
+    int tile_rows;             /* of one of its two tiles of sums above each other */
+    int64_t copy_depth, copy_k; /* of a panel's copy: k it has room for, bytes of each */
     bool turned; /* C lies with its columns far apart: tiles are gathered and turned about */
     int64_t c_stride; /* between rows of C, or if turned between columns */
     int64_t blocks, tall, panels, full_panels;
@@ -63,7 +70,10 @@ struct tile_plan {
     int64_t items, items_per_part, parts;
     struct beside beside;
     bool by_tiles;   /* maps follow each tile, which asks for what is beside a later one, its C if stored; else each group */
-    int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k */
+    int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k; split: of what is asked for, with each SPLIT_K of k */
+    int lines_a_row; /* split: so many lines of each; 0: nothing is asked for */
+    int p_lines;         /* split: with each SPLIT_K of k so many lines of the next block of P */
+    int c_rows, c_lines; /* split: so many rows of C's next tile with each SPLIT_K of k, lines of each; or 0 */
 };
 /* t: what the product is of. */
 void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
@@ -72,6 +82,8 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
 bool is_at_hand(const struct ir_tensor *t);
 /* Is P copied row by row, as it lies but for the distance between rows (else block by block, neighbouring rows together)? */
 bool copied_by_rows(const struct tile_plan *plan);
+/* split: bytes of the copy of a block of rows. */
+int64_t split_block_bytes(const struct tile_plan *plan);
 /* The first row of a block, as a number of code. */
 LLVMValueRef first_row(struct emitter *e, const struct tile_plan *plan, LLVMValueRef block);
 
@@ -116,7 +128,7 @@ LLVMValueRef slide_function(struct emitter *e, const struct tile_plan *plan, con
 LLVMValueRef window_tile_function(struct emitter *e, const struct tile_plan *plan, const struct window_shape *shape);
 /* to[j][i] = from[i][j] for i < rows, j < columns, both at most the machine's lanes. Reads whole vectors of the first `columns`
    numbers; lanes behind rows are not written. Distances in bytes. */
-void call_turn(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
+void call_turn(struct emitter *e, LLVMTypeRef type, LLVMValueRef from, LLVMValueRef from_row, LLVMValueRef to,
                LLVMValueRef to_row, LLVMValueRef rows, LLVMValueRef columns);
 /* The shared function of that name; false if it is none of tiles'. */
 bool emit_tile_function(struct emitter *e, const char *name);
@@ -139,6 +151,25 @@ void copy_columns(struct emitter *e, const struct tile_plan *plan, LLVMValueRef 
 int64_t last_columns(const struct tile_plan *plan);
 /* The functions that copy what is PACKED_BEFORE, if anything is. */
 void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_functions *functions, enum when when);
+
+/* ---- tile_split.c ---- */
+
+/* A tile of the matrix unit; called as those of tile_kernel.c are, which see: P and Q are split copies; p_step, q_k and columns are of
+   no meaning. With each SPLIT_K of k it brings rows_a_turn rows of lines_a_row lines, from `ahead` on, `on` apart, and of C's tile to the
+   right c_rows rows of c_lines, and p_lines lines from `to` on. requires: the unit is open. */
+LLVMValueRef split_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors);
+/* Before the first tile and behind the last one of a part. */
+void open_matrix_unit(struct emitter *e, const struct tile_plan *plan);
+void close_matrix_unit(struct emitter *e);
+/* As emit_pack_q and emit_pack_p; `first` is a multiple of SPLIT_K. */
+void emit_split_q(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                  LLVMValueRef end);
+void emit_split_p(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                  LLVMValueRef end);
+/* Some panels, whose copies are `step` bytes apart. */
+void emit_split_panels(struct emitter *e, const struct tile_plan *plan, LLVMValueRef from, LLVMValueRef to, LLVMValueRef first,
+                       LLVMValueRef depth, LLVMValueRef first_panel, LLVMValueRef end_panel, int64_t step);
+bool emit_split_function(struct emitter *e, const char *name);
 
 /* ---- tile.c ---- */
 

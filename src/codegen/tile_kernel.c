@@ -72,9 +72,9 @@ static LLVMTypeRef turn_type(struct emitter *e)
     return LLVMFunctionType(e->nothing, types, 6, false);
 }
 
-void call_turn(struct emitter *e, const struct tile_plan *plan, V from, V from_row, V to, V to_row, V rows, V columns)
+void call_turn(struct emitter *e, LLVMTypeRef type, V from, V from_row, V to, V to_row, V rows, V columns)
 {
-    const char *name = arena_printf(e->arena, "turn_%c", suffix_of(e, plan->type));
+    const char *name = arena_printf(e->arena, "turn_%c", suffix_of(e, type));
     V arguments[] = {from, from_row, to, to_row, rows, columns};
 
     LLVMBuildCall2(e->builder, turn_type(e), runtime_function(e, name, turn_type(e)), arguments, 6, "");
@@ -686,6 +686,8 @@ bool emit_tile_function(struct emitter *e, const char *name)
     struct window_shape w;
     struct slide_shape slide;
 
+    if (!strncmp(name, "split_", 6))
+        return emit_split_function(e, name);
     if (!strcmp(name, "turn_s") || !strcmp(name, "turn_d")) {
         emit_turn(e, runtime_function(e, name, turn_type(e)), name[5] == 's' ? e->f32 : e->f64);
         return true;

@@ -84,7 +84,7 @@ void emit_turn_panel(struct emitter *e, const struct tile_plan *plan, V from, V 
     V k = loop_open(e, count_of(e, 0), depth, plan->lanes);
     V columns = lesser(e, LLVMBuildNSWSub(e->builder, depth, k, ""), lanes);
 
-    call_turn(e, plan, further(e, source, k, plan->bytes), count_of(e, plan->q.outer),
+    call_turn(e, plan->type, further(e, source, k, plan->bytes), count_of(e, plan->q.outer),
               further(e, goal, k, plan->panel_bytes), count_of(e, plan->panel_bytes), rows, columns);
     loop_close(e);
     loop_close(e);
@@ -103,7 +103,7 @@ static void pack_turned(struct emitter *e, const struct tile_plan *plan, V from,
     V k = loop_open(e, first, end, plan->lanes);
     V columns = lesser(e, LLVMBuildNSWSub(e->builder, end, k, ""), lanes);
 
-    call_turn(e, plan, further(e, source, k, plan->bytes), count_of(e, plan->q.outer),
+    call_turn(e, plan->type, further(e, source, k, plan->bytes), count_of(e, plan->q.outer),
               further(e, goal, k, plan->panel_bytes), count_of(e, plan->panel_bytes), rows, columns);
     loop_close(e);
     loop_close(e);
@@ -111,7 +111,9 @@ static void pack_turned(struct emitter *e, const struct tile_plan *plan, V from,
 
 void emit_pack_q(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end)
 {
-    if (plan->q.k == plan->bytes)
+    if (plan->split)
+        emit_split_q(e, plan, from, to, first, end);
+    else if (plan->q.k == plan->bytes)
         pack_turned(e, plan, from, to, first, end);
     else
         pack_neighbours(e, plan, from, to, first, end);
@@ -136,7 +138,9 @@ static void pack_blocks(struct emitter *e, const struct tile_plan *plan, V from,
 
 void emit_pack_p(struct emitter *e, const struct tile_plan *plan, V from, V to, V first, V end)
 {
-    if (copied_by_rows(plan)) {
+    if (plan->split) {
+        emit_split_p(e, plan, from, to, first, end);
+    } else if (copied_by_rows(plan)) {
         V bytes = times(e, LLVMBuildNSWSub(e->builder, end, first, ""), plan->bytes);
         V row = loop_open(e, count_of(e, 0), count_of(e, plan->rows), 1);
         V goal = further(e, further(e, to, row, plan->p.padded), first, plan->bytes);
@@ -172,7 +176,7 @@ static void emit_pack_function(struct emitter *e, const struct tile_plan *plan, 
     if (!p && !q)
         return;
     work = (p ? plan->rows : 0) + (q ? plan->columns : 0);
-    chunk = K_AT_A_TIME;
+    chunk = plan->split ? SPLIT_K : K_AT_A_TIME;
     while (chunk < plan->depth && (chunk * work * plan->bytes < PACK_BYTES || plan->depth / chunk > PACK_PARTS))
         chunk *= 2;
     chunks = (plan->depth + chunk - 1) / chunk;

@@ -12,6 +12,7 @@
        700 x 650 x 2600 (data gradient) 285 : 274             700 x 10000 x 650  252 : 231       2048 x 2048 x 2048  288 : 267
 
    requires: a product as product_match finds it: of each operand one stride is an element. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "tile.h"
@@ -64,7 +65,13 @@ enum {
     OWNED_PANELS = 2,
     OWNED_GROUP = 1 << 14,
     NEAR_Q = 1 << 18,
-    PAGE = 4096
+    PAGE = 4096,
+    ROWS_OF_SPLIT = 4096,
+    SPLITS_AGAIN = 10,
+    FEWEST_SPLIT = 32,
+    MOST_LINES = 48,
+    SPLIT_PARTS = 4,
+    FAR_C = 1 << 18
 };
 static const double part_flops = 5e5;
 /* Shares of less are over before one thread could take from another's: they had better be equal. */
@@ -77,6 +84,9 @@ static const double least_gain = 0.98;
    multiplication and addition on a vector, of a function that all threads take part in. */
 static const double before_cycles = 0.5, copy_cycles = 0.05, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
                     launch_cycles = 5000;
+/* Of the matrix unit: products a cycle; cycles of splitting a number, of turning it about, of fetching it again from afar. */
+static const double matrix_unit_rate = 80, split_cycles = 0.35, turn_split_cycles = 0.4, far_split_cycles = 1;
+static const double least_split_gain = 0.9;
 
 /* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
 static const struct way {
@@ -183,6 +193,12 @@ static bool has_long_blocks(const struct product *product)
     return both || (one && (product->k >= DEEP || runs));
 }
 
+/* Most k of a block. */
+static int64_t most_depth(const struct product *product, const struct tile_plan *plan)
+{
+    return has_long_blocks(product) && !plan->split ? LONG_DEPTH : SHORT_DEPTH;
+}
+
 static void set_operands(const struct product *product, struct tile_plan *plan, bool turned)
 {
     int64_t bytes = plan->bytes;
@@ -207,8 +223,12 @@ static void set_operands(const struct product *product, struct tile_plan *plan, 
     plan->rows = turned ? product->n : product->m;
     plan->columns = turned ? product->m : product->n;
     plan->depth = product->k;
-    plan->k_blocks = parts_of(plan->depth, has_long_blocks(product) ? LONG_DEPTH : SHORT_DEPTH);
+    plan->k_blocks = parts_of(plan->depth, most_depth(product, plan));
     plan->block_k = plan->k_blocks > 1 ? round_up(parts_of(plan->depth, plan->k_blocks), STEPS_A_TURN) : plan->depth;
+    if (plan->split) {
+        plan->block_k = round_up(plan->block_k, SPLIT_K);
+        plan->k_blocks = parts_of(plan->depth, plan->block_k);
+    }
     plan->c_stride = product->ldc * bytes;
 }
 
@@ -240,7 +260,7 @@ static bool follows_tiles(const struct emitter *e, const struct tile_plan *plan,
     return beside->count && !beside->draws && tensors <= MOST_BESIDE && !plan->turned && !e->kernel->time &&
            plan->depth <= SHORT_DEPTH && plan->product->batches == 1 &&
            tensors * plan->rows * plan->c_stride >= FAR_BESIDE &&
-           tensors * plan->height <= MOST_ROWS_A_TURN * (plan->depth / STEPS_A_TURN);
+           (plan->split || tensors * plan->height <= MOST_ROWS_A_TURN * (plan->depth / STEPS_A_TURN));
 }
 
 /* Does an operand with so many rows or columns leave the second cache before it is read again? */
@@ -258,6 +278,8 @@ static int64_t rows_at_a_time(const struct emitter *e, const struct tile_plan *p
 
     if (plan->by_tiles || plan->turned)
         return plan->by_tiles ? ROWS_OF_A_SWEEP : ROWS_TURNED;
+    if (plan->split)
+        return ROWS_OF_SPLIT;
     bool near = maps || !is_large(plan->columns, plan);
     return plan->depth <= SHORT_DEPTH && near && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
 }
@@ -284,6 +306,40 @@ static double cost_of(const struct emitter *e, const struct product *product, st
     return (double)plan->rows * (double)plan->columns * (double)plan->depth * waste * vector_cycles / plan->lanes +
            p * (double)plan->rows * (double)plan->depth + q * (double)plan->columns * (double)plan->depth +
            c * (double)plan->rows * (double)plan->columns + (p_before || q_before ? launch_cycles : 0);
+}
+
+/* Cycles of a product by the matrix unit on one core, of which `idle` are of what rows, columns and k are filled up with. Q is copied
+   as tiles come to it, P before them, and read again from beyond the second cache if it is large. Turning pairs of k about costs
+   more than splitting. */
+static double split_cost(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned)
+{
+    (void)e;
+    set_operands(product, plan, turned);
+    int64_t blocks = parts_of(plan->rows, 2 * plan->lanes), height = round_up(parts_of(plan->rows, blocks), 2);
+    double rows = (double)(blocks * height), columns = (double)round_up(plan->columns, plan->lanes);
+    double depth = (double)round_up(plan->depth, SPLIT_K), p_numbers = rows * depth, q_numbers = columns * depth;
+    bool p_turns = !copied_by_rows(plan), q_turns = plan->q.k == plan->bytes;
+    double p = split_cycles + (p_turns ? turn_split_cycles : 0) + (p_numbers > LARGE ? far_split_cycles : 0);
+    double q = split_cycles + (q_turns ? turn_split_cycles : 0);
+
+    return rows * columns * depth / matrix_unit_rate + (plan->p.kept ? 0 : p * p_numbers + launch_cycles) +
+           (plan->q.kept ? 0 : q * q_numbers) + (turned ? turn_cycles * rows * columns : 0);
+}
+
+/* Extents alone decide, and what the machine has. */
+static bool is_split(const struct emitter *e, const struct product *product, struct tile_plan *plan)
+{
+    if (!e->matrix_unit || plan->type != e->f32 || product->k < SPLIT_K || product->m < FEWEST_SPLIT || product->n < FEWEST_SPLIT)
+        return false;
+    double tiles[2], split[2];
+
+    for (int turned = 0; turned < 2; turned++) {
+        plan->split = false;
+        tiles[turned] = cost_of(e, product, plan, turned);
+        plan->split = true;
+        split[turned] = split_cost(e, product, plan, turned);
+    }
+    return fmin(split[0], split[1]) < least_split_gain * fmin(tiles[0], tiles[1]);
 }
 
 /* Do maps read what lies beside C, and does that stay in the second caches from step to step? Then threads own columns of it, as
@@ -319,10 +375,13 @@ static void cut_tiles(const struct emitter *e, struct tile_plan *plan)
 {
     double waste;
 
-    plan->vectors = best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
+    plan->vectors = plan->split ? 2 : best_vectors(e, plan->rows, plan->columns, plan->lanes, &waste);
     plan->panel_bytes = plan->vectors * plan->lanes * plan->bytes;
-    plan->blocks = parts_of(plan->rows, tallest(e, plan->vectors));
+    plan->copy_k = plan->panel_bytes * (plan->split ? 6 : 4) / 4;
+    plan->copy_depth = plan->split ? round_up(plan->depth, SPLIT_K) : plan->depth;
+    plan->blocks = parts_of(plan->rows, plan->split ? 2 * plan->lanes : tallest(e, plan->vectors));
     plan->height = (int)parts_of(plan->rows, plan->blocks);
+    plan->tile_rows = (plan->height + 1) / 2;
     plan->tall = plan->rows - (plan->height - 1) * plan->blocks;
     plan->panels = parts_of(plan->columns, plan->vectors * plan->lanes);
     plan->full_panels = plan->columns / (plan->vectors * plan->lanes);
@@ -353,6 +412,8 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
         wanted = PARTS_WANTED;
+    if (plan->split && wanted > SPLIT_PARTS)
+        wanted = SPLIT_PARTS;
     wanted = scaled(wanted, way.parts);
     /* Where all rows are one group, parts copy Q as they come to it, each number once: its panels are parts first, but for few
        of them all of a long P would be read again with each. */
@@ -407,9 +468,12 @@ static void choose_access(struct emitter *e, struct tile_plan *plan)
     if (p->padded % 1024 == 0)
         p->padded += 64;
     p->packed = copied_by_rows(plan) ? plan->rows * p->padded : plan->rows * plan->depth * plan->bytes;
-    q->packed = plan->panels * plan->depth * plan->panel_bytes;
-    p->access = lies_well(plan) ? IN_PLACE : PACKED_BEFORE;
-    bool once = !plan->by_tiles && (plan->row_groups == 1 || plan->blocks_each >= COPIES_AGAIN || is_near(plan));
+    if (plan->split)
+        p->packed = plan->blocks * split_block_bytes(plan);
+    q->packed = plan->panels * plan->copy_depth * plan->copy_k;
+    p->access = lies_well(plan) && !plan->split ? IN_PLACE : PACKED_BEFORE;
+    bool again = plan->split ? plan->blocks_each >= SPLITS_AGAIN : plan->blocks_each >= COPIES_AGAIN || is_near(plan);
+    bool once = !plan->by_tiles && (plan->row_groups == 1 || again);
     q->access = once && !q->kept ? PACKED_PANELS : PACKED_BEFORE;
     if (inside && p->access == PACKED_BEFORE && p->packed <= INSIDE_BYTES && !p->kept)
         p->access = PACKED_INSIDE;
@@ -431,6 +495,38 @@ static void plan_runs(struct tile_plan *plan)
     plan->run = plan->run_rows <= STEPS_A_TURN ? run : 0;
 }
 
+/* What tiles of the matrix unit ask for with each SPLIT_K of k: rows, and lines of each (split_ahead, set_addresses in tile.c). */
+static void plan_asks(struct tile_plan *plan, bool gathered)
+{
+    int64_t groups = plan->block_k / SPLIT_K, tiles = plan->panels_each * plan->blocks_each, lines;
+    int64_t columns = plan->panels_each * plan->vectors * plan->lanes;
+
+    if (!plan->by_tiles && !gathered && (plan->k_blocks == 1 || plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes > FAR_C)) {
+        plan->c_rows = (int)parts_of(plan->height, groups);
+        plan->c_lines = plan->vectors + (plan->c_stride % LINE != 0);
+    }
+    if (!plan->by_tiles)
+        plan->p_lines = (int)parts_of(plan->block_k * split_block_bytes(plan) / plan->copy_depth, plan->panels_each * groups * LINE);
+    if (plan->p_lines > MOST_LINES / 2)
+        plan->p_lines = 0;
+    plan->rows_a_turn = 1;
+    if (plan->by_tiles) {
+        plan->rows_a_turn = (int)parts_of(plan->height, groups);
+        lines = plan->vectors;
+    } else if (plan->q.access != PACKED_PANELS) {
+        lines = 0;
+    } else if (plan->q.k == plan->bytes) {
+        plan->rows_a_turn = (int)parts_of(columns, tiles * groups);
+        lines = parts_of(plan->block_k * plan->bytes, LINE);
+    } else {
+        plan->rows_a_turn = (int)parts_of(plan->block_k, tiles * groups);
+        lines = parts_of(plan->panels_each * plan->panel_bytes, LINE);
+    }
+    plan->lines_a_row = (int)(lines < MOST_LINES ? lines : MOST_LINES);
+    while (plan->rows_a_turn > 1 && !plan->by_tiles && plan->rows_a_turn * plan->lines_a_row > MOST_LINES)
+        plan->rows_a_turn--;
+}
+
 void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
                 struct tile_plan *plan)
 {
@@ -440,7 +536,10 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
     plan->time = when == FIRST_STEP ? NULL : e->kernel->time;
     plan->lanes = vector_bytes(e) / (int)plan->bytes;
     plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
-    set_operands(product, plan, cost_of(e, product, plan, true) < cost_of(e, product, plan, false));
+    plan->split = is_split(e, product, plan);
+    double (*cost)(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned) =
+        plan->split ? split_cost : cost_of;
+    set_operands(product, plan, cost(e, product, plan, true) < cost(e, product, plan, false));
     if (e->kernel->stages.count > 1)
         find_beside(e, t, plan->bytes, &plan->beside);
     cut_tiles(e, plan);
@@ -451,4 +550,6 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
     cut_groups(e, plan);
     choose_access(e, plan);
     plan_runs(plan);
+    if (plan->split)
+        plan_asks(plan, plan->turned || is_at_hand(t));
 }

@@ -281,7 +281,7 @@ static void copy_turned(struct emitter *e, const struct window_plan *plan, V fro
     V source = further(e, from, column, column_bytes);
     V k = loop_open(e, count_of(e, 0), count_of(e, run), tile->lanes);
 
-    call_turn(e, tile, further(e, source, k, tile->bytes), count_of(e, column_bytes), further(e, goal, k, k_bytes),
+    call_turn(e, tile->type, further(e, source, k, tile->bytes), count_of(e, column_bytes), further(e, goal, k, k_bytes),
               count_of(e, k_bytes), lesser(e, left, lanes),
               lesser(e, LLVMBuildNSWSub(e->builder, count_of(e, run), k, ""), lanes));
     loop_close(e);
