@@ -67,6 +67,9 @@ enum {
     NEAR_Q = 1 << 18,
     PAGE = 4096,
     ROWS_OF_SPLIT = 4096,
+    ROWS_OF_SPLIT_MAPS = 352,
+    FEWEST_PANELS = 4,
+    GATHERED = 1 << 18,
     SPLITS_AGAIN = 10,
     FEWEST_SPLIT = 32,
     MOST_LINES = 48,
@@ -276,10 +279,10 @@ static int64_t rows_at_a_time(const struct emitter *e, const struct tile_plan *p
     /* Few rows are one group where Q is turned about for each group anew. */
     bool together = plan->q.k == plan->bytes && !plan->q.kept && plan->rows <= ROWS_TOGETHER;
 
+    if (plan->split && !plan->by_tiles)
+        return maps || plan->turned ? ROWS_OF_SPLIT_MAPS : ROWS_OF_SPLIT;
     if (plan->by_tiles || plan->turned)
         return plan->by_tiles ? ROWS_OF_A_SWEEP : ROWS_TURNED;
-    if (plan->split)
-        return ROWS_OF_SPLIT;
     bool near = maps || !is_large(plan->columns, plan);
     return plan->depth <= SHORT_DEPTH && near && !together ? ROWS_OF_ONE_BLOCK : ROWS_AT_A_TIME;
 }
@@ -393,7 +396,7 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
     double flops = flops_of(plan);
     int64_t batches = plan->product->batches, wanted;
     struct way way = way_of(e);
-    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH && !plan->by_tiles;
+    bool whole_rows = e->kernel->stages.count > 1 && !plan->turned && plan->depth <= SHORT_DEPTH && !plan->by_tiles && !plan->split;
 
     plan->by_columns = is_owned(plan);
     plan->panels_each = scaled(plan->by_tiles     ? PANELS_OF_A_SWEEP
@@ -409,6 +412,9 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
         plan->blocks_each = scaled(OWNED_GROUP / (plan->panels_each * plan->panel_bytes * plan->height), way.rows);
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
+    if (plan->split && !plan->by_tiles && (plan->turned || e->kernel->stages.count > 1))
+        while (plan->panels_each > FEWEST_PANELS && plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes > GATHERED)
+            plan->panels_each--;
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
         wanted = PARTS_WANTED;
