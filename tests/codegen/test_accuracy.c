@@ -537,6 +537,13 @@ static void check_largest(struct product_run *r)
     for (int i = 0; i < s.k * s.n; i++)
         r->b[i] = usual(&random) * 0x1p64f;
     check_computed(r);
+    for (int i = 0; i < s.m * s.k; i++)
+        r->a[i] = 0x1p64f;
+    for (int i = 0; i < s.k * s.n; i++)
+        r->b[i] = -0x1p63f;
+    product_compute(r);
+    for (int i = 0; i < s.m * s.n; i++)
+        assert_false(isfinite(r->c[i]));
 }
 
 static void numbers_near_the_largest(void **state)

@@ -316,6 +316,32 @@ static const char *assembly_of(struct arena *arena, const char *source)
     return copy;
 }
 
+static bool by_matrix_unit(struct arena *arena, const char *precision, enum order order, struct shape shape)
+{
+    char source[1000];
+    int length = snprintf(source, sizeof source, "program unit %s\n", precision);
+
+    add_product(source + length, sizeof source - (size_t)length, 0, order, shape);
+    return strstr(assembly_of(arena, source), "tdpbf16ps") != NULL;
+}
+
+/* Large products of f32 where the process may use it, and none else: not in f64, nor where one extent is small. So the
+   tests above and those of test_accuracy.c are of what they mean to be. */
+static void the_matrix_unit_is_used_where_there_is_one(void **state)
+{
+    static const struct shape large = {129, 159, 95},
+                              small[] = {{31, 159, 255}, {159, 31, 255}, {255, 159, 31}, {40, 40, 40}};
+    struct arena *arena = arena_new();
+
+    (void)state;
+    for (int order = 0; order < ORDERS; order++)
+        assert_int_equal(by_matrix_unit(arena, "f32", (enum order)order, large), rnet_matrix_unit());
+    assert_false(by_matrix_unit(arena, "f64", NN, large));
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        assert_false(by_matrix_unit(arena, "f32", NN, small[i]));
+    arena_free(arena);
+}
+
 /* The most that a function takes of the stack at once, as x86-64 writes it; 0: the processor is another. */
 static int64_t largest_frame(const char *assembly)
 {
@@ -372,6 +398,7 @@ int main(void)
         cmocka_unit_test(maps_of_products),
         cmocka_unit_test(updates_of_products),
         cmocka_unit_test(same_bits_cut_in_every_way),
+        cmocka_unit_test(the_matrix_unit_is_used_where_there_is_one),
         cmocka_unit_test(parts_need_little_of_the_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
