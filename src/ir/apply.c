@@ -173,6 +173,37 @@ static const struct ir_expr *divide_by(struct ir_program *p, enum ir_op op, cons
     return ir_of_form(p, by < 0 ? ir_form_scale(p, form, -1) : form);
 }
 
+static bool is_bounded(const struct ir_form *f)
+{
+    return f->low != INT64_MIN && f->high != INT64_MAX;
+}
+
+/* Are by times the constant and coefficients of a, and b's beside them, whole numbers that a double holds? */
+static bool fits_in_form(const struct ir_form *a, int64_t by, const struct ir_form *b)
+{
+    double most = fabs((double)a->constant), other = b ? fabs((double)b->constant) : 0;
+
+    for (int i = 0; i < a->count; i++)
+        most = fmax(most, fabs((double)a->terms[i].coefficient));
+    for (int i = 0; b && i < b->count; i++)
+        other = fmax(other, fabs((double)b->terms[i].coefficient));
+    return most * fabs((double)by) + other < exact_whole;
+}
+
+/* a + by * b (a NULL: 0). NULL, so that it stays an operator, if numbers in the form might leave 64 bits; or its value might, which
+   makes it a real number (infer_whole). */
+static const struct ir_expr *sum_of(struct ir_program *p, const struct ir_form *a, const struct ir_form *b, int64_t by)
+{
+    const struct ir_form *sum;
+
+    if (!fits_in_form(b, by, a))
+        return NULL;
+    sum = ir_form_scale(p, b, by);
+    if (a)
+        sum = ir_form_add(p, a, sum);
+    return is_bounded(sum) || (a && !is_bounded(a)) || !is_bounded(b) ? ir_of_form(p, sum) : NULL;
+}
+
 /* Operators on whole operands, as forms where they are linear, or where an interval decides; NULL if neither. */
 static const struct ir_expr *fold_whole(struct ir_program *p, enum ir_op op, const struct ir_expr *a,
                                         const struct ir_expr *b)
@@ -181,17 +212,15 @@ static const struct ir_expr *fold_whole(struct ir_program *p, enum ir_op op, con
 
     switch (op) {
     case IR_add:
-        return ir_of_form(p, ir_form_add(p, ir_form_of(p, a), ir_form_of(p, b)));
+        return sum_of(p, ir_form_of(p, a), ir_form_of(p, b), 1);
     case IR_subtract:
-        return ir_of_form(p, difference(p, a, b));
+        return sum_of(p, ir_form_of(p, a), ir_form_of(p, b), -1);
     case IR_negate:
-        return ir_of_form(p, ir_form_scale(p, ir_form_of(p, a), -1));
+        return sum_of(p, NULL, ir_form_of(p, a), -1);
     case IR_multiply:
         if (whole_constant(b, &by))
-            return ir_of_form(p, ir_form_scale(p, ir_form_of(p, a), by));
-        if (whole_constant(a, &by))
-            return ir_of_form(p, ir_form_scale(p, ir_form_of(p, b), by));
-        return NULL;
+            return sum_of(p, NULL, ir_form_of(p, a), by);
+        return whole_constant(a, &by) ? sum_of(p, NULL, ir_form_of(p, b), by) : NULL;
     case IR_quotient:
     case IR_remainder:
         return whole_constant(b, &by) && by ? divide_by(p, op, a, by) : NULL;

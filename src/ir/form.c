@@ -86,6 +86,24 @@ static void add_form(struct ir_program *p, struct sum *sum, int64_t by, const st
         add_term(p, sum, exact_multiply(by, form->terms[i].coefficient), form->terms[i].atom);
 }
 
+/* Does the sum stay within 64 bits if by * form is added? */
+static bool stays_exact(const struct sum *sum, int64_t by, const struct ir_form *form)
+{
+    int64_t product, total;
+
+    if (__builtin_mul_overflow(by, form->constant, &product) ||
+        __builtin_add_overflow(sum->constant, product, &total))
+        return false;
+    for (int i = 0; i < form->count; i++) {
+        int at = find_term(sum, form->terms[i].atom);
+
+        if (__builtin_mul_overflow(by, form->terms[i].coefficient, &product) ||
+            __builtin_add_overflow(at < 0 ? 0 : sum->terms.at[at].coefficient, product, &total))
+            return false;
+    }
+    return true;
+}
+
 static const struct ir_form *form_of_terms(struct ir_program *p, int64_t constant, const struct ir_term *terms,
                                            int count)
 {
@@ -123,7 +141,8 @@ static bool join_quotient_and_remainder(struct ir_program *p, struct sum *sum)
             continue;
         at = find_term(sum, quotient->terms[0].atom);
         if (at < 0 || sum->terms.at[at].coefficient % rest.coefficient ||
-            sum->terms.at[at].coefficient / rest.coefficient != rest.atom->divisor)
+            sum->terms.at[at].coefficient / rest.coefficient != rest.atom->divisor ||
+            !stays_exact(sum, rest.coefficient, rest.atom->form))
             continue;
         add_term(p, sum, -sum->terms.at[at].coefficient, quotient->terms[0].atom);
         add_term(p, sum, -rest.coefficient, rest.atom);
@@ -175,7 +194,7 @@ static bool join_form_and_quotient(struct ir_program *p, struct sum *sum)
             all = at >= 0 && !__builtin_mul_overflow(by, f->terms[j].coefficient, &wanted) &&
                   sum->terms.at[at].coefficient == wanted;
         }
-        if (!all)
+        if (!all || !stays_exact(sum, -by, f))
             continue;
         add_term(p, sum, -quotient.coefficient, quotient.atom);
         add_form(p, sum, -by, f);
@@ -205,6 +224,9 @@ static const struct ir_form *finish(struct ir_program *p, struct sum *sum)
 }
 
 /* ---- division ---- */
+
+/* A division of more atoms than these is a value: x // 2 + x % 5 in itself forty times would be a form of 2^40. */
+enum { MOST_ATOMS = 32 };
 
 struct division {
     const struct ir_form *quotient, *remainder;
@@ -252,6 +274,8 @@ static bool open_remainder(struct ir_program *p, const struct ir_form *f, int64_
         if (atom->kind != IR_ATOM_REMAINDER || __builtin_mul_overflow(c, atom->divisor, &jump) || jump % k)
             continue;
         add_form(p, &sum, 1, f);
+        if (!stays_exact(&sum, c, atom->form))
+            continue;
         add_term(p, &sum, -c, atom);
         add_form(p, &sum, c, atom->form);
         opened = finish(p, &sum);
@@ -316,11 +340,36 @@ static bool lower_divisor(struct ir_program *p, const struct ir_form *g, int64_t
     return false;
 }
 
-static struct division divide(struct ir_program *p, const struct ir_form *f, int64_t k)
+/* How many atoms the form has with those of its quotients and remainders, each as often as it is written; counted up to `most`. */
+static int written_atoms(const struct ir_form *f, int most)
+{
+    int count = 0;
+
+    for (int i = 0; i < f->count && count < most; i++)
+        count += 1 + (f->terms[i].atom->form ? written_atoms(f->terms[i].atom->form, most - count) : 0);
+    return count;
+}
+
+/* g//k or g%k as a value, which no rule looks into. */
+static const struct ir_form *division_as_value(struct ir_program *p, enum ir_op op, const struct ir_form *g, int64_t k)
+{
+    struct ir_expr e = {.kind = IR_APPLY,
+                        .op = op,
+                        .arguments = {ir_of_form(p, g), ir_of_form(p, ir_form_constant(p, k))}};
+    struct interval range;
+
+    e.whole = infer_whole(op, e.arguments, &range);
+    e.low = range.low;
+    e.high = range.high;
+    return ir_form_of(p, intern_expr(p->tables, &e));
+}
+
+static struct division divide_anew(struct ir_program *p, const struct ir_form *f, int64_t k)
 {
     const struct ir_form *outer, *g;
     struct division result;
     struct ir_atom quotient, remainder;
+    int64_t divisor;
 
     if (k == 1)
         return (struct division){f, ir_form_constant(p, 0)};
@@ -337,12 +386,16 @@ static struct division divide(struct ir_program *p, const struct ir_form *f, int
         result.quotient = ir_form_add(p, outer, result.quotient);
         return result;
     }
+    if (written_atoms(g, MOST_ATOMS + 1) > MOST_ATOMS) {
+        result.quotient = ir_form_add(p, outer, division_as_value(p, IR_quotient, g, k));
+        result.remainder = division_as_value(p, IR_remainder, g, k);
+        return result;
+    }
     remainder = (struct ir_atom){.kind = IR_ATOM_REMAINDER, .form = g, .divisor = k, .low = 0, .high = k - 1};
     result.remainder = form_of_atom(p, intern_atom(p->tables, &remainder));
-    if (!g->constant && g->count == 1 && g->terms[0].coefficient == 1 && g->terms[0].atom->kind == IR_ATOM_QUOTIENT) {
-        const struct ir_atom *inner = g->terms[0].atom;
-
-        result.quotient = divide(p, inner->form, exact_multiply(inner->divisor, k)).quotient;
+    if (!g->constant && g->count == 1 && g->terms[0].coefficient == 1 && g->terms[0].atom->kind == IR_ATOM_QUOTIENT &&
+        !__builtin_mul_overflow(g->terms[0].atom->divisor, k, &divisor)) {
+        result.quotient = divide(p, g->terms[0].atom->form, divisor).quotient;
     } else {
         quotient = (struct ir_atom){.kind = IR_ATOM_QUOTIENT,
                                     .form = g,
@@ -353,6 +406,19 @@ static struct division divide(struct ir_program *p, const struct ir_form *f, int
     }
     result.quotient = ir_form_add(p, outer, result.quotient);
     return result;
+}
+
+static struct division divide(struct ir_program *p, const struct ir_form *f, int64_t k)
+{
+    struct divided *known = find_divided(p->tables, f, k);
+
+    if (!known->quotient) {
+        struct division result = divide_anew(p, f, k);
+
+        known->quotient = result.quotient;
+        known->remainder = result.remainder;
+    }
+    return (struct division){known->quotient, known->remainder};
 }
 
 /* ---- ir.h ---- */

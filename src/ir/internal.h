@@ -16,7 +16,7 @@ struct consed {
 struct ir_tables {
     struct arena *arena;
     int indices; /* how many were made */
-    struct consed atoms, forms, exprs;
+    struct consed atoms, forms, exprs, divisions;
 };
 
 uint64_t mix(uint64_t hash, uint64_t value);
@@ -26,6 +26,13 @@ uint64_t atom_hash(const struct ir_atom *atom);
 const struct ir_atom *intern_atom(struct ir_tables *tables, const struct ir_atom *prototype);
 const struct ir_form *intern_form(struct ir_tables *tables, const struct ir_form *prototype);
 const struct ir_expr *intern_expr(struct ir_tables *tables, const struct ir_expr *prototype);
+/* What is known of form // divisor and form % divisor: NULL before the caller sets it. */
+struct divided {
+    const struct ir_form *form;
+    int64_t divisor;
+    const struct ir_form *quotient, *remainder;
+};
+struct divided *find_divided(struct ir_tables *tables, const struct ir_form *form, int64_t divisor);
 /* Below, equal or above 0. Indices by name, extent, number; everything else by kind and parts. */
 int compare_atoms(const struct ir_atom *a, const struct ir_atom *b);
 

@@ -206,7 +206,7 @@ static double count_uses(struct printer *p, const struct ir_expr *e)
 /* Names what occurs more than once in a large expression and is not small itself. */
 static void print_lets(struct printer *p, const struct ir_expr *whole)
 {
-    enum { LARGE = 300, SMALL = 8 };
+    enum { LARGE = 300, SMALL = 8, SMALL_FORM = 64 };
     int number = 0, named = 0;
 
     p->used.count = 0;
@@ -217,7 +217,7 @@ static void print_lets(struct printer *p, const struct ir_expr *whole)
         struct use *use = use_of(p, e);
         const char *name;
 
-        if (use->count < 2 || use->size < SMALL || (e->kind != IR_APPLY && e->kind != IR_READ))
+        if (use->count < 2 || use->size < (e->kind == IR_FORM ? SMALL_FORM : SMALL) || e->kind == IR_CONSTANT)
             continue;
         do /* equations may use the same names, but not those of indices */
             name = arena_printf(p->arena, "_%d", ++number);

@@ -1,6 +1,7 @@
 /* range.c: which results are whole numbers, and in which interval. One row an operator: range_NAME for every operator
    whose result can be whole (an operator of ops.def without one does not build). Intervals are right for every value of
-   the operands, not always the smallest. INT64_MIN and INT64_MAX stand for no bound. */
+   the operands, not always the smallest. INT64_MIN and INT64_MAX stand for no bound. What may
+   leave 64 bits though its operands have bounds is a real number: (i + 1)^60 is 4e28 as one, and in 64 bits what is left of it. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -10,6 +11,11 @@ static const struct interval unbounded = {INT64_MIN, INT64_MAX};
 static bool infinite(int64_t a)
 {
     return a == INT64_MIN || a == INT64_MAX;
+}
+
+static bool is_bounded(struct interval a)
+{
+    return !infinite(a.low) && !infinite(a.high);
 }
 
 static int64_t clamped_sum(int64_t a, int64_t b)
@@ -211,6 +217,7 @@ bool infer_whole(enum ir_op op, const struct ir_expr *const *arguments, struct i
     const struct ir_operator *row = &ir_operators[op];
     struct interval of[3] = {unbounded, unbounded, unbounded};
     int first = row->result == IR_RESULT_CHOICE ? 1 : 0;
+    bool bounded = true;
 
     *range = unbounded;
     if (row->result == IR_RESULT_REAL)
@@ -219,11 +226,15 @@ bool infer_whole(enum ir_op op, const struct ir_expr *const *arguments, struct i
         if (i >= first && row->result != IR_RESULT_TRUTH && !arguments[i]->whole)
             return false;
         of[i] = (struct interval){arguments[i]->low, arguments[i]->high};
+        bounded = bounded && is_bounded(of[i]);
     }
     if (op == IR_power && of[1].low < 0)
         return false;
     *range = rows[op](of);
-    return true;
+    if (!bounded || is_bounded(*range))
+        return true;
+    *range = unbounded;
+    return false;
 }
 
 bool infer_reduction(enum ir_reduction reduction, struct ir_index *const *reduced, int count,
@@ -251,5 +262,8 @@ bool infer_reduction(enum ir_reduction reduction, struct ir_index *const *reduce
     default:
         *range = of;
     }
-    return true;
+    if (!is_bounded(of) || is_bounded(*range))
+        return true;
+    *range = unbounded;
+    return false;
 }

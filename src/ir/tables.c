@@ -181,6 +181,21 @@ const struct ir_expr *intern_expr(struct ir_tables *tables, const struct ir_expr
     return intern(tables->arena, &tables->exprs, e.hash, &e, sizeof e, same_expr);
 }
 
+static bool same_division(const void *left, const void *right)
+{
+    const struct divided *a = left, *b = right;
+
+    return a->form == b->form && a->divisor == b->divisor;
+}
+
+struct divided *find_divided(struct ir_tables *tables, const struct ir_form *form, int64_t divisor)
+{
+    struct divided division = {.form = form, .divisor = divisor};
+
+    return (struct divided *)intern(tables->arena, &tables->divisions, mix(form->hash, (uint64_t)divisor), &division,
+                                    sizeof division, same_division);
+}
+
 /* ---- order ---- */
 
 static int compare_whole(int64_t a, int64_t b)

@@ -331,7 +331,7 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
     struct ir_program *p;
     const struct value *shaped = NULL, *arguments[3];
     const struct ir_expr *e[3] = {0};
-    bool numbers = true, sets = false, whole_context = op == IR_quotient || op == IR_remainder;
+    bool numbers = true, sets = false, whole_context = op == IR_quotient || op == IR_remainder, whole[3] = {0};
 
     for (int i = 0; i < count; i++) {
         if (is_poison(a[i]))
@@ -379,16 +379,19 @@ const struct value *apply_operator(struct scope *scope, enum ir_op op, const str
             e[i] = with_own(scope, a[i]->expr, &a[i]->own, &shaped->own);
         }
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         counts = counts && is_whole(a[i]);
+        whole[i] = e[i]->whole;
+    }
     if ((op == IR_quotient || op == IR_remainder) && !(e[0]->whole && e[1]->whole))
         e[0] = divide_counts(p, op, e[0], e[1]);
     else
         e[0] = ir_apply(p, op, e[0], e[1], e[2]);
     result = value_tensor(scope, e[0], shaped ? &shaped->own : NULL);
+    counts = counts && !e[0]->whole && !(whole[0] && whole[1]); /* of whole ones: it may leave 64 bits */
     for (int i = 0; i < count; i++)
         result = stating(scope, result, &a[i]->stated, NULL);
-    if (!counts || e[0]->whole)
+    if (!counts)
         return result;
     counted = value_new(scope, VALUE_TENSOR);
     *counted = *result;
