@@ -219,14 +219,24 @@ static void take_apart(struct summing *s, const struct ir_expr *e, double number
     }
 }
 
+/* Of a product of a thousand factors, each but one of them in each of a thousand summands: those stay in the sum that they share. */
+enum { MOST_FACTORS = 4096 };
+
 expr_list summands_of(struct ir_program *p, const struct ir_expr *weight)
 {
     struct summing s = {.p = p};
     expr_list result = {0};
+    int64_t factors = 0;
 
     memo_begin(&s.sums);
     memo_begin(&s.factors);
     take_apart(&s, weight, 1);
+    for (int i = 0; i < s.products.count; i++)
+        factors += s.products.at[i].factors.count;
+    if (factors > MOST_FACTORS) {
+        s.products.count = 0;
+        list_add(p->arena, s.products, (struct product){.number = 1, .rest = weight});
+    }
     for (int i = 0; i < s.products.count; i++) {
         const struct ir_expr *e = s.products.at[i].rest;
         double number = s.products.at[i].number;

@@ -14,6 +14,7 @@ struct hoisting {
     struct ir_tensor *equation;
     struct arena *scratch;
     struct memo gathered, done; /* what each function made of an expression */
+    struct memo loops;          /* loop_bits of an expression * 2 + 1 */
 };
 
 static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, ir_index_list *indices)
@@ -26,20 +27,43 @@ static struct ir_tensor *new_part(struct hoisting *h, const struct ir_expr *e, i
     return part;
 }
 
+static struct ir_index *loop_at(const struct ir_tensor *t, int i)
+{
+    return i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
+}
+
+enum { LOOP_BITS = 63 };
+
+/* Bit i: e varies along loop i of the equation, which has LOOP_BITS at most. */
+static uint64_t loop_bits(struct hoisting *h, const struct ir_expr *e)
+{
+    uintptr_t known = (uintptr_t)*memo_at(&h->loops, e);
+    ir_index_list found = {0};
+    uint64_t bits = 0;
+
+    if (known)
+        return known >> 1;
+    if (e->kind != IR_APPLY)
+        ir_indices(h->scratch, e, &found);
+    for (int i = 0; found.count && i < h->equation->rank + h->equation->reduced_count; i++)
+        if (ir_is_among(found.at, found.count, loop_at(h->equation, i)))
+            bits |= (uint64_t)1 << i;
+    for (int i = 0; e->kind == IR_APPLY && i < 3 && e->arguments[i]; i++)
+        bits |= loop_bits(h, e->arguments[i]);
+    *memo_at(&h->loops, e) = (void *)(uintptr_t)(bits << 1 | 1);
+    return bits;
+}
+
 /* The indices of e in the order of the equation's loops. */
 static ir_index_list loops_of(struct hoisting *h, const struct ir_expr *e)
 {
-    const struct ir_tensor *t = h->equation;
-    ir_index_list found = {0}, sorted = {0};
+    uint64_t bits = loop_bits(h, e);
+    ir_index_list loops = {0};
 
-    ir_indices(h->scratch, e, &found);
-    for (int i = 0; i < t->rank + t->reduced_count; i++) {
-        struct ir_index *loop = i < t->rank ? t->axes[i] : t->reduced[i - t->rank];
-
-        if (ir_is_among(found.at, found.count, loop))
-            list_add(h->scratch, sorted, loop);
-    }
-    return sorted;
+    for (int i = 0; bits >> i; i++)
+        if (bits >> i & 1)
+            list_add(h->scratch, loops, loop_at(h->equation, i));
+    return loops;
 }
 
 /* Does e vary along loops, but along few? */
@@ -108,15 +132,18 @@ void hoist_parts(struct ir_program *p)
     for (int i = 0; i < p->tensors.count; i++) {
         struct hoisting h = {.p = p, .equation = p->tensors.at[i]};
 
-        if (!is_plain(h.equation))
+        if (!is_plain(h.equation) || iteration_points(h.equation) < FEWER ||
+            h.equation->rank + h.equation->reduced_count > LOOP_BITS)
             continue;
         h.scratch = arena_new();
         memo_begin(&h.gathered);
         memo_begin(&h.done);
+        memo_begin(&h.loops);
         if (!h.equation->single)
             h.equation->value = gathered(&h, h.equation->value);
         h.equation->value = take_out(&h, h.equation->value);
         i = h.equation->number; /* parts were put before it */
+        memo_end(&h.loops);
         memo_end(&h.done);
         memo_end(&h.gathered);
         arena_free(h.scratch);

@@ -14,15 +14,28 @@ static struct call *called(struct scope *scope, const char *name, struct span at
     return call;
 }
 
-/* Layers and functions are put in place, so a definition that reaches itself would never end. */
-enum { DEEPEST = 100 };
+/* Layers and functions are put in place, so a definition that reaches itself would never end, and forty that call the one before
+   twice would be 2^40 calls. Passes of a `repeat` count as calls. */
+enum { DEEPEST = 100, MOST_CALLS = 250000, MOST_EQUATIONS = 100000 };
 
-static bool too_deep(struct scope *scope, const char *name, struct span at)
+/* Counts a call; false, and an error the first time, if there are too many, or it stands too deep. */
+static bool put_in_place(struct scope *scope, const char *name, struct span at)
 {
-    if (!scope->calls || scope->calls->depth < DEEPEST)
+    struct unit *unit = scope->unit;
+
+    if (scope->calls && scope->calls->depth >= DEEPEST) {
+        diagnose(unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep", name,
+                 DEEPEST);
         return false;
-    diagnose(scope->unit->diagnostics, "E0205", at, "%s calls itself, or calls are nested more than %d deep", name,
-             DEEPEST);
+    }
+    if (unit->calls > MOST_CALLS)
+        return false;
+    if (++unit->calls > MOST_CALLS) {
+        diagnose(unit->diagnostics, "E0205", at, "%s goes beyond %d calls and passes, each of which is put in place",
+                 name, MOST_CALLS);
+        diagnose_help(unit->diagnostics, "what is called twice with the same arguments can be computed once, with a name");
+        return false;
+    }
     return true;
 }
 
@@ -260,7 +273,7 @@ const struct value *call_function(struct scope *scope, struct definition *fn, st
 
     if (!inner->statement)
         inner->statement = call;
-    if (too_deep(scope, fn->name, call->span))
+    if (!put_in_place(scope, fn->name, call->span))
         return &poison;
     if (call->flag && !fn->node->flag)
         return fail(scope, "E0207", call->span, "%s has no axes in brackets", fn->name);
@@ -474,8 +487,11 @@ const struct value *apply_layer(struct scope *scope, struct definition *definiti
     struct span at = call->span;
     struct call *made;
 
-    if (too_deep(scope, definition->name, at))
+    if (!put_in_place(scope, definition->name, at))
         return &poison;
+    if (w->program->tensors.count > MOST_EQUATIONS)
+        return fail(scope, "E0205", at, "%s is put in place here, in a program of more than %d equations",
+                    definition->name, MOST_EQUATIONS);
     if (!uses) {
         uses = NEW(w->arena, int);
         map_put(w->applications, path, uses);
@@ -520,7 +536,7 @@ static const struct value *apply_pipe(struct scope *scope, struct layer *layer, 
     struct scope *inner = scope_inner(layer->scope);
     const char *dot = strrchr(layer->path, '.');
 
-    if (too_deep(scope, dot ? dot + 1 : layer->path, at))
+    if (!put_in_place(scope, dot ? dot + 1 : layer->path, at))
         return &poison;
     inner->training = training;
     inner->in_training_block = scope->in_training_block || layer->scope->in_training_block;
@@ -653,8 +669,6 @@ const struct value *evaluate_call(struct scope *scope, struct node *call, const 
 /* ---- pipelines ---- */
 
 /* Passes are written out, so their number is part of the program's size. */
-enum { MOST_EQUATIONS = 100000 };
-
 static const struct value *run_repeat(struct scope *scope, struct node *stage, const struct value *v)
 {
     const char *base = place(scope, stage, "repeat");
@@ -681,7 +695,7 @@ static const struct value *run_repeat(struct scope *scope, struct node *stage, c
         if (stage->name)
             scope_define(pass, stage->name, stage->name_span, value_number(scope, (double)k, true));
         list_add(scope->unit->arena, inputs, v);
-        v = run_stages(pass, stage->b, &inputs);
+        v = put_in_place(scope, "this repeat", stage->span) ? run_stages(pass, stage->b, &inputs) : &poison;
         if (scope->workspace->program->tensors.count > MOST_EQUATIONS)
             return fail(scope, "E0305", stage->a->span, "%lld passes make a program of more than %d equations",
                         (long long)k + 1, MOST_EQUATIONS);

@@ -45,6 +45,7 @@ struct unit {
     LIST(struct node *) trainings; /* NODE_TRAIN */
     const struct unit *texts;    /* whose files are taken as they were read there, or NULL */
     struct diagnostics *diagnostics;
+    int calls;          /* of functions, layers and passes put in place in the workspace made last */
     struct map *warned; /* places that were warned of, and what is known of them */
     int64_t (*items)(void *context, const char *data, const char *split); /* of a split in files; NULL: not known */
     void *items_context;

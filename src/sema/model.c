@@ -11,6 +11,7 @@ struct workspace *workspace_new(struct unit *unit, struct diagnostics *d, const 
     w->unit = unit;
     w->arena = unit->arena;
     w->diagnostics = d;
+    unit->calls = 0;
     w->program = ir_program_new(unit->arena, name, precision);
     if (batch)
         w->batch = ir_index(w->program, "batch", batch, true);
