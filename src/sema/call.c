@@ -16,7 +16,7 @@ static struct call *called(struct scope *scope, const char *name, struct span at
 
 /* Layers and functions are put in place, so a definition that reaches itself would never end, and forty that call the one before
    twice would be 2^40 calls. Passes of a `repeat` count as calls. */
-enum { DEEPEST = 100, MOST_CALLS = 250000, MOST_EQUATIONS = 100000 };
+enum { DEEPEST = 100, MOST_CALLS = 100000, MOST_EQUATIONS = 100000 };
 
 /* Counts a call; false, and an error the first time, if there are too many, or it stands too deep. */
 static bool put_in_place(struct scope *scope, const char *name, struct span at)
