@@ -180,33 +180,6 @@ static struct ahead columns_ahead(struct emitter *e, const struct tile_plan *pla
                           chosen(e, mine, count_of(e, plan->q.outer), count_of(e, 0))};
 }
 
-/* Of tiles of the matrix unit, with each SPLIT_K of k some rows of Q, of what is split next, a row at a k or, where its k lie side by
-   side, a column: of the next block of k, behind the last one of the next group's first. Q that is split before comes by itself, as it
-   lies in one run. */
-static struct ahead split_ahead(struct emitter *e, const struct tile_plan *plan, const struct group *g, V block, V panel, V k,
-                                V nothing)
-{
-    V zero = count_of(e, 0), block_k = count_of(e, plan->block_k);
-    V here = LLVMBuildNSWSub(e->builder, block, g->first_block, "");
-    V tile = plus(e, times(e, here, plan->panels_each), LLVMBuildNSWSub(e->builder, panel, g->first_panel, ""));
-
-    if (plan->q.access != PACKED_PANELS)
-        return (struct ahead){nothing, zero, zero};
-    V next_k = plus(e, k, block_k), deeper = LLVMBuildICmp(e->builder, LLVMIntSLT, next_k, count_of(e, plan->depth), "");
-    V first_panel = chosen(e, deeper, g->first_panel, g->end_panel), from_k = chosen(e, deeper, next_k, zero);
-    V row = times(e, tile, plan->block_k / SPLIT_K * plan->rows_a_turn);
-    int64_t width = plan->vectors * plan->lanes;
-
-    if (plan->q.k == plan->bytes) {
-        V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, row, count_of(e, plan->panels_each * width), "");
-        V from = further(e, further(e, g->q, from_k, plan->q.k), plus(e, times(e, first_panel, width), row), plan->q.outer);
-        return (struct ahead){chosen(e, mine, from, nothing), zero, chosen(e, mine, count_of(e, plan->q.outer), zero)};
-    }
-    V mine = LLVMBuildICmp(e->builder, LLVMIntSLT, row, block_k, "");
-    V from = further(e, further(e, g->q, plus(e, from_k, row), plan->q.k), first_panel, plan->panel_bytes);
-    return (struct ahead){chosen(e, mine, from, nothing), zero, chosen(e, mine, count_of(e, plan->q.k), zero)};
-}
-
 /* The tile's own place in C, which its sums are added to: asked for before they are made. */
 static void fetch_tile(struct emitter *e, const struct tile_plan *plan, V c, V c_row)
 {
@@ -377,11 +350,11 @@ static void emit_tile(struct emitter *e, const struct tile_plan *plan, const str
         }
     }
     V add = LLVMBuildZExt(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, k, zero, ""), e->i64, "");
-    bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered && !plan->split;
+    bool writes = plan->depth <= SHORT_DEPTH && !g->all_gathered;
     struct ahead ahead =
-        writes            ? lines_of_c(e, plan, g, row, panel)
-        : g->asks_beside && !plan->split ? beside_ahead(e, plan, g, block, panel)
-        : plan->split     ? split_ahead(e, plan, g, block, panel, k, q)
+        plan->split       ? (struct ahead){q, zero, zero}
+        : writes          ? lines_of_c(e, plan, g, row, panel)
+        : g->asks_beside  ? beside_ahead(e, plan, g, block, panel)
         : turns           ? columns_ahead(e, plan, g, block, panel, k, q)
         : plan->run       ? run_ahead(e, plan, g, block, panel, k, q)
                           : lines_ahead(e, plan, g, block, panel, k, q);
@@ -611,9 +584,9 @@ static void emit_parts(struct emitter *e, const struct ir_tensor *t, const struc
         g.q_panel = stack_room(e, e->i8, (plan->split ? plan->panels_each : 1) * plan->block_k * plan->copy_k);
     g.all_gathered = plan->turned || is_at_hand(t);
     if (plan->by_tiles) {
+        g.addresses = stack_room(e, e->pointer, MOST_BESIDE);
         g.gathered_row = plan->panel_bytes;
         g.gathered = stack_room(e, e->i8, plan->height * plan->panel_bytes);
-        g.addresses = stack_room(e, e->pointer, MOST_BESIDE);
     } else if (g.all_gathered || has_last(plan)) {
         g.gathered_row = plan->panel_bytes * (g.all_gathered ? plan->panels_each : 1) + LINE;
         g.gathered = stack_room(e, e->i8, plan->blocks_each * plan->height * g.gathered_row + LANES * plan->bytes);

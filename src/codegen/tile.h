@@ -70,8 +70,7 @@ struct tile_plan {
     int64_t items, items_per_part, parts;
     struct beside beside;
     bool by_tiles;   /* maps follow each tile, which asks for what is beside a later one, its C if stored; else each group */
-    int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k; split: of what is asked for, with each SPLIT_K of k */
-    int lines_a_row; /* split: so many lines of each; 0: nothing is asked for */
+    int rows_a_turn; /* so many rows of it with each STEPS_A_TURN of k; split: of each tensor, with each SPLIT_K of k */
     int p_lines;         /* split: with each SPLIT_K of k so many lines of the next block of P */
     int c_rows, c_lines; /* split: so many rows of C's next tile with each SPLIT_K of k, lines of each; or 0 */
 };
@@ -155,8 +154,8 @@ void emit_pack_functions(struct emitter *e, const struct tile_plan *plan, part_f
 /* ---- tile_split.c ---- */
 
 /* A tile of the matrix unit; called as those of tile_kernel.c are, which see: P and Q are split copies; p_step, q_k and columns are of
-   no meaning. With each SPLIT_K of k it brings rows_a_turn rows of lines_a_row lines, from `ahead` on, `on` apart, and of C's tile to the
-   right c_rows rows of c_lines, and p_lines lines from `to` on. requires: the unit is open. */
+   no meaning. With each SPLIT_K of k it brings p_lines lines from `to` on, c_rows rows of C's tile to the right and, by_tiles, rows_a_turn
+   of each tensor beside the later tile. requires: the unit is open. */
 LLVMValueRef split_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors);
 /* Before the first tile and behind the last one of a part. */
 void open_matrix_unit(struct emitter *e, const struct tile_plan *plan);

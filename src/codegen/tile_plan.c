@@ -66,13 +66,15 @@ enum {
     OWNED_GROUP = 1 << 14,
     NEAR_Q = 1 << 18,
     PAGE = 4096,
+    SPLIT_DEPTH = 512,
+    SPLIT_BYTES = 1 << 19,
     ROWS_OF_SPLIT = 4096,
     ROWS_OF_SPLIT_MAPS = 352,
     FEWEST_PANELS = 4,
     GATHERED = 1 << 18,
     SPLITS_AGAIN = 10,
     FEWEST_SPLIT = 32,
-    MOST_LINES = 48,
+    MOST_LINES = 24,
     SPLIT_PARTS = 4,
     FAR_C = 1 << 18
 };
@@ -87,9 +89,13 @@ static const double least_gain = 0.98;
    multiplication and addition on a vector, of a function that all threads take part in. */
 static const double before_cycles = 0.5, copy_cycles = 0.05, turn_panel_cycles = 0.25, turn_cycles = 0.6, vector_cycles = 0.5,
                     launch_cycles = 5000;
-/* Of the matrix unit: products a cycle; cycles of splitting a number, of turning it about, of fetching it again from afar. */
-static const double matrix_unit_rate = 80, split_cycles = 0.35, turn_split_cycles = 0.4, far_split_cycles = 1;
-static const double least_split_gain = 0.9;
+/* Of the matrix unit: products a cycle with all that goes on beside it; cycles of splitting a number as tiles come to it or before,
+   of turning it about too, of writing a large P's and reading them again, of bringing a large operand's nearer, of a number that maps
+   read beside C. */
+static const double matrix_unit_rate = 62, split_cycles = 0.8, split_before_cycles = 1.2, turn_split_cycles = 0.9, far_split_cycles = 1.5,
+                    far_cycles = 0.8,
+                    beside_cycles = 0.75;
+static const double least_split_gain = 0.77;
 
 /* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
 static const struct way {
@@ -199,7 +205,7 @@ static bool has_long_blocks(const struct product *product)
 /* Most k of a block. */
 static int64_t most_depth(const struct product *product, const struct tile_plan *plan)
 {
-    return has_long_blocks(product) && !plan->split ? LONG_DEPTH : SHORT_DEPTH;
+    return plan->split ? SPLIT_DEPTH : has_long_blocks(product) ? LONG_DEPTH : SHORT_DEPTH;
 }
 
 static void set_operands(const struct product *product, struct tile_plan *plan, bool turned)
@@ -311,34 +317,43 @@ static double cost_of(const struct emitter *e, const struct product *product, st
            c * (double)plan->rows * (double)plan->columns + (p_before || q_before ? launch_cycles : 0);
 }
 
-/* Cycles of a product by the matrix unit on one core, of which `idle` are of what rows, columns and k are filled up with. Q is copied
-   as tiles come to it, P before them, and read again from beyond the second cache if it is large. Turning pairs of k about costs
-   more than splitting. */
+/* Cycles of a product by the matrix unit on one core: rows, columns and k are filled up to what it takes at a time, and both operands
+   are split, P before the tiles begin. */
 static double split_cost(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned)
 {
     (void)e;
     set_operands(product, plan, turned);
     int64_t blocks = parts_of(plan->rows, 2 * plan->lanes), height = round_up(parts_of(plan->rows, blocks), 2);
     double rows = (double)(blocks * height), columns = (double)round_up(plan->columns, plan->lanes);
-    double depth = (double)round_up(plan->depth, SPLIT_K), p_numbers = rows * depth, q_numbers = columns * depth;
-    bool p_turns = !copied_by_rows(plan), q_turns = plan->q.k == plan->bytes;
-    double p = split_cycles + (p_turns ? turn_split_cycles : 0) + (p_numbers > LARGE ? far_split_cycles : 0);
-    double q = split_cycles + (q_turns ? turn_split_cycles : 0);
+    double depth = (double)round_up(plan->depth, SPLIT_K);
+    double p = split_before_cycles + (copied_by_rows(plan) ? 0 : turn_split_cycles) + (rows * depth > LARGE ? far_split_cycles : 0);
+    double q = split_cycles + (plan->q.k == plan->bytes ? turn_split_cycles : 0);
 
-    return rows * columns * depth / matrix_unit_rate + (plan->p.kept ? 0 : p * p_numbers + launch_cycles) +
-           (plan->q.kept ? 0 : q * q_numbers) + (turned ? turn_cycles * rows * columns : 0);
+    return rows * columns * depth / matrix_unit_rate + (plan->p.kept ? 0 : p * rows * depth + launch_cycles) +
+           (plan->q.kept ? 0 : q * columns * depth) + (turned ? turn_cycles * rows * columns : 0);
 }
 
-/* Extents alone decide, and what the machine has. */
+/* The same by multiply-adds, with what it costs to bring a large operand nearer, which splitting counts as its own. */
+static double tile_cost(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned)
+{
+    double cost = cost_of(e, product, plan, turned), p = (double)plan->rows * (double)plan->depth;
+    double q = (double)plan->columns * (double)plan->depth;
+
+    return cost + far_cycles * ((p > LARGE && !plan->p.kept ? p : 0) + (q > LARGE && !plan->q.kept ? q : 0));
+}
+
+/* Extents alone decide, what the maps read, and what the machine has. Nothing is won where what is beside C takes longer to come than the
+   unit's products (Adam behind a sum over 128: 1.1 times as slow). */
 static bool is_split(const struct emitter *e, const struct product *product, struct tile_plan *plan)
 {
-    if (!e->matrix_unit || plan->type != e->f32 || product->k < SPLIT_K || product->m < FEWEST_SPLIT || product->n < FEWEST_SPLIT)
-        return false;
-    double tiles[2], split[2];
+    double beside = beside_cycles * (double)plan->beside.count, tiles[2], split[2];
 
+    if (!e->matrix_unit || plan->type != e->f32 || product->k < SPLIT_K || product->m < FEWEST_SPLIT || product->n < FEWEST_SPLIT ||
+        beside > (double)product->k / matrix_unit_rate)
+        return false;
     for (int turned = 0; turned < 2; turned++) {
         plan->split = false;
-        tiles[turned] = cost_of(e, product, plan, turned);
+        tiles[turned] = tile_cost(e, product, plan, turned);
         plan->split = true;
         split[turned] = split_cost(e, product, plan, turned);
     }
@@ -391,6 +406,14 @@ static void cut_tiles(const struct emitter *e, struct tile_plan *plan)
     plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
 }
 
+/* Panels whose copies keep to the second cache, with one of P's blocks and C. */
+static int64_t split_panels(const struct tile_plan *plan)
+{
+    int64_t panels = SPLIT_BYTES / (plan->block_k * plan->copy_k);
+
+    return panels < PANELS_AT_A_TIME ? panels : PANELS_AT_A_TIME;
+}
+
 static void cut_groups(const struct emitter *e, struct tile_plan *plan)
 {
     double flops = flops_of(plan);
@@ -402,6 +425,7 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
     plan->panels_each = scaled(plan->by_tiles     ? PANELS_OF_A_SWEEP
                                : plan->by_columns ? OWNED_PANELS
                                : whole_rows       ? PANELS_OF_ROWS
+                                                  : plan->split     ? split_panels(plan)
                                                   : PANELS_AT_A_TIME,
                                way.panels);
     if (plan->panels_each > plan->panels)
@@ -501,11 +525,10 @@ static void plan_runs(struct tile_plan *plan)
     plan->run = plan->run_rows <= STEPS_A_TURN ? run : 0;
 }
 
-/* What tiles of the matrix unit ask for with each SPLIT_K of k: rows, and lines of each (split_ahead, set_addresses in tile.c). */
+/* What tiles of the matrix unit ask for with each SPLIT_K of k. Not for Q, whose lines come no sooner for it. */
 static void plan_asks(struct tile_plan *plan, bool gathered)
 {
-    int64_t groups = plan->block_k / SPLIT_K, tiles = plan->panels_each * plan->blocks_each, lines;
-    int64_t columns = plan->panels_each * plan->vectors * plan->lanes;
+    int64_t groups = plan->block_k / SPLIT_K;
 
     if (!plan->by_tiles && !gathered && (plan->k_blocks == 1 || plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes > FAR_C)) {
         plan->c_rows = (int)parts_of(plan->height, groups);
@@ -513,24 +536,10 @@ static void plan_asks(struct tile_plan *plan, bool gathered)
     }
     if (!plan->by_tiles)
         plan->p_lines = (int)parts_of(plan->block_k * split_block_bytes(plan) / plan->copy_depth, plan->panels_each * groups * LINE);
-    if (plan->p_lines > MOST_LINES / 2)
+    if (plan->p_lines > MOST_LINES)
         plan->p_lines = 0;
-    plan->rows_a_turn = 1;
-    if (plan->by_tiles) {
+    if (plan->by_tiles)
         plan->rows_a_turn = (int)parts_of(plan->height, groups);
-        lines = plan->vectors;
-    } else if (plan->q.access != PACKED_PANELS) {
-        lines = 0;
-    } else if (plan->q.k == plan->bytes) {
-        plan->rows_a_turn = (int)parts_of(columns, tiles * groups);
-        lines = parts_of(plan->block_k * plan->bytes, LINE);
-    } else {
-        plan->rows_a_turn = (int)parts_of(plan->block_k, tiles * groups);
-        lines = parts_of(plan->panels_each * plan->panel_bytes, LINE);
-    }
-    plan->lines_a_row = (int)(lines < MOST_LINES ? lines : MOST_LINES);
-    while (plan->rows_a_turn > 1 && !plan->by_tiles && plan->rows_a_turn * plan->lines_a_row > MOST_LINES)
-        plan->rows_a_turn--;
 }
 
 void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
@@ -542,12 +551,12 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
     plan->time = when == FIRST_STEP ? NULL : e->kernel->time;
     plan->lanes = vector_bytes(e) / (int)plan->bytes;
     plan->vector = LLVMVectorType(plan->type, (unsigned)plan->lanes);
+    if (e->kernel->stages.count > 1)
+        find_beside(e, t, plan->bytes, &plan->beside);
     plan->split = is_split(e, product, plan);
     double (*cost)(const struct emitter *e, const struct product *product, struct tile_plan *plan, bool turned) =
         plan->split ? split_cost : cost_of;
     set_operands(product, plan, cost(e, product, plan, true) < cost(e, product, plan, false));
-    if (e->kernel->stages.count > 1)
-        find_beside(e, t, plan->bytes, &plan->beside);
     cut_tiles(e, plan);
     plan->by_tiles = follows_tiles(e, plan, t);
     if (plan->by_tiles && !is_at_hand(t))

@@ -86,14 +86,14 @@ void close_matrix_unit(struct emitter *e)
 V split_tile_function(struct emitter *e, const struct tile_plan *plan, int height, int vectors)
 {
     int beside = plan->by_tiles ? plan->beside.count : 0;
-    const char *name = arena_printf(e->arena, "split_tile_%d_%d_%d_%d_%d_%d_%d_%d_%d", height, plan->tile_rows, vectors, beside,
-                                    plan->rows_a_turn, plan->lines_a_row, plan->c_rows, plan->c_lines, plan->p_lines);
+    const char *name = arena_printf(e->arena, "split_tile_%d_%d_%d_%d_%d_%d_%d_%d", height, plan->tile_rows, vectors, beside,
+                                    beside ? plan->rows_a_turn : 0, plan->c_rows, plan->c_lines, plan->p_lines);
 
     return runtime_function(e, name, tile_type(e, e->f32));
 }
 
 struct split_tile {
-    int height, rows, vectors, beside, rows_a_group, lines_a_row, c_rows, c_lines, p_lines;
+    int height, rows, vectors, beside, rows_a_group, c_rows, c_lines, p_lines;
 };
 
 static V argument(struct emitter *e, unsigned number)
@@ -108,49 +108,42 @@ static void ask_for(struct emitter *e, V line, bool written)
     intrinsic(e, "llvm.prefetch", &e->pointer, 1, prefetch, 4);
 }
 
-/* What a group of k asks for, number by number: so many rows of so many lines, of one place or of each tensor that is beside, then of
-   C's next tile and of P's next block. */
+/* What a group of k asks for, number by number: lines of P's next block, of rows of C's next tile, of rows of what is beside a later
+   one. */
 struct asked {
-    V from[MOST_BESIDE]; /* the first row */
-    V row;               /* the distance between rows */
-    V c, p;
-    int places, rows, c_lines, count; /* c_lines: behind that number those of P */
+    V p, c, beside[MOST_BESIDE]; /* the first ones */
+    int p_lines, c_lines, count; /* p_lines, c_lines: where those of P and of C end */
 };
+
+static V rows_on(struct emitter *e, V from, V row, V rows)
+{
+    return offset_pointer(e, from, LLVMBuildMul(e->builder, rows, row, ""));
+}
 
 static struct asked asked_by_group(struct emitter *e, const struct split_tile *t, V group, V *addresses)
 {
-    struct asked asked = {.row = argument(e, 9), .places = t->beside ? t->beside : 1};
+    struct asked asked = {.p_lines = t->p_lines, .c_lines = t->p_lines + t->c_rows * t->c_lines};
 
-    asked.rows = t->rows_a_group * t->lines_a_row * asked.places;
-    asked.c_lines = asked.rows + t->c_rows * t->c_lines;
-    asked.count = asked.c_lines + t->p_lines;
+    asked.count = asked.c_lines + t->rows_a_group * t->beside * t->vectors;
     asked.p = further(e, argument(e, 11), group, t->p_lines * LINE);
-    V c_row = LLVMBuildMul(e->builder, times(e, group, t->c_rows), argument(e, 5), "");
-    asked.c = offset_constant(e, offset_pointer(e, argument(e, 4), c_row), t->vectors * LINE);
-    for (int i = 0; i < asked.places; i++) {
-        V first = t->beside ? addresses[i] : argument(e, 8);
-        asked.from[i] = offset_pointer(e, first, LLVMBuildMul(e->builder, times(e, group, t->rows_a_group), asked.row, ""));
-    }
+    asked.c = rows_on(e, offset_constant(e, argument(e, 4), t->vectors * LINE), argument(e, 5), times(e, group, t->c_rows));
+    for (int i = 0; i < t->beside; i++)
+        asked.beside[i] = rows_on(e, addresses[i], argument(e, 9), times(e, group, t->rows_a_group));
     return asked;
 }
 
 static void ask_number(struct emitter *e, const struct split_tile *t, const struct asked *asked, int number)
 {
-    if (number >= asked->c_lines) {
-        ask_for(e, offset_constant(e, asked->p, (number - asked->c_lines) * LINE), false);
-        return;
+    if (number < asked->p_lines) {
+        ask_for(e, offset_constant(e, asked->p, number * LINE), false);
+    } else if (number < asked->c_lines) {
+        int row = (number - asked->p_lines) / t->c_lines, line = (number - asked->p_lines) % t->c_lines;
+        ask_for(e, offset_constant(e, rows_on(e, asked->c, argument(e, 5), count_of(e, row)), line * LINE), true);
+    } else {
+        int here = number - asked->c_lines, vector = here % t->vectors, place = here / t->vectors % t->beside;
+        V from = rows_on(e, asked->beside[place], argument(e, 9), count_of(e, here / t->vectors / t->beside));
+        ask_for(e, offset_constant(e, from, (vector + 1) * LINE - 1), true);
     }
-    if (number >= asked->rows) {
-        int c_row = (number - asked->rows) / t->c_lines, c_line = (number - asked->rows) % t->c_lines;
-        V at = offset_pointer(e, asked->c, LLVMBuildMul(e->builder, argument(e, 5), count_of(e, c_row), ""));
-        ask_for(e, offset_constant(e, at, c_line * LINE), true);
-        return;
-    }
-    int line = number % t->lines_a_row, place = number / t->lines_a_row % asked->places;
-    int row = number / t->lines_a_row / asked->places;
-    V from = offset_pointer(e, asked->from[place], LLVMBuildMul(e->builder, asked->row, count_of(e, row), ""));
-
-    ask_for(e, offset_constant(e, from, t->beside ? (line + 1) * LINE - 1 : line * LINE), t->beside);
 }
 
 /* The products of parts (of P, of Q): the largest last, so that a short sum is rounded as a multiply-add is; and one of both stays from
@@ -529,8 +522,8 @@ bool emit_split_function(struct emitter *e, const char *name)
     struct strip strip;
     char order, turned, rest;
 
-    if (sscanf(name, "split_tile_%d_%d_%d_%d_%d_%d_%d_%d_%d%c", &t.height, &t.rows, &t.vectors, &t.beside, &t.rows_a_group,
-               &t.lines_a_row, &t.c_rows, &t.c_lines, &t.p_lines, &rest) == 9 &&
+    if (sscanf(name, "split_tile_%d_%d_%d_%d_%d_%d_%d_%d%c", &t.height, &t.rows, &t.vectors, &t.beside, &t.rows_a_group,
+               &t.c_rows, &t.c_lines, &t.p_lines, &rest) == 8 &&
         t.height <= FEW_ROWS && t.vectors <= 2 && t.beside <= MOST_BESIDE) {
         emit_split_tile(e, runtime_function(e, name, tile_type(e, e->f32)), &t);
         return true;
