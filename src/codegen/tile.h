@@ -212,6 +212,11 @@ LLVMValueRef copies_base(struct emitter *e, const struct tile_operand *operand);
 /* Where an operand lies, of the step of the time if the kernel has one. */
 LLVMValueRef operand_base(struct emitter *e, const struct tile_operand *operand, int64_t bytes);
 LLVMValueRef count_of(struct emitter *e, int64_t number);              /* i64 */
+LLVMValueRef argument(struct emitter *e, unsigned number);             /* of the function being emitted */
+LLVMValueRef spread(struct emitter *e, LLVMTypeRef vector, LLVMValueRef scalar);
+/* The lanes below a number, as a mask; and a vector where they are so, 0 elsewhere, of numbers of so many bytes. */
+LLVMValueRef lanes_before(struct emitter *e, int lanes, LLVMValueRef count);
+LLVMValueRef load_some(struct emitter *e, LLVMTypeRef vector, LLVMValueRef pointer, int64_t bytes, LLVMValueRef mask);
 LLVMValueRef times(struct emitter *e, LLVMValueRef v, int64_t by);
 LLVMValueRef plus(struct emitter *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef lesser(struct emitter *e, LLVMValueRef a, LLVMValueRef b);

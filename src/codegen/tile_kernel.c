@@ -82,7 +82,7 @@ void call_turn(struct emitter *e, LLVMTypeRef type, V from, V from_row, V to, V 
 
 /* ---- a tile ---- */
 
-static V argument(struct emitter *e, unsigned number)
+V argument(struct emitter *e, unsigned number)
 {
     return LLVMGetParam(e->function, number);
 }
@@ -100,8 +100,7 @@ static V load_vector(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t b
     return v;
 }
 
-/* The lanes below a number, as a mask. */
-static V lanes_before(struct emitter *e, int lanes, V count)
+V lanes_before(struct emitter *e, int lanes, V count)
 {
     V numbers[MOST_LANES];
     LLVMTypeRef type = LLVMVectorType(e->i32, (unsigned)lanes);
@@ -114,7 +113,7 @@ static V lanes_before(struct emitter *e, int lanes, V count)
     return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), wide, "");
 }
 
-static V load_some(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes, V mask)
+V load_some(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t bytes, V mask)
 {
     LLVMTypeRef types[] = {vector, e->pointer};
     V arguments[] = {pointer, whole_like(e->i32, bytes), mask, LLVMConstNull(vector)};
@@ -122,7 +121,7 @@ static V load_some(struct emitter *e, LLVMTypeRef vector, V pointer, int64_t byt
     return intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
 }
 
-static V spread(struct emitter *e, LLVMTypeRef vector, V scalar)
+V spread(struct emitter *e, LLVMTypeRef vector, V scalar)
 {
     V poison = LLVMGetPoison(vector),
       first = LLVMBuildInsertElement(e->builder, poison, scalar, whole_like(e->i32, 0), "");

@@ -34,7 +34,14 @@
    what they read beside C that do not stay there; MOST_ROWS_A_TURN: of those a tile asks for so many with a turn of k, where
    it has too few turns for one. COPIES_AGAIN: blocks of rows that a panel may be brought for anew. LARGE, NEAR_Q (which
    several groups of rows may read as it lies), CLOSE (k of P that are not copied), OWNED_BYTES (what maps read beside C and
-   stays in the second caches), OWNED_GROUP (of C, with so many panels): bytes. */
+   stays in the second caches), OWNED_GROUP (of C, with so many panels): bytes.
+
+   Of the matrix unit, which is twice as fast as multiply-adds where both operands come from the second cache and slower than
+   they where one comes from beyond it: SPLIT_DEPTH: most k of a block (512 against 256 k: 700 x 2600 x 650 1.1 times as fast, 700 x 650
+   x 10000 1.18). SPLIT_BYTES: of Q's panels of a group. ROWS_OF_SPLIT, ROWS_OF_SPLIT_MAPS: rows that go by them; GATHERED: bytes of C that
+   maps follow, FEWEST_PANELS: of which it has so many all the same. SPLITS_AGAIN: blocks of rows for which panels may be split anew.
+   SPLIT_PARTS: more parts would read P again with each. FEWEST_SPLIT: rows and columns. MOST_LINES: asked for with each SPLIT_K; FAR_C:
+   bytes of a group's C that are asked for. */
 enum {
     LONG_DEPTH = 1024,
     MANY = 512,

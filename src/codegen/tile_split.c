@@ -96,11 +96,6 @@ struct split_tile {
     int height, rows, vectors, beside, rows_a_group, c_rows, c_lines, p_lines;
 };
 
-static V argument(struct emitter *e, unsigned number)
-{
-    return LLVMGetParam(e->function, number);
-}
-
 static void ask_for(struct emitter *e, V line, bool written)
 {
     V prefetch[] = {line, whole_like(e->i32, written), whole_like(e->i32, written ? 3 : 2), whole_like(e->i32, 1)};
@@ -206,15 +201,6 @@ static void bring_sums(struct emitter *e, const struct split_tile *t, V sums, V 
     at_level(e, e->depth);
 }
 
-static V spread_scale(struct emitter *e)
-{
-    LLVMTypeRef vector = LLVMVectorType(e->f32, SIDE);
-    V poison = LLVMGetPoison(vector);
-    V first = LLVMBuildInsertElement(e->builder, poison, argument(e, 7), whole_like(e->i32, 0), "");
-
-    return LLVMBuildShuffleVector(e->builder, first, poison, LLVMConstNull(LLVMVectorType(e->i32, SIDE)), "");
-}
-
 static void emit_split_tile(struct emitter *e, V function, const struct split_tile *t)
 {
     V addresses[MOST_BESIDE], zero = count_of(e, 0);
@@ -242,7 +228,7 @@ static void emit_split_tile(struct emitter *e, V function, const struct split_ti
                              offset_constant(e, sums, half * t->rows * 2 * LINE + vector * LINE), count_of(e, 2 * LINE)};
             intrinsic_of(e, "llvm.x86.tilestored64", arguments, 3);
         }
-    V scale = spread_scale(e), add = LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 6), zero, "");
+    V scale = spread(e, LLVMVectorType(e->f32, SIDE), argument(e, 7)), add = LLVMBuildICmp(e->builder, LLVMIntNE, argument(e, 6), zero, "");
     if_open(e, add);
     bring_sums(e, t, sums, scale, true);
     if_close(e);
@@ -273,28 +259,13 @@ static void split_vector(struct emitter *e, V x, V *parts)
 /* mask: NULL: all of them. */
 static V load_lanes(struct emitter *e, V from, V mask)
 {
-    LLVMTypeRef vector = LLVMVectorType(e->f32, SIDE), types[] = {vector, e->pointer};
+    LLVMTypeRef vector = LLVMVectorType(e->f32, SIDE);
 
-    if (!mask) {
-        V v = LLVMBuildLoad2(e->builder, vector, from, "");
-        LLVMSetAlignment(v, 4);
-        return v;
-    }
-    V arguments[] = {from, whole_like(e->i32, 4), mask, LLVMConstNull(vector)};
-
-    return intrinsic(e, "llvm.masked.load", types, 2, arguments, 4);
-}
-
-static V first_lanes(struct emitter *e, V count)
-{
-    LLVMTypeRef type = LLVMVectorType(e->i32, SIDE);
-    V numbers[SIDE], poison = LLVMGetPoison(type);
-
-    for (int i = 0; i < SIDE; i++)
-        numbers[i] = whole_like(e->i32, i);
-    V wide = LLVMBuildInsertElement(e->builder, poison, LLVMBuildTrunc(e->builder, count, e->i32, ""), whole_like(e->i32, 0), "");
-    wide = LLVMBuildShuffleVector(e->builder, wide, poison, LLVMConstNull(type), "");
-    return LLVMBuildICmp(e->builder, LLVMIntSLT, LLVMConstVector(numbers, SIDE), wide, "");
+    if (mask)
+        return load_some(e, vector, from, 4, mask);
+    V v = LLVMBuildLoad2(e->builder, vector, from, "");
+    LLVMSetAlignment(v, 4);
+    return v;
 }
 
 static void store_line(struct emitter *e, V line, V to)
@@ -330,7 +301,7 @@ static void call_strip(struct emitter *e, const struct strip *strip, V from, V d
 /* Rows: a line of each part holds a row's k. */
 static void emit_rows_of_group(struct emitter *e, V from, V to, V part, V left)
 {
-    V first = first_lanes(e, left), second = first_lanes(e, LLVMBuildSub(e->builder, left, count_of(e, SIDE), ""));
+    V first = lanes_before(e, SIDE, left), second = lanes_before(e, SIDE, LLVMBuildSub(e->builder, left, count_of(e, SIDE), ""));
     V odd[2 * SIDE];
 
     for (int i = 0; i < 2 * SIDE; i++)
@@ -443,7 +414,7 @@ static void emit_strip(struct emitter *e, V function, const struct strip *strip)
         room = stack_room(e, e->i8, PARTS * TILE_BYTES);
     V last = LLVMBuildURem(e->builder, argument(e, 4), count_of(e, strip->vectors * SIDE), "");
     for (int i = 0; i < strip->vectors && !strip->rows; i++)
-        masks[i] = first_lanes(e, LLVMBuildSub(e->builder, last, count_of(e, i * SIDE), ""));
+        masks[i] = lanes_before(e, SIDE, LLVMBuildSub(e->builder, last, count_of(e, i * SIDE), ""));
     V depth = argument(e, 5), whole = LLVMBuildLShr(e->builder, depth, count_of(e, 5), "");
     V group = loop_open(e, count_of(e, 0), whole, 1);
     emit_strip_group(e, strip, masks, room, group, NULL);
