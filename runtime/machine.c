@@ -72,6 +72,13 @@ bool rnet_matrix_unit(void)
     return matrix_unit;
 }
 
+bool rnet_matrix_unit_for_all(void)
+{
+    const char *said = getenv("RNET_AMX");
+
+    return said && !strcmp(said, "all") && rnet_matrix_unit();
+}
+
 /* Processors that a container may use, from its quota of time (cgroup v2); 0: no limit. */
 static int quota_cores(void)
 {

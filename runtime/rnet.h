@@ -325,6 +325,8 @@ void rnet_machine(struct rnet_machine *out);
 /* Whether this process, all of its threads, may use AMX on bf16 (tdpbf16ps). The first call asks the kernel for it; every later one
    says the same. false: the processor has none, the kernel refuses, or RNET_AMX=off at the first call. */
 bool rnet_matrix_unit(void);
+/* Whether RNET_AMX=all wants every product by it that it can make, faster or not: for tests, whose products are small. */
+bool rnet_matrix_unit_for_all(void);
 /* What this process has in memory now, and the most since it began, in bytes; 0: the system does not say. Free memory that the
    allocator keeps is given back first. */
 struct rnet_resident {

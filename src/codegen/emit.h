@@ -75,6 +75,7 @@ struct emitter {
     int way;               /* of cutting products: see unit.h */
     const char *cpu, *features;
     bool matrix_unit;      /* the processor multiplies matrices of bf16 and lets us (rnet_matrix_unit) */
+    bool splits_all;       /* rnet_matrix_unit_for_all */
     int64_t scratch, kept; /* bytes of the kernel's scratch given out so far, and of what it keeps through a recurrence */
     const char *error;
 

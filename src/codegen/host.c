@@ -98,7 +98,7 @@ static bool add_generator(struct text *out)
 bool host_identity(struct text *out)
 {
     add_processor(out);
-    text_addf(out, " matrix unit:%d", rnet_matrix_unit());
+    text_addf(out, " matrix unit:%d,%d", rnet_matrix_unit(), rnet_matrix_unit_for_all());
     text_add(out, " LLVM " RNET_LLVM_VERSION " ");
     return add_generator(out);
 }

@@ -15,7 +15,7 @@
 
 struct llvm_session {
     char *triple, *cpu, *features;
-    bool matrix_unit;
+    bool matrix_unit, splits_all;
     LLVMTargetRef target;
     const struct code_options *options;
 };
@@ -64,6 +64,7 @@ static bool machine_open(struct llvm_session *session, struct arena *arena, cons
     session->cpu = LLVMGetHostCPUName();
     session->features = LLVMGetHostCPUFeatures();
     session->matrix_unit = strstr(session->features, "+amx-bf16") && rnet_matrix_unit();
+    session->splits_all = session->matrix_unit && rnet_matrix_unit_for_all();
     if (LLVMGetTargetFromTriple(session->triple, &session->target, &message)) {
         *error = arena_printf(arena, "LLVM has no code generator for %s: %s", session->triple, message);
         LLVMDisposeMessage(message);
@@ -162,6 +163,7 @@ static void emitter_open(struct emitter *e, struct arena *arena, const struct ll
     e->cpu = worker->session->cpu;
     e->features = worker->session->features;
     e->matrix_unit = worker->session->matrix_unit;
+    e->splits_all = worker->session->splits_all;
     e->i1 = LLVMInt1TypeInContext(e->context);
     e->i8 = LLVMInt8TypeInContext(e->context);
     e->i16 = LLVMInt16TypeInContext(e->context);

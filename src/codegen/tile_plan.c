@@ -355,6 +355,8 @@ static bool is_split(const struct emitter *e, const struct product *product, str
 {
     double beside = beside_cycles * (double)plan->beside.count, tiles[2], split[2];
 
+    if (e->splits_all && plan->type == e->f32)
+        return true;
     if (!e->matrix_unit || plan->type != e->f32 || product->k < SPLIT_K || product->m < FEWEST_SPLIT || product->n < FEWEST_SPLIT ||
         beside > (double)product->k / matrix_unit_rate)
         return false;
