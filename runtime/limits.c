@@ -107,7 +107,7 @@ double rnet_multiply_add_rate(struct rnet_pool *pool, double seconds)
 /* ---- products of f32 by parts of bf16 ----
 
    Of zeros: with them the unit keeps its full rate, as with numbers of which every fourth is zero. Where none is, power may slow it
-   down (to 0.83 of that on a Xeon of the fourth generation), but a rate that other numbers exceed would be no peak. */
+   down (to 0.83 of that where it was measured), but a rate that other numbers exceed would be no peak. */
 
 #if defined(__x86_64__)
 enum {

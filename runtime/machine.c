@@ -47,7 +47,7 @@ static const char *widest_isa(void)
 #endif
 }
 
-static bool matrix_unit;
+static bool matrix_unit, matrix_unit_for_all;
 
 /* The registers of tiles are large, so the kernel keeps them only for processes that ask (Linux, Documentation/arch/x86/xstate.rst).
    One that grants it has them enabled. */
@@ -61,6 +61,7 @@ static void ask_for_matrix_unit(void)
     if ((said && !strcmp(said, "off")) || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return;
     matrix_unit = (d & AMX_BF16) && (d & AMX_TILE) && syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) == 0;
+    matrix_unit_for_all = matrix_unit && said && !strcmp(said, "all");
 #endif
 }
 
@@ -74,9 +75,7 @@ bool rnet_matrix_unit(void)
 
 bool rnet_matrix_unit_for_all(void)
 {
-    const char *said = getenv("RNET_AMX");
-
-    return said && !strcmp(said, "all") && rnet_matrix_unit();
+    return rnet_matrix_unit() && matrix_unit_for_all;
 }
 
 /* Processors that a container may use, from its quota of time (cgroup v2); 0: no limit. */

@@ -119,9 +119,9 @@ static struct ahead lines_ahead(struct emitter *e, const struct tile_plan *plan,
                                 V panel, V k, V nothing)
 {
     bool packed = plan->q.access != PACKED_PANELS, aligned = packed || plan->q.k % LINE == 0;
-    int64_t k_bytes = packed ? plan->copy_k : plan->q.k;
-    int64_t panel_bytes = packed ? plan->copy_depth * plan->copy_k : plan->panel_bytes;
-    int64_t lines = (packed ? plan->copy_k : plan->panel_bytes) / LINE, depth = plan->block_k;
+    int64_t k_bytes = packed ? plan->panel_bytes : plan->q.k;
+    int64_t panel_bytes = packed ? plan->depth * plan->panel_bytes : plan->panel_bytes;
+    int64_t lines = plan->panel_bytes / LINE, depth = plan->block_k;
     int64_t a_turn = plan->blocks_each >= STEPS_A_TURN * lines ? 1 : STEPS_A_TURN;
     int64_t tiles = STEPS_A_TURN / a_turn; /* for a line at every k */
     V here = LLVMBuildNSWSub(e->builder, block, g->first_block, ""), next = plus(e, panel, count_of(e, 1));

@@ -36,8 +36,8 @@
    several groups of rows may read as it lies), CLOSE (k of P that are not copied), OWNED_BYTES (what maps read beside C and
    stays in the second caches), OWNED_GROUP (of C, with so many panels): bytes.
 
-   Of the matrix unit, which is twice as fast as multiply-adds where both operands come from the second cache and slower than
-   they where one comes from beyond it: SPLIT_DEPTH: most k of a block (512 against 256 k: 700 x 2600 x 650 1.1 times as fast, 700 x 650
+   Of the matrix unit, which is twice as fast as multiply-adds where both operands come from the second cache and no faster
+   where one comes from beyond it: SPLIT_DEPTH: most k of a block (512 against 256 k: 700 x 2600 x 650 1.1 times as fast, 700 x 650
    x 10000 1.18). SPLIT_BYTES: of Q's panels of a group. ROWS_OF_SPLIT, ROWS_OF_SPLIT_MAPS: rows that go by them; GATHERED: bytes of C that
    maps follow, FEWEST_PANELS: of which it has so many all the same. SPLITS_AGAIN: blocks of rows for which panels may be split anew.
    SPLIT_PARTS: more parts would read P again with each. FEWEST_SPLIT: rows and columns. MOST_LINES: asked for with each SPLIT_K; FAR_C:
@@ -100,8 +100,7 @@ static const double before_cycles = 0.5, copy_cycles = 0.05, turn_panel_cycles =
    of turning it about too, of writing a large P's and reading them again, of bringing a large operand's nearer, of a number that maps
    read beside C. */
 static const double matrix_unit_rate = 62, split_cycles = 0.8, split_before_cycles = 1.2, turn_split_cycles = 0.9, far_split_cycles = 1.5,
-                    far_cycles = 0.8,
-                    beside_cycles = 0.75;
+                    far_cycles = 0.8, beside_cycles = 0.75;
 static const double least_split_gain = 0.77;
 
 /* Ways of cutting, for who times them: how many times as many rows, panels and parts as is usual. */
@@ -415,6 +414,12 @@ static void cut_tiles(const struct emitter *e, struct tile_plan *plan)
     plan->last_vectors = plan->vectors - (int)idle_vectors(plan->columns, plan->lanes, plan->vectors);
 }
 
+/* Bytes of C that a group makes. */
+static int64_t c_of_group(const struct tile_plan *plan)
+{
+    return plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes;
+}
+
 /* Panels whose copies keep to the second cache, with one of P's blocks and C. */
 static int64_t split_panels(const struct tile_plan *plan)
 {
@@ -434,7 +439,7 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
     plan->panels_each = scaled(plan->by_tiles     ? PANELS_OF_A_SWEEP
                                : plan->by_columns ? OWNED_PANELS
                                : whole_rows       ? PANELS_OF_ROWS
-                                                  : plan->split     ? split_panels(plan)
+                               : plan->split      ? split_panels(plan)
                                                   : PANELS_AT_A_TIME,
                                way.panels);
     if (plan->panels_each > plan->panels)
@@ -446,7 +451,7 @@ static void cut_groups(const struct emitter *e, struct tile_plan *plan)
     if (plan->blocks_each > plan->blocks)
         plan->blocks_each = plan->blocks;
     if (plan->split && !plan->by_tiles && (plan->turned || e->kernel->stages.count > 1))
-        while (plan->panels_each > FEWEST_PANELS && plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes > GATHERED)
+        while (plan->panels_each > FEWEST_PANELS && c_of_group(plan) > GATHERED)
             plan->panels_each--;
     wanted = (int64_t)(flops * (double)batches / part_flops);
     if (wanted > PARTS_WANTED)
@@ -539,16 +544,17 @@ static void plan_asks(struct tile_plan *plan, bool gathered)
 {
     int64_t groups = plan->block_k / SPLIT_K;
 
-    if (!plan->by_tiles && !gathered && (plan->k_blocks == 1 || plan->blocks_each * plan->height * plan->panels_each * plan->panel_bytes > FAR_C)) {
+    if (plan->by_tiles) {
+        plan->rows_a_turn = (int)parts_of(plan->height, groups);
+        return;
+    }
+    if (!gathered && (plan->k_blocks == 1 || c_of_group(plan) > FAR_C)) {
         plan->c_rows = (int)parts_of(plan->height, groups);
         plan->c_lines = plan->vectors + (plan->c_stride % LINE != 0);
     }
-    if (!plan->by_tiles)
-        plan->p_lines = (int)parts_of(plan->block_k * split_block_bytes(plan) / plan->copy_depth, plan->panels_each * groups * LINE);
+    plan->p_lines = (int)parts_of(plan->block_k * split_block_bytes(plan) / plan->copy_depth, plan->panels_each * groups * LINE);
     if (plan->p_lines > MOST_LINES)
         plan->p_lines = 0;
-    if (plan->by_tiles)
-        plan->rows_a_turn = (int)parts_of(plan->height, groups);
 }
 
 void plan_tiles(struct emitter *e, const struct product *product, const struct ir_tensor *t, enum when when,
@@ -573,7 +579,8 @@ void plan_tiles(struct emitter *e, const struct product *product, const struct i
     plan->rows_a_turn = plan->beside.count * plan->height > plan->depth / STEPS_A_TURN ? MOST_ROWS_A_TURN : 1;
     cut_groups(e, plan);
     choose_access(e, plan);
-    plan_runs(plan);
     if (plan->split)
         plan_asks(plan, plan->turned || is_at_hand(t));
+    else
+        plan_runs(plan);
 }
